@@ -1,0 +1,173 @@
+//! The two hosts as files and fixed read-only questions; the only place that does control-plane IO.
+//!
+//! A host speaks of files, not of mail: what a file means is the business of [`crate::resource`].
+//! Mail trees do not pass through here name by name: [`ReadHost::open_tree`] hands a directory to
+//! [`crate::replicate`], which is the data plane.
+
+pub mod dir;
+pub mod probe;
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use crate::error::{Error, Kind, Result};
+use crate::names::{Gid, Side, Uid};
+use crate::raw::{HostPath, Raw};
+
+pub use dir::DirHost;
+pub use probe::{Answer, Probe};
+
+/// What kind of thing a path names.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FileKind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Dir,
+    /// A symbolic link.
+    Symlink,
+    /// A fifo, socket or device node.
+    Special,
+}
+
+/// What `lstat` tells.
+#[derive(Clone, Copy, Debug)]
+pub struct Stat {
+    /// The kind.
+    pub kind: FileKind,
+    /// Permission bits, setuid, setgid and sticky included (`0o7777`).
+    pub mode: u32,
+    /// Owner.
+    pub uid: Uid,
+    /// Group.
+    pub gid: Gid,
+    /// Bytes.
+    pub size: u64,
+    /// The file system's device number: equal means the same file system.
+    pub dev: u64,
+    /// The inode number within `dev`.
+    pub ino: u64,
+}
+
+/// Room on the file system that holds a path.
+#[derive(Clone, Copy, Debug)]
+pub struct Space {
+    /// Bytes that root can still write.
+    pub bytes: u64,
+    /// Inodes that root can still make; `None` where the file system does not count them.
+    pub inodes: Option<u64>,
+    /// The file system's device number.
+    pub dev: u64,
+    /// Name of the file system's kind (`ext4`, `nfs`, `autofs`, `tmpfs`, ...; hex if unknown).
+    pub kind: &'static str,
+}
+
+/// Owner and mode for a file that is made new. An existing file keeps its own.
+#[derive(Clone, Copy, Debug)]
+pub struct NewFile {
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner.
+    pub uid: Uid,
+    /// Group.
+    pub gid: Gid,
+}
+
+impl NewFile {
+    /// root:root with the given permission bits.
+    pub const fn root(mode: u32) -> Self {
+        Self {
+            mode,
+            uid: Uid(0),
+            gid: Gid(0),
+        }
+    }
+}
+
+/// A host that can be looked at. Nothing behind this trait changes anything on the host.
+///
+/// Paths are resolved as a process on that host would: symbolic links are followed, absolute ones
+/// from the host's own root, and none leads outside it. "Absent" is an answer, not an error.
+pub trait ReadHost: Sync {
+    /// Which side of the migration this is.
+    fn side(&self) -> Side;
+    /// How to name the host to a person: `target (dir:/mnt/new)`.
+    fn label(&self) -> String;
+    /// Looks at a path; its last component is not followed.
+    fn lstat(&self, path: &HostPath) -> Result<Option<Stat>>;
+    /// Looks at what a path leads to; every link is followed.
+    fn stat(&self, path: &HostPath) -> Result<Option<Stat>>;
+    /// The target of a symbolic link; `None` if the path is absent or is no link.
+    fn read_link(&self, path: &HostPath) -> Result<Option<Raw>>;
+    /// The names in a directory, sorted bytewise; `None` if it is absent.
+    fn list(&self, dir: &HostPath) -> Result<Option<Vec<Raw>>>;
+    /// The whole of a regular file of at most [`CONTROL_FILE_LIMIT`] bytes; `None` if absent.
+    fn read(&self, path: &HostPath) -> Result<Option<Vec<u8>>>;
+    /// Room on the file system that holds `path` (or, if absent, its nearest existing parent).
+    fn space(&self, path: &HostPath) -> Result<Space>;
+    /// Asks a fixed read-only question of the host's own programs; `None` where they cannot run.
+    fn probe(&self, probe: &Probe) -> Result<Option<Answer>>;
+    /// A directory as a starting point for the replication engine; `None` if absent.
+    fn open_tree(&self, dir: &HostPath) -> Result<Option<OwnedFd>>;
+}
+
+/// A host that can be changed. Every change is atomic and durable when the call returns.
+pub trait Host: ReadHost {
+    /// Puts `content` in the place of `path`: temporary file beside it, fsync, rename, fsync of the
+    /// directory. An existing file's owner, mode and extended attributes are kept.
+    fn replace(&self, path: &HostPath, content: &[u8], new: NewFile) -> Result<()>;
+    /// Adds `content` at the end of `path`, made if absent, and syncs it.
+    fn append(&self, path: &HostPath, content: &[u8], new: NewFile) -> Result<()>;
+    /// Makes a directory and its missing parents with this mode, owned by root.
+    fn make_dirs(&self, dir: &HostPath, mode: u32) -> Result<()>;
+    /// Renames without following a link at the end of either path; refuses to replace anything.
+    fn rename_new(&self, from: &HostPath, to: &HostPath) -> Result<()>;
+    /// Removes a file or link; absent is fine.
+    fn remove_file(&self, path: &HostPath) -> Result<()>;
+    /// Takes the lock that keeps a second run away from this host, without waiting; `None` when
+    /// another process has it. The kernel lets it go when the holder dies.
+    fn try_lock(&self) -> Result<Option<OwnedFd>>;
+    /// Locks the account files as shadow-utils does (`/etc/.pwd.lock`, then `passwd.lock` and its
+    /// kin with our pid inside), waiting at most 15 seconds as shadow-utils does.
+    fn lock_accounts(&self) -> Result<dir::AccountLock<'_>>;
+}
+
+/// Control files (configuration, account files, receipts) are read whole; none is near this size.
+pub const CONTROL_FILE_LIMIT: u64 = 64 << 20;
+
+/// An IO failure on a host, with the host and the path.
+#[derive(Debug, thiserror::Error)]
+#[error("{source}")]
+struct HostIo {
+    source: io::Error,
+}
+
+/// A failure to `doing` the path on the host: `cannot read /etc/passwd on target (dir:/mnt/new)`.
+pub(crate) fn failed(
+    host: &str,
+    doing: &str,
+    path: &HostPath,
+    source: impl Into<io::Error>,
+) -> Error {
+    let source = source.into();
+    let hint = hint_for(&source);
+    let error = Error::caused(
+        Kind::Host,
+        format!("cannot {doing} {path} on {host}"),
+        HostIo { source },
+    );
+    match hint {
+        Some(hint) => error.hint(hint),
+        None => error,
+    }
+}
+
+fn hint_for(error: &io::Error) -> Option<&'static str> {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => Some("run reconcile as root"),
+        io::ErrorKind::StorageFull => Some("make room on that file system and run again"),
+        io::ErrorKind::QuotaExceeded => Some("raise the quota and run again"),
+        io::ErrorKind::ReadOnlyFilesystem => Some("remount it read-write and run again"),
+        _ => None,
+    }
+}

@@ -1,0 +1,335 @@
+//! The manifest: what the admin commits to git. Plain data, and the JSON schema that follows from it.
+//!
+//! How YAML becomes these types, with spans, is [`load`]; rules across fields are [`check`]; the
+//! grammar of single values is [`scalar`]. What a manifest means for a host is not known here.
+
+pub mod check;
+pub mod load;
+pub mod scalar;
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+use crate::names::Side;
+use crate::raw::HostPath;
+pub use scalar::{Cidr, HostAddress, MigrationName, Size, Span, UidRange};
+
+/// A finished migration, described.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Version of this format: 1.
+    #[schemars(schema_with = "version_schema")]
+    pub version: u32,
+    /// Name of this migration; names its directory under /var/lib/reconcile on the hosts.
+    pub name: MigrationName,
+    /// The old host.
+    pub source: Source,
+    /// The new host.
+    pub target: Target,
+    /// Which host serves the mail: `source` while staging, `target` to cut over.
+    pub serve_from: Side,
+    /// Which accounts move.
+    #[serde(default)]
+    pub users: Users,
+    /// Which files move.
+    #[serde(default)]
+    pub mail: Mail,
+    /// Dovecot settings to enforce on the target.
+    #[serde(default)]
+    pub dovecot: Dovecot,
+    /// Units of the mail services.
+    #[serde(default)]
+    pub services: Services,
+    /// When and how long the mail may stand still.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub freeze: Option<Freeze>,
+    /// The service address and its move.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cutover: Option<Cutover>,
+    /// Mail exchangers of the domain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mx: Option<Mx>,
+    /// Thresholds and housekeeping of the spool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spool: Option<Spool>,
+}
+
+fn version_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "const": 1, "description": "Version of this format: 1." })
+}
+
+/// The old host.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// Where it is.
+    pub host: HostAddress,
+    /// Pin of its SSH host key, `SHA256:...`; else known_hosts decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_key: Option<String>,
+    /// How to become root when the login is not root.
+    #[serde(default, rename = "become", skip_serializing_if = "Option::is_none")]
+    pub become_root: Option<Become>,
+}
+
+/// The new host.
+pub type Target = Source;
+
+/// How to become root.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Become {
+    /// By `sudo -n`.
+    Sudo,
+}
+
+/// Which accounts move.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Users {
+    /// Range of uids on the source; default: its UID_MIN..UID_MAX from login.defs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uid: Option<UidRange>,
+    /// Names or globs beyond the range.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub include: Vec<String>,
+    /// Names or globs to leave out; wins over everything else.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<String>,
+    /// What to do when a uid or gid means something else on the target.
+    pub on_uid_conflict: OnUidConflict,
+    /// Uids on the target for single users; their files follow.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub remap: BTreeMap<String, u32>,
+    /// Names or globs whose empty passwords may be carried over as they are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub allow_empty_password: Vec<String>,
+}
+
+/// What to do when a uid or gid means something else on the target.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnUidConflict {
+    /// Block, with the whole table of conflicts.
+    #[default]
+    Fail,
+    /// Take a free uid or gid on the target; files follow.
+    Remap,
+}
+
+/// Which files move.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Mail {
+    /// The spool directories; default: detected.
+    pub spool: SpoolDirs,
+    /// How much of each home moves.
+    pub homes: Homes,
+    /// Globs beneath a home that stay behind, as in `.cache/**`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<String>,
+    /// Names or globs of users whose existing files on the target are set aside (renamed, never
+    /// removed) so that the source's can take their place.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub adopt: Vec<String>,
+}
+
+/// The directories of the mbox spools.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SpoolDirs {
+    /// On the source.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<HostPath>,
+    /// On the target.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<HostPath>,
+}
+
+/// How much of each home moves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Homes {
+    /// The whole home directory.
+    #[default]
+    Whole,
+    /// Mail folders and the dot files that steer mail.
+    MailOnly,
+}
+
+/// Dovecot settings to enforce on the target.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Dovecot {
+    /// `source` for whatever the source serves, or a literal in Dovecot 2.3 or 2.4 syntax.
+    pub uidl_format: UidlFormat,
+}
+
+/// The POP3 UIDL format to enforce.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(from = "String", into = "String")]
+#[schemars(with = "String")]
+pub enum UidlFormat {
+    /// Whatever the source serves.
+    #[default]
+    Source,
+    /// A literal `pop3_uidl_format`.
+    Literal(String),
+}
+
+impl From<String> for UidlFormat {
+    fn from(text: String) -> Self {
+        if text == "source" {
+            Self::Source
+        } else {
+            Self::Literal(text)
+        }
+    }
+}
+
+impl From<UidlFormat> for String {
+    fn from(format: UidlFormat) -> Self {
+        match format {
+            UidlFormat::Source => "source".to_owned(),
+            UidlFormat::Literal(text) => text,
+        }
+    }
+}
+
+/// Units of the mail services; `auto` detects them.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Services {
+    /// The mail transfer agent.
+    pub mta: Units,
+    /// The IMAP and POP3 server.
+    pub imap: Units,
+}
+
+/// `auto`, or the names of units.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(from = "String", into = "String")]
+#[schemars(with = "String")]
+pub enum Units {
+    /// Detect them.
+    #[default]
+    Auto,
+    /// Unit names, separated by spaces.
+    Named(Vec<String>),
+}
+
+impl From<String> for Units {
+    fn from(text: String) -> Self {
+        if text == "auto" {
+            Self::Auto
+        } else {
+            Self::Named(text.split_whitespace().map(str::to_owned).collect())
+        }
+    }
+}
+
+impl From<Units> for String {
+    fn from(units: Units) -> Self {
+        match units {
+            Units::Auto => "auto".to_owned(),
+            Units::Named(names) => names.join(" "),
+        }
+    }
+}
+
+/// When and how long the mail may stand still.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Freeze {
+    /// Longest downtime that is acceptable; default 60s.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Span>,
+    /// Do not freeze before this instant (RFC 3339).
+    #[schemars(with = "Option<String>")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Timestamp>,
+    /// Do not freeze after this instant (RFC 3339).
+    #[schemars(with = "Option<String>")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_after: Option<Timestamp>,
+}
+
+/// The service address and its move.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Cutover {
+    /// The addresses that move, each with the prefix of its subnet.
+    #[schemars(length(min = 1))]
+    pub address: Vec<Cidr>,
+    /// Interface on the target; default: the one in that subnet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interface: Option<String>,
+    /// Name that clients use; kept right in the target's /etc/hosts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hostname: Option<String>,
+    /// What becomes of the source.
+    #[serde(default)]
+    pub source_after: SourceAfter,
+    /// Dead man's switch: without confirmed probes by then, everything goes back; default 5m.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirm_within: Option<Span>,
+}
+
+/// What becomes of the source after the cutover.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SourceAfter {
+    /// It lets go of the address and stays up.
+    #[default]
+    Release,
+    /// It is powered off, after confirmation.
+    PowerOff,
+}
+
+/// Mail exchangers of the domain.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Mx {
+    /// The mail domain.
+    pub domain: String,
+    /// A host prepared to queue for the domain; leave out to only check DNS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<BackupMx>,
+}
+
+/// A host prepared to queue for the domain.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BackupMx {
+    /// Where it is.
+    pub host: HostAddress,
+}
+
+/// Thresholds and housekeeping of the spool.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Spool {
+    /// Mention spool files above this size.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warn: Option<Size>,
+    /// No spool file should be above this size.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<Size>,
+    /// Move old messages out of the spool; off unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub housekeeping: Option<Housekeeping>,
+}
+
+/// Which messages leave the spool, and where they go.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Housekeeping {
+    /// Age from which a message is moved.
+    pub move_older_than: Span,
+    /// Folder that takes them.
+    pub to: String,
+}

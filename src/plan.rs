@@ -1,0 +1,284 @@
+//! The plan as plain data: what differs, what will be done about it in which order, and why.
+//!
+//! Making a plan is [`crate::planner`]; ordering is [`graph`]; invariants are [`lint`]; showing it is
+//! [`render`]. Nothing here does IO. Everything here may be posted in public: secrets are absent by
+//! type (see [`crate::secret`]).
+
+pub mod change;
+pub mod graph;
+pub mod lint;
+pub mod reason;
+pub mod render;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::manifest::Manifest;
+use crate::names::{GroupName, Side, UserName};
+pub use change::Change;
+pub use reason::{Obstacle, Reason};
+
+/// Version of the plan's JSON form.
+pub const PLAN_VERSION: u32 = 1;
+
+/// What `reconcile plan` prints and `reconcile apply` obeys.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// [`PLAN_VERSION`].
+    pub version: u32,
+    /// The manifest that it was made from.
+    pub manifest: Manifest,
+    /// Digest of everything observed that the plan rests on; a saved plan is refused when a fresh
+    /// observation no longer has it.
+    pub basis: String,
+    /// Which side's mail counts now.
+    pub authority: Side,
+    /// The actions, in the order in which they run (dependencies first, then by id).
+    pub actions: Vec<Action>,
+    /// What cannot be done, and what waits for it. A plan with any of these is never applied.
+    pub blocked: Vec<Blocked>,
+    /// What a person should know; nothing will be done about it.
+    pub notes: Vec<Note>,
+    /// How the numeric owners of files on the source translate to the target.
+    pub ids: change::IdMap,
+}
+
+impl Plan {
+    /// Whether there is nothing to do and nothing in the way.
+    pub fn is_empty(&self) -> bool {
+        self.actions.is_empty() && self.blocked.is_empty()
+    }
+}
+
+/// One idempotent change to one resource; the grain is the unit of undoing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Action {
+    /// Natural key, `mail/alice/copy`; unique in the plan.
+    pub id: ActionId,
+    /// What to do. Carries everything that executing needs but secrets and file contents.
+    pub change: Change,
+    /// Why.
+    pub because: Reason,
+    /// What must hold before.
+    pub needs: BTreeSet<Fact>,
+    /// What holds afterwards.
+    pub gives: BTreeSet<Fact>,
+    /// What can go wrong with it.
+    pub risk: Risk,
+    /// How it is undone.
+    pub undo: Undo,
+}
+
+/// `RESOURCE/VERB`, as in `dovecot/uidl_format/enforce`.
+#[derive(
+    Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(transparent)]
+pub struct ActionId(pub String);
+
+impl fmt::Display for ActionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// A thing with a desired and an actual state.
+#[derive(
+    Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Resource {
+    /// The hosts as such, and the manifest's parts that belong to no other resource.
+    Migration,
+    /// All accounts and groups together: four files, one transaction.
+    Accounts,
+    /// One account.
+    Account(UserName),
+    /// One group.
+    Group(GroupName),
+    /// Home and spool file of one user.
+    Mail(UserName),
+    /// A Dovecot setting.
+    Dovecot(String),
+    /// A service address.
+    Address(String),
+    /// The line of the service's name in `/etc/hosts`.
+    Hostname(String),
+    /// The size of one user's spool file.
+    Spool(UserName),
+    /// A mail domain's exchangers.
+    Mx(String),
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Migration => f.write_str("migration"),
+            Self::Accounts => f.write_str("accounts"),
+            Self::Account(name) => write!(f, "account/{name}"),
+            Self::Group(name) => write!(f, "group/{name}"),
+            Self::Mail(name) => write!(f, "mail/{name}"),
+            Self::Dovecot(setting) => write!(f, "dovecot/{setting}"),
+            Self::Address(address) => write!(f, "address/{address}"),
+            Self::Hostname(name) => write!(f, "hostname/{name}"),
+            Self::Spool(name) => write!(f, "spool/{name}"),
+            Self::Mx(domain) => write!(f, "mx/{domain}"),
+        }
+    }
+}
+
+/// Something that holds, or will hold once an action has run. Edges of the plan come from these, so
+/// that resources never name each other.
+#[derive(
+    Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Fact {
+    /// Every chosen account and group is on the target as it should be.
+    AccountsMerged,
+    /// The account can own files on the target.
+    AccountExists(UserName),
+    /// The receipt on the target says that this user's trees are managed by this migration.
+    TreesClaimed(UserName),
+    /// Nothing on the target is in the way of this user's trees.
+    TreesClear(UserName),
+    /// The user's trees on the target are equal to the source's as the scan sees them.
+    MailCopied(UserName),
+    /// The same, by content, file for file.
+    MailProven(UserName),
+    /// POP3 clients will see the UIDLs that they know.
+    UidlEnforced,
+    /// Nothing on the source can change the mail.
+    MailFrozen(Side),
+    /// This side's mail counts.
+    Authority(Side),
+    /// The target's persistent configuration has this address.
+    AddressConfigured(String),
+    /// The target's `/etc/hosts` is right about this name.
+    HostnameSet(String),
+}
+
+impl fmt::Display for Fact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AccountsMerged => f.write_str("accounts merged"),
+            Self::AccountExists(user) => write!(f, "account {user} exists"),
+            Self::TreesClaimed(user) => write!(f, "trees of {user} claimed"),
+            Self::TreesClear(user) => write!(f, "nothing in the way of {user}'s trees"),
+            Self::MailCopied(user) => write!(f, "mail of {user} copied"),
+            Self::MailProven(user) => write!(f, "mail of {user} proven"),
+            Self::UidlEnforced => f.write_str("UIDL format enforced"),
+            Self::MailFrozen(side) => write!(f, "mail on the {side} frozen"),
+            Self::Authority(side) => write!(f, "{side} has authority"),
+            Self::AddressConfigured(address) => write!(f, "address {address} configured"),
+            Self::HostnameSet(name) => write!(f, "{name} in /etc/hosts"),
+        }
+    }
+}
+
+/// What an action can do to users.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Risk {
+    /// Nobody can notice.
+    Safe,
+    /// Users can notice.
+    ServiceVisible,
+    /// From here on, going back is a migration of its own.
+    PointOfNoReturn,
+}
+
+/// How an action is undone.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Undo {
+    /// There is nothing to undo: running it again is all that is ever needed.
+    Repeat,
+    /// By hand or by a later version; the text says how.
+    Manual(String),
+    /// By `serve_from: source`.
+    Reverse,
+    /// Not at all; the text says why.
+    Never(String),
+}
+
+/// A resource that cannot be brought to its desired state.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Blocked {
+    /// Which.
+    pub resource: Resource,
+    /// What is in the way, with the remedy in its text.
+    pub by: Obstacle,
+}
+
+/// Something a person should know.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Note {
+    /// About what.
+    pub resource: Resource,
+    /// How much it matters.
+    pub level: Level,
+    /// One sentence.
+    pub text: String,
+}
+
+/// How much a note matters.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Good to know.
+    Info,
+    /// Look at it before you go on.
+    Warning,
+}
+
+/// What one resource contributes to a plan: the result of its `diff`.
+#[derive(Clone, Debug, Default)]
+pub struct Draft {
+    /// What to do.
+    pub actions: Vec<Action>,
+    /// What cannot be done.
+    pub blocked: Vec<Blocked>,
+    /// What holds already.
+    pub settled: BTreeSet<Fact>,
+    /// What a person should know.
+    pub notes: Vec<Note>,
+}
+
+impl Draft {
+    /// Adds a note.
+    pub fn note(&mut self, resource: Resource, level: Level, text: impl Into<String>) {
+        self.notes.push(Note {
+            resource,
+            level,
+            text: text.into(),
+        });
+    }
+
+    /// Adds an obstacle.
+    pub fn block(&mut self, resource: Resource, by: Obstacle) {
+        self.blocked.push(Blocked { resource, by });
+    }
+
+    /// Takes over another draft.
+    pub fn absorb(&mut self, other: Self) {
+        self.actions.extend(other.actions);
+        self.blocked.extend(other.blocked);
+        self.settled.extend(other.settled);
+        self.notes.extend(other.notes);
+    }
+}
+
+/// Numbered things in a plan, for its last line.
+pub type Tally = BTreeMap<&'static str, u64>;

@@ -1,0 +1,415 @@
+//! The closed list of things that can be done, each with everything that doing it needs.
+//!
+//! "Executing holds no choices": if `apply/execute.rs` would have to decide something, it is missing
+//! here. The only things that are not here are secrets and file contents; they are read when the
+//! action runs and refused if they are no longer what the plan saw.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::names::{Gid, GroupName, Side, Uid, UserName};
+use crate::raw::{HostPath, Raw};
+use crate::secret::Digest;
+
+/// What an action does.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    /// Merge accounts and groups into the target's four files, as one transaction.
+    MergeAccounts(AccountsMerge),
+    /// Record in the receipt that these users' trees are managed, before the first byte is written.
+    ClaimTrees {
+        /// The users and their trees.
+        users: BTreeMap<UserName, Vec<TreePaths>>,
+    },
+    /// Rename what is in the way of a user's trees.
+    SetAside {
+        /// Whose.
+        user: UserName,
+        /// From and to, on the target; nothing is replaced.
+        renames: Vec<Rename>,
+    },
+    /// Make a user's trees on the target equal to the source's.
+    CopyMail(MailCopy),
+    /// Compare a user's trees by content, every file.
+    ProveMail(MailCopy),
+    /// Change lines of one configuration file on the target.
+    EditFile(FileEdit),
+    /// Record in the receipt that authority changed hands.
+    HandOver {
+        /// To whom.
+        to: Side,
+        /// What the receipt keeps, because the source may be gone from here on.
+        keep: HandOverRecord,
+    },
+}
+
+/// What must be known once the source is gone.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HandOverRecord {
+    /// The UIDL format that clients know, in the target's syntax; `None` if it was never enforced.
+    pub uidl_format: Option<String>,
+    /// The accounts that were chosen.
+    pub users: BTreeSet<UserName>,
+}
+
+/// Changes to passwd, shadow, group and gshadow.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AccountsMerge {
+    /// Groups, by name.
+    pub groups: Vec<GroupChange>,
+    /// Users, by name.
+    pub users: Vec<UserChange>,
+}
+
+/// Make or change.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Verb {
+    /// It is not there.
+    Create,
+    /// It is there and different.
+    Update,
+}
+
+/// One account as it will be. The hash itself is read from the source when the action runs.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UserChange {
+    /// Login name.
+    pub name: UserName,
+    /// Make or change.
+    pub verb: Verb,
+    /// Uid on the target.
+    pub uid: Uid,
+    /// Primary gid on the target.
+    pub gid: Gid,
+    /// Comment field, verbatim.
+    pub gecos: Raw,
+    /// Home directory.
+    pub home: HostPath,
+    /// Login shell, verbatim.
+    pub shell: Raw,
+    /// Password after the change.
+    pub password: Password,
+    /// Shadow ageing after the change.
+    pub ageing: Ageing,
+    /// What differs from the target now, for people; empty for a new account.
+    pub differs: Vec<FieldChange>,
+}
+
+/// One group as it will be.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GroupChange {
+    /// Group name.
+    pub name: GroupName,
+    /// Make or change.
+    pub verb: Verb,
+    /// Gid on the target.
+    pub gid: Gid,
+    /// Members to add; members that the target has besides are left alone.
+    pub add_members: BTreeSet<UserName>,
+    /// Group administrators (gshadow field 3) to add.
+    pub add_admins: BTreeSet<UserName>,
+    /// Group password of a new group; an existing group keeps its own.
+    pub password: Option<Password>,
+    /// What differs from the target now, for people; empty for a new group.
+    pub differs: Vec<FieldChange>,
+}
+
+/// One field that changes, as text for people.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FieldChange {
+    /// Name of the field: `gecos`, `shell`, `password`, ...
+    pub field: String,
+    /// Before.
+    pub from: String,
+    /// After.
+    pub to: String,
+}
+
+/// All that may be known of a password field.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Password {
+    /// How it was hashed, by its prefix.
+    pub scheme: String,
+    /// Whether a leading `!` locks it.
+    pub locked: bool,
+    /// Keyed digest of the whole field.
+    pub digest: Digest,
+}
+
+/// Shadow fields 3 to 9, shadow(5): days since the epoch or numbers of days; empty is `None`.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ageing {
+    /// Last change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_change: Option<i64>,
+    /// Minimum age.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min: Option<i64>,
+    /// Maximum age.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max: Option<i64>,
+    /// Warning period.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warn: Option<i64>,
+    /// Inactivity period.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inactive: Option<i64>,
+    /// Account expiration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expire: Option<i64>,
+    /// Reserved field 9, verbatim.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub reserved: String,
+}
+
+/// How numeric owners of files on the source translate to the target: by name, then by remapping.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IdMap {
+    /// Source uid to target uid, for every uid that has a name on both sides.
+    pub uids: BTreeMap<Uid, Uid>,
+    /// Source gid to target gid, likewise.
+    pub gids: BTreeMap<Gid, Gid>,
+    /// Uids that belong to somebody on the target.
+    pub taken_uids: BTreeSet<Uid>,
+    /// Gids that belong to somebody on the target.
+    pub taken_gids: BTreeSet<Gid>,
+}
+
+/// A translated id.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mapped<T> {
+    /// By name or by remapping.
+    Known(T),
+    /// Nobody has this number on the source or its name is unknown on the target, and the number is
+    /// free there: it is kept, and reported.
+    Kept(T),
+    /// The same, but on the target the number is somebody else's: root gets the file, and it is
+    /// reported.
+    ToRoot(T),
+}
+
+impl<T: Copy> Mapped<T> {
+    /// The id on the target.
+    pub fn id(self) -> T {
+        match self {
+            Self::Known(id) | Self::Kept(id) | Self::ToRoot(id) => id,
+        }
+    }
+}
+
+impl IdMap {
+    /// Translates an owner.
+    pub fn uid(&self, uid: Uid) -> Mapped<Uid> {
+        match self.uids.get(&uid) {
+            Some(&mapped) => Mapped::Known(mapped),
+            None if self.taken_uids.contains(&uid) => Mapped::ToRoot(Uid(0)),
+            None => Mapped::Kept(uid),
+        }
+    }
+
+    /// Translates a group.
+    pub fn gid(&self, gid: Gid) -> Mapped<Gid> {
+        match self.gids.get(&gid) {
+            Some(&mapped) => Mapped::Known(mapped),
+            None if self.taken_gids.contains(&gid) => Mapped::ToRoot(Gid(0)),
+            None => Mapped::Kept(gid),
+        }
+    }
+}
+
+/// What kind of tree a path is the top of.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum TreeKind {
+    /// A home directory.
+    Home,
+    /// The user's one file (or Maildir) in the spool directory.
+    Spool,
+}
+
+/// A tree on both sides.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TreePaths {
+    /// Home or spool.
+    pub kind: TreeKind,
+    /// Its top on the source, links in the middle resolved by the host.
+    pub source: HostPath,
+    /// Its top on the target.
+    pub target: HostPath,
+}
+
+/// One rename on the target.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rename {
+    /// What is there.
+    pub from: HostPath,
+    /// A name that is free.
+    pub to: HostPath,
+}
+
+/// What happens to files on the target that the source does not have.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Extraneous {
+    /// They are an error: the tree was empty or absent when the plan was made.
+    Refuse,
+    /// They are removed: the tree is managed, and the source has authority.
+    Remove,
+}
+
+/// Which parts of a home are copied.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Selection {
+    /// Only these names at the top of a home (`homes: mail-only`); `None` for all.
+    pub only: Option<Vec<Raw>>,
+    /// Globs, relative to the home, that stay behind on both sides.
+    pub exclude: Vec<String>,
+}
+
+/// Copying or proving one user's trees.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MailCopy {
+    /// Whose.
+    pub user: UserName,
+    /// The user's uid on the source: files of others are treated with care.
+    pub uid: Uid,
+    /// The trees, home first.
+    pub trees: Vec<TreePaths>,
+    /// What of the home.
+    pub select: Selection,
+    /// What happens to files that the source does not have.
+    pub extraneous: Extraneous,
+    /// What the plan saw; counts, bytes and a sample.
+    pub delta: Delta,
+}
+
+/// What differs between a user's trees on both sides, without a list of all files.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Delta {
+    /// Files, directories and links that the target lacks, and their bytes.
+    pub create: Count,
+    /// Files whose content differs, and their bytes on the source.
+    pub update: Count,
+    /// Files whose metadata alone differs.
+    pub touch: Count,
+    /// Files that the source does not have, and their bytes.
+    pub remove: Count,
+    /// The largest file to be written, in bytes: a temporary copy needs that much room.
+    pub largest: u64,
+    /// The first few paths, in the order of the trees.
+    pub sample: Vec<Sample>,
+    /// Digest over every difference and the source's metadata there: two plans with the same
+    /// counts that would copy different things differ here.
+    pub fingerprint: String,
+}
+
+impl Delta {
+    /// Whether nothing differs.
+    pub fn is_empty(&self) -> bool {
+        [self.create, self.update, self.touch, self.remove]
+            .iter()
+            .all(|c| c.files == 0)
+    }
+
+    /// Bytes that a copy transfers.
+    pub fn bytes(&self) -> u64 {
+        self.create.bytes + self.update.bytes
+    }
+}
+
+/// A number of directory entries and their bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Count {
+    /// Entries.
+    pub files: u64,
+    /// Bytes of regular files.
+    pub bytes: u64,
+}
+
+/// One difference, for people.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Sample {
+    /// The tree.
+    pub tree: TreeKind,
+    /// Path within the tree.
+    pub path: Raw,
+    /// What differs.
+    pub differs: Difference,
+}
+
+/// What differs about one path.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Difference {
+    /// Not on the target.
+    Missing,
+    /// Not on the source.
+    Extraneous,
+    /// A file on one side, something else on the other.
+    Kind,
+    /// Content, by size or byte for byte; or where a link points.
+    Content,
+    /// Owner or group.
+    Owner,
+    /// Permission bits.
+    Mode,
+    /// Modification time.
+    Mtime,
+    /// Extended attributes or ACL.
+    Xattrs,
+    /// Which names are links to the same file.
+    HardLinks,
+}
+
+/// A change of some lines of a configuration file; lines that stay are not in the plan.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FileEdit {
+    /// The file on the target.
+    pub path: HostPath,
+    /// Digest of the file as the plan saw it; `None` if it is absent.
+    pub before: Option<String>,
+    /// Line edits, from the top down; line numbers are those of the file before the edit.
+    pub edits: Vec<LineEdit>,
+    /// Permission bits if the file is made new.
+    pub mode: u32,
+    /// Unified diff for people, with secrets hidden.
+    pub diff: String,
+}
+
+/// Some lines replaced by others.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LineEdit {
+    /// Number of lines that come before, 0 for the top.
+    pub after: usize,
+    /// Lines that go.
+    pub delete: usize,
+    /// Lines that come, each with its line feed.
+    pub insert: Vec<String>,
+}

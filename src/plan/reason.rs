@@ -1,0 +1,151 @@
+//! Why an action is planned, and what is in the way: typed, so that tests and other programs need
+//! not read prose. Each resource owns one variant and keeps its own list beside its `diff`.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Fact;
+
+/// Why an action is planned.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// Accounts or groups on the target are not as on the source.
+    AccountsDiffer {
+        /// Accounts and groups to make.
+        create: u64,
+        /// Accounts and groups to change.
+        update: u64,
+    },
+    /// The trees are about to be written for the first time.
+    FirstCopy,
+    /// The manifest adopts the users whose files are in the way.
+    Adopted,
+    /// Files on the target are not as on the source.
+    MailDiffers,
+    /// The trees must be equal by content before authority changes hands.
+    BeforeHandOver,
+    /// POP3 would show other UIDLs than clients remember.
+    UidlDiffers {
+        /// What the target serves now, in its own syntax; `None` for nothing.
+        serves: Option<String>,
+        /// What it should serve, in its own syntax.
+        wanted: String,
+    },
+    /// The interface configuration lacks the service address.
+    AddressMissing {
+        /// The interface.
+        interface: String,
+        /// The backend that configures it.
+        backend: String,
+    },
+    /// `/etc/hosts` does not name the service address.
+    HostnameDiffers,
+    /// `serve_from: target`, and everything that it needs is in place.
+    ServeFromTarget,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AccountsDiffer { create, update } => {
+                write!(f, "{create} missing and {update} different on the target")
+            }
+            Self::FirstCopy => f.write_str("nothing of this user was copied before"),
+            Self::Adopted => {
+                f.write_str("files on the target are in the way, and mail.adopt names the user")
+            }
+            Self::MailDiffers => f.write_str("files on the target are not as on the source"),
+            Self::BeforeHandOver => {
+                f.write_str("equality by content is proven before authority changes hands")
+            }
+            Self::UidlDiffers {
+                serves: Some(serves),
+                wanted,
+            } => {
+                write!(f, "the target serves {serves}, clients know {wanted}")
+            }
+            Self::UidlDiffers {
+                serves: None,
+                wanted,
+            } => {
+                write!(
+                    f,
+                    "the target has no POP3 configuration, clients know {wanted}"
+                )
+            }
+            Self::AddressMissing { interface, backend } => {
+                write!(f, "the {backend} configuration of {interface} lacks it")
+            }
+            Self::HostnameDiffers => f.write_str("/etc/hosts does not name the service address"),
+            Self::ServeFromTarget => f.write_str("the manifest says serve_from: target"),
+        }
+    }
+}
+
+/// What is in the way. The text says what to do.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Obstacle {
+    /// The manifest asks for what this version cannot carry out.
+    NotInThisVersion {
+        /// The part of the manifest.
+        part: String,
+        /// What to do meanwhile.
+        remedy: String,
+    },
+    /// Waits for facts that nobody gives.
+    Waits {
+        /// Which facts.
+        on: Vec<Fact>,
+    },
+    /// An account or group conflict.
+    Account {
+        /// What clashes.
+        conflict: crate::resource::accounts::Conflict,
+    },
+    /// Something about the user's trees.
+    Mail {
+        /// What.
+        problem: crate::resource::mail::Problem,
+    },
+    /// Something about Dovecot.
+    Dovecot {
+        /// What.
+        problem: crate::resource::dovecot::Problem,
+    },
+    /// Something about the service address.
+    Address {
+        /// What.
+        problem: crate::resource::address::Problem,
+    },
+    /// The state of the migration does not allow it.
+    Migration {
+        /// One sentence with the remedy.
+        problem: String,
+    },
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotInThisVersion { part, remedy } => {
+                write!(f, "this version cannot carry out {part}: {remedy}")
+            }
+            Self::Waits { on } => {
+                f.write_str("waits for: ")?;
+                for (n, fact) in on.iter().enumerate() {
+                    write!(f, "{}{fact}", if n == 0 { "" } else { ", " })?;
+                }
+                Ok(())
+            }
+            Self::Account { conflict } => conflict.fmt(f),
+            Self::Mail { problem } => problem.fmt(f),
+            Self::Dovecot { problem } => problem.fmt(f),
+            Self::Address { problem } => problem.fmt(f),
+            Self::Migration { problem } => f.write_str(problem),
+        }
+    }
+}

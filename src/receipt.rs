@@ -1,0 +1,67 @@
+//! The receipt: the durable record of a migration, kept on the hosts themselves.
+//!
+//! Plain data. It lives in `/var/lib/reconcile/NAME/receipt.json` on the target (mode 0600); an
+//! offline source is never written. Who writes it when is [`crate::apply`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::manifest::MigrationName;
+use crate::names::{Side, UserName};
+use crate::plan::change::TreePaths;
+use crate::raw::HostPath;
+
+/// Version of the receipt's JSON form.
+pub const RECEIPT_VERSION: u32 = 1;
+
+/// Who has authority since when, and what this migration manages.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Receipt {
+    /// [`RECEIPT_VERSION`].
+    pub version: u32,
+    /// The migration.
+    pub name: MigrationName,
+    /// Whose mail counts.
+    pub authority: Side,
+    /// Since when.
+    #[schemars(with = "String")]
+    pub since: Timestamp,
+    /// Accounts that this migration made or took over on the target.
+    #[serde(default)]
+    pub accounts: BTreeSet<UserName>,
+    /// Trees that this migration manages on the target.
+    #[serde(default)]
+    pub trees: BTreeMap<UserName, Vec<TreePaths>>,
+    /// The UIDL format that clients know, in the target's syntax; set when authority changed hands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uidl_format: Option<String>,
+}
+
+impl Receipt {
+    /// The receipt of a migration that has done nothing yet.
+    pub fn new(name: MigrationName, now: Timestamp) -> Self {
+        Self {
+            version: RECEIPT_VERSION,
+            name,
+            authority: Side::Source,
+            since: now,
+            accounts: BTreeSet::new(),
+            trees: BTreeMap::new(),
+            uidl_format: None,
+        }
+    }
+
+    /// The directory of a migration's records on a host.
+    pub fn directory(name: &MigrationName) -> HostPath {
+        HostPath::from("/var/lib/reconcile").join(name.as_str())
+    }
+
+    /// Whether this user's trees were claimed by this migration.
+    pub fn manages(&self, user: &UserName) -> bool {
+        self.trees.contains_key(user)
+    }
+}
