@@ -1,6 +1,7 @@
 //! Move a Unix mail server without a user noticing.
 
 pub mod error;
+pub mod failpoint;
 pub mod host;
 pub mod manifest;
 pub mod names;
