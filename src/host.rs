@@ -129,7 +129,7 @@ pub trait Host: ReadHost {
     fn try_lock(&self) -> Result<Option<OwnedFd>>;
     /// Locks the account files as shadow-utils does (`/etc/.pwd.lock`, then `passwd.lock` and its
     /// kin with our pid inside), waiting at most 15 seconds as shadow-utils does.
-    fn lock_accounts(&self) -> Result<dir::AccountLock<'_>>;
+    fn lock_accounts(&self) -> Result<dir::AccountLock>;
 }
 
 /// Control files (configuration, account files, receipts) are read whole; none is near this size.
