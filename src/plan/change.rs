@@ -332,6 +332,23 @@ impl Delta {
             .all(|c| c.files == 0)
     }
 
+    /// This and another tree's differences together.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        let add = |a: Count, b: Count| Count { files: a.files + b.files, bytes: a.bytes + b.bytes };
+        let mut sample = self.sample.clone();
+        sample.extend(other.sample.iter().cloned());
+        Self {
+            create: add(self.create, other.create),
+            update: add(self.update, other.update),
+            touch: add(self.touch, other.touch),
+            remove: add(self.remove, other.remove),
+            largest: self.largest.max(other.largest),
+            sample,
+            fingerprint: format!("{}{}", self.fingerprint, other.fingerprint),
+        }
+    }
+
     /// Bytes that a copy transfers.
     pub fn bytes(&self) -> u64 {
         self.create.bytes + self.update.bytes
