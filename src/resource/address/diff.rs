@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use super::choose::{self, Found};
 use super::files::{BadFile, Files, redaction_of};
-use super::interface::{Family, Interface};
+use super::interface::{Backend, Family, Interface};
 use super::{Actual, HOSTS, Problem, backend, hosts};
 use crate::manifest::{Cutover, HostAddress, Manifest};
 use crate::names::Side;
@@ -149,6 +149,14 @@ impl Target<'_> {
                 file: file.clone(),
                 wanted: interface.selector.to_string(),
             });
+        }
+        if interface.backend == Backend::Ifcfg && interface.dynamic.contains(&family) {
+            let text = format!(
+                "{} is configured by DHCP: NetworkManager adds static addresses to it, the older \
+                 network scripts may not; check which of them runs",
+                interface.selector
+            );
+            found.notes.push((address(net.addr()), text));
         }
         if how == Found::OnlyOne {
             let text = format!(

@@ -119,6 +119,17 @@ impl Files {
     }
 }
 
+#[cfg(test)]
+impl Files {
+    pub(super) fn of(files: &[(&str, &str)]) -> Self {
+        let mut all = Self::default();
+        for (path, text) in files {
+            all.insert((*path).into(), text).unwrap();
+        }
+        all
+    }
+}
+
 /// How secrets stand in a file, by where it is. interfaces(5) can source files from anywhere.
 pub fn redaction_of(path: &HostPath) -> Redaction {
     let below = |dir: &str| path.as_path().starts_with(dir);

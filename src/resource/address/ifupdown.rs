@@ -3,7 +3,7 @@
 //! An address is added as one more `iface` stanza of the same interface: `ifup` applies all of them.
 //! It goes into a file of ours where `interfaces.d` is sourced, else into a marked block.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use ipnet::IpNet;
 
@@ -21,9 +21,9 @@ const DIRECTORY: &str = "/etc/network/interfaces.d";
 
 /// Reads the main file and everything that it sources.
 pub(super) fn collect(host: &dyn ReadHost, files: &mut Files) -> Result<()> {
-    let mut todo = vec![HostPath::from(MAIN)];
+    let mut todo = VecDeque::from([HostPath::from(MAIN)]);
     let mut seen = BTreeSet::new();
-    while let Some(path) = todo.pop() {
+    while let Some(path) = todo.pop_front() {
         if !seen.insert(path.clone()) {
             continue;
         }
@@ -167,10 +167,10 @@ type Stanzas<'a> = Vec<(HostPath, Vec<Stanza<'a>>)>;
 
 /// What the main file and the sourced ones hold, and all that is sourced.
 fn stanzas(files: &Files) -> Result<(Stanzas<'_>, Vec<Source>), BadFile> {
-    let mut todo = vec![HostPath::from(MAIN)];
+    let mut todo = VecDeque::from([HostPath::from(MAIN)]);
     let mut seen = BTreeSet::new();
     let (mut found, mut sources) = (Vec::new(), Vec::new());
-    while let Some(path) = todo.pop() {
+    while let Some(path) = todo.pop_front() {
         if !seen.insert(path.clone()) {
             continue;
         }
