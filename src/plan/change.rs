@@ -392,8 +392,13 @@ pub enum Difference {
 pub struct FileEdit {
     /// The file on the target.
     pub path: HostPath,
-    /// Digest of the file as the plan saw it; `None` if it is absent.
+    /// Digest of the file as the plan saw it, its secrets hidden; `None` if it is absent.
     pub before: Option<String>,
+    /// Digest of the file as it will be, its secrets hidden.
+    pub after: String,
+    /// Which of its values are secrets.
+    #[serde(default)]
+    pub redaction: Redaction,
     /// Line edits, from the top down; line numbers are those of the file before the edit.
     pub edits: Vec<LineEdit>,
     /// Permission bits if the file is made new.
@@ -412,4 +417,23 @@ pub struct LineEdit {
     pub delete: usize,
     /// Lines that come, each with its line feed.
     pub insert: Vec<String>,
+}
+
+/// How secrets stand in a file, so that they can be hidden from observations, plans and diffs.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Redaction {
+    /// The format has none.
+    #[default]
+    None,
+    /// `key=value` in sections: NetworkManager keyfiles, systemd units.
+    Keyfile,
+    /// `KEY=value` with shell quotes: ifcfg files.
+    Shell,
+    /// `option value`: interfaces(5).
+    Words,
+    /// YAML mappings: netplan.
+    Yaml,
 }
