@@ -151,7 +151,7 @@ impl Host for FakeHost {
         panic!("not asked of a fake host")
     }
 
-    fn lock_accounts(&self) -> Result<AccountLock<'_>> {
+    fn lock_accounts(&self) -> Result<AccountLock> {
         panic!("not asked of a fake host")
     }
 }
