@@ -34,7 +34,13 @@ use crate::report::terminal::{Bar, Plain};
 #[command(name = "reconcile", version, max_term_width = 100)]
 pub struct Arguments {
     /// The manifest.
-    #[arg(short = 'f', long = "file", global = true, value_name = "FILE", default_value = "migration.yaml")]
+    #[arg(
+        short = 'f',
+        long = "file",
+        global = true,
+        value_name = "FILE",
+        default_value = "migration.yaml"
+    )]
     manifest: PathBuf,
     #[command(subcommand)]
     command: Command,

@@ -153,7 +153,14 @@ pub fn real_path(host: &dyn ReadHost, path: &HostPath) -> Result<HostPath> {
                 }
                 rest.extend(components(link.as_bytes()));
             }
-            Some(_) => return Err(failed(&host.label(), "resolve", path, rustix::io::Errno::LOOP)),
+            Some(_) => {
+                return Err(failed(
+                    &host.label(),
+                    "resolve",
+                    path,
+                    rustix::io::Errno::LOOP,
+                ));
+            }
             None => real = next,
         }
     }
@@ -162,7 +169,9 @@ pub fn real_path(host: &dyn ReadHost, path: &HostPath) -> Result<HostPath> {
 
 /// The components of a path, last first.
 fn components(path: &[u8]) -> Vec<Vec<u8>> {
-    let parts = path.split(|&b| b == b'/').filter(|part| !part.is_empty() && *part != b".");
+    let parts = path
+        .split(|&b| b == b'/')
+        .filter(|part| !part.is_empty() && *part != b".");
     parts.rev().map(<[u8]>::to_vec).collect()
 }
 

@@ -13,7 +13,11 @@ fn main() -> ExitCode {
     let arguments = match cli::Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
-            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            let exit = if error.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Done
+            };
             // Nobody left to tell if this cannot be printed.
             error.print().ok();
             return ExitCode::from(exit.code());
@@ -29,12 +33,19 @@ fn main() -> ExitCode {
                 let stderr = std::io::stderr();
                 let colour = stderr.is_terminal()
                     && anstream::AutoStream::choice(&stderr) != anstream::ColorChoice::Never;
-                stderr.lock().write_all(failure.render(colour).as_bytes()).ok();
+                stderr
+                    .lock()
+                    .write_all(failure.render(colour).as_bytes())
+                    .ok();
                 failure.exit()
             }
         },
         Err(error) => {
-            writeln!(std::io::stderr(), "error: cannot listen for signals: {error}").ok();
+            writeln!(
+                std::io::stderr(),
+                "error: cannot listen for signals: {error}"
+            )
+            .ok();
             Exit::Error
         }
     };
@@ -53,7 +64,10 @@ fn listen(stop: &Arc<AtomicBool>) -> std::io::Result<()> {
 }
 
 #[cfg(feature = "failpoints")]
-#[expect(clippy::disallowed_methods, reason = "main.rs is where the environment is read")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "main.rs is where the environment is read"
+)]
 fn arm_failpoint() {
     if let Ok(spec) = std::env::var("RECONCILE_FAILPOINT") {
         reconcile::failpoint::arm(&spec);

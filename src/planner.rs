@@ -86,14 +86,10 @@ fn hand_over(
         ),
         (Side::Target, Side::Source) => {
             let users: BTreeSet<_> = resolved.users.keys().cloned().collect();
-            let mut needs: BTreeSet<Fact> =
-                users.iter().cloned().map(Fact::MailProven).collect();
+            let mut needs: BTreeSet<Fact> = users.iter().cloned().map(Fact::MailProven).collect();
             needs.extend([Fact::AccountsMerged, Fact::UidlEnforced]);
-            let uidl_format = dovecot::wanted(
-                manifest,
-                &observation.dovecot,
-                observation.receipt.as_ref(),
-            );
+            let uidl_format =
+                dovecot::wanted(manifest, &observation.dovecot, observation.receipt.as_ref());
             draft.actions.push(Action {
                 id: ActionId("migration/hand-over".to_owned()),
                 change: Change::HandOver {

@@ -34,7 +34,9 @@ pub struct Run<'a> {
 
 impl std::fmt::Debug for Run<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Run").field("basis", &self.plan.basis).finish_non_exhaustive()
+        f.debug_struct("Run")
+            .field("basis", &self.plan.basis)
+            .finish_non_exhaustive()
     }
 }
 
@@ -64,18 +66,31 @@ pub fn execute(run: &Run<'_>) -> Result<Outcome> {
     let journal = Journal::open(run.target, &run.plan.manifest.name)?;
     let progress = Progress::default();
     let (files, bytes) = planned(run.plan);
-    run.reporter.event(&Event::RunStarted { actions: run.plan.actions.len(), bytes, files });
+    run.reporter.event(&Event::RunStarted {
+        actions: run.plan.actions.len(),
+        bytes,
+        files,
+    });
     journal.write(Moment::Begin, None)?;
     let ended = AtomicBool::new(false);
     let outcome = std::thread::scope(|scope| {
         let watcher = scope.spawn(|| progress::watch(&progress, bytes, run.reporter, &ended));
-        let context = Context { run, journal: &journal, store: &store, progress: &progress };
+        let context = Context {
+            run,
+            journal: &journal,
+            store: &store,
+            progress: &progress,
+        };
         let outcome = walk(&context);
         ended.store(true, Ordering::Release);
         watcher.thread().unpark();
         outcome
     })?;
-    let moment = if outcome.failed.is_empty() { Moment::Done } else { Moment::Failed };
+    let moment = if outcome.failed.is_empty() {
+        Moment::Done
+    } else {
+        Moment::Failed
+    };
     journal.write(moment, None)?;
     let (files, bytes) = progress::done(&progress);
     run.reporter.event(&Event::RunEnded {
@@ -89,13 +104,18 @@ pub fn execute(run: &Run<'_>) -> Result<Outcome> {
 }
 
 fn planned(plan: &Plan) -> (u64, u64) {
-    plan.actions.iter().fold((0, 0), |(files, bytes), action| match &action.change {
-        Change::CopyMail(copy) => {
-            let delta = &copy.delta;
-            (files + delta.create.files + delta.update.files, bytes + delta.bytes())
-        }
-        _ => (files, bytes),
-    })
+    plan.actions
+        .iter()
+        .fold((0, 0), |(files, bytes), action| match &action.change {
+            Change::CopyMail(copy) => {
+                let delta = &copy.delta;
+                (
+                    files + delta.create.files + delta.update.files,
+                    bytes + delta.bytes(),
+                )
+            }
+            _ => (files, bytes),
+        })
 }
 
 /// Mail trees go several at a time; everything else one after the other.
@@ -106,7 +126,11 @@ fn walk(context: &Context<'_>) -> Result<Outcome> {
         if context.run.stop.load(Ordering::Relaxed) {
             return Err(interrupted());
         }
-        let alike = rest.iter().take_while(|a| mail::together(first, a)).count().max(1);
+        let alike = rest
+            .iter()
+            .take_while(|a| mail::together(first, a))
+            .count()
+            .max(1);
         let (batch, later) = rest.split_at(alike);
         rest = later;
         let ready: Vec<&Action> = batch
@@ -123,7 +147,9 @@ fn walk(context: &Context<'_>) -> Result<Outcome> {
             }
         }
     }
-    let book = book.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let book = book
+        .into_inner()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
     Ok(book.outcome)
 }
 
@@ -136,18 +162,26 @@ pub(super) struct Book {
 
 impl Book {
     fn lock(book: &Mutex<Self>) -> std::sync::MutexGuard<'_, Self> {
-        book.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        book.lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Whether all that an action needs can still hold; if not, it is left out, and so is what it
     /// would give.
     fn admits(&mut self, action: &Action, reporter: &dyn Reporter) -> bool {
-        let Some(missing) = action.needs.iter().find(|need| self.lost.contains(*need)).cloned()
+        let Some(missing) = action
+            .needs
+            .iter()
+            .find(|need| self.lost.contains(*need))
+            .cloned()
         else {
             return true;
         };
         let waits_on = missing.to_string();
-        reporter.event(&Event::ActionSkipped { action: action.id.clone(), waits_on });
+        reporter.event(&Event::ActionSkipped {
+            action: action.id.clone(),
+            waits_on,
+        });
         self.lost.extend(action.gives.iter().cloned());
         self.outcome.skipped.push((action.id.clone(), missing));
         false
@@ -157,7 +191,9 @@ impl Book {
 /// Says that an action begins, durably.
 pub(super) fn begin(context: &Context<'_>, action: &Action) -> Result<()> {
     context.journal.write(Moment::Begin, Some(&action.id))?;
-    context.run.reporter.event(&Event::ActionStarted { action: action.id.clone() });
+    context.run.reporter.event(&Event::ActionStarted {
+        action: action.id.clone(),
+    });
     Ok(())
 }
 
@@ -172,7 +208,9 @@ pub(super) fn end(
     match result {
         Ok(()) => {
             context.journal.write(Moment::Done, Some(&action.id))?;
-            context.run.reporter.event(&Event::ActionDone { action: action.id.clone() });
+            context.run.reporter.event(&Event::ActionDone {
+                action: action.id.clone(),
+            });
             book.outcome.done += 1;
         }
         Err(error) if error.kind() == Kind::Interrupted => return Err(error),
@@ -191,24 +229,27 @@ pub(super) fn end(
 }
 
 pub(super) fn interrupted() -> Error {
-    Error::new(Kind::Interrupted, "stopped before the end, between two steps")
-        .hint("nothing is half-done; run `reconcile apply` again to go on from here")
+    Error::new(
+        Kind::Interrupted,
+        "stopped before the end, between two steps",
+    )
+    .hint("nothing is half-done; run `reconcile apply` again to go on from here")
 }
 
 fn perform(context: &Context<'_>, action: &Action) -> Result<()> {
     let target = context.run.target;
     match &action.change {
         Change::MergeAccounts(merge) => merge_accounts(context, merge),
-        Change::ClaimTrees { users } => {
-            context.store.update(|receipt| receipt.trees.extend(users.clone()))
-        }
-        Change::SetAside { renames, .. } => {
-            renames.iter().try_for_each(|Rename { from, to }| target.rename_new(from, to))
-        }
+        Change::ClaimTrees { users } => context
+            .store
+            .update(|receipt| receipt.trees.extend(users.clone())),
+        Change::SetAside { renames, .. } => renames
+            .iter()
+            .try_for_each(|Rename { from, to }| target.rename_new(from, to)),
         Change::EditFile(file) => edit::perform(target, file),
-        Change::HandOver { to, keep } => {
-            context.store.update(|receipt| receipt.hand_over(*to, keep, Timestamp::now()))
-        }
+        Change::HandOver { to, keep } => context
+            .store
+            .update(|receipt| receipt.hand_over(*to, keep, Timestamp::now())),
         Change::CopyMail(_) | Change::ProveMail(_) => Err(Error::new(
             Kind::Internal,
             format!("{} was not carried out together with its kind", action.id),
@@ -219,11 +260,16 @@ fn perform(context: &Context<'_>, action: &Action) -> Result<()> {
 /// Merges, and looks again: nothing may be left to merge.
 fn merge_accounts(context: &Context<'_>, merge: &AccountsMerge) -> Result<()> {
     let source = context.run.source.ok_or_else(|| {
-        Error::new(Kind::Host, "the source is gone, and its password hashes with it")
+        Error::new(
+            Kind::Host,
+            "the source is gone, and its password hashes with it",
+        )
     })?;
     // Before the merge: an account that exists and is not on record would look like a stranger.
     context.store.update(|receipt| {
-        receipt.accounts.extend(merge.users.iter().map(|user| user.name.clone()));
+        receipt
+            .accounts
+            .extend(merge.users.iter().map(|user| user.name.clone()));
     })?;
     accounts::merge(source, context.run.target, merge)?;
     let actual = accounts::observe(Some(source), context.run.target)?;

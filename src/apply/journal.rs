@@ -59,7 +59,9 @@ pub struct Journal<'a> {
 
 impl std::fmt::Debug for Journal<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Journal").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("Journal")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
     }
 }
 
@@ -78,7 +80,11 @@ impl<'a> Journal<'a> {
         }
         let old = target.read(&path)?;
         let torn = old.is_some_and(|old| !old.is_empty() && !old.ends_with(b"\n"));
-        Ok(Self { target, path, torn: Mutex::new(torn) })
+        Ok(Self {
+            target,
+            path,
+            torn: Mutex::new(torn),
+        })
     }
 
     /// Writes a line and waits until it is durable.
@@ -92,11 +98,15 @@ impl<'a> Journal<'a> {
         };
         let mut line = serde_json::to_string(&entry).expect("an entry is plain data");
         line.push('\n');
-        let mut torn = self.torn.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut torn = self
+            .torn
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         if std::mem::take(&mut *torn) {
             line.insert(0, '\n');
         }
-        self.target.append(&self.path, line.as_bytes(), NewFile::root(0o600))?;
+        self.target
+            .append(&self.path, line.as_bytes(), NewFile::root(0o600))?;
         let subject = action.map_or("run".to_owned(), ToString::to_string);
         let moment = match moment {
             Moment::Begin => "begin",
@@ -110,7 +120,11 @@ impl<'a> Journal<'a> {
 
 /// The journal's lines, oldest first. A torn line (the machine died while it was written) is left out.
 pub fn read_journal(target: &dyn ReadHost, name: &MigrationName) -> Result<Vec<Entry>> {
-    let Some(bytes) = target.read(&path(name))? else { return Ok(Vec::new()) };
+    let Some(bytes) = target.read(&path(name))? else {
+        return Ok(Vec::new());
+    };
     let lines = bytes.split(|&b| b == b'\n');
-    Ok(lines.filter_map(|line| serde_json::from_slice(line).ok()).collect())
+    Ok(lines
+        .filter_map(|line| serde_json::from_slice(line).ok())
+        .collect())
 }

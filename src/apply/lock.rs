@@ -37,7 +37,10 @@ impl RunLock {
             return Ok(Self { _held: held });
         }
         let owner = Self::owner(target, name)?.map_or(String::new(), |owner| {
-            format!(" (process {} on {}, since {})", owner.pid, owner.machine, owner.since)
+            format!(
+                " (process {} on {}, since {})",
+                owner.pid, owner.machine, owner.since
+            )
         });
         let what = format!("another run is at work on {}{owner}", target.label());
         Err(Error::new(Kind::Locked, what).hint("wait until it has ended, or stop it with Ctrl-C"))
@@ -51,7 +54,9 @@ impl RunLock {
 
     /// The record of who had the lock last.
     pub fn owner(target: &dyn ReadHost, name: &MigrationName) -> Result<Option<Owner>> {
-        let Some(bytes) = target.read(&record(name))? else { return Ok(None) };
+        let Some(bytes) = target.read(&record(name))? else {
+            return Ok(None);
+        };
         // The record is for people only: a torn one says nothing and stops nothing.
         Ok(serde_json::from_slice(&bytes).ok())
     }

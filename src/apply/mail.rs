@@ -9,7 +9,9 @@ use super::execute::{Book, Context, begin, end, interrupted};
 use crate::error::{Error, Kind, Result};
 use crate::plan::change::{Extraneous, MailCopy};
 use crate::plan::{Action, Change};
-use crate::replicate::{Depth, Filter, Job, PendingIndex, Place, Report, Tree, compare, copy, sync};
+use crate::replicate::{
+    Depth, Filter, Job, PendingIndex, Place, Report, Tree, compare, copy, sync,
+};
 use crate::resource::mail::{Places, index_name, room_for};
 
 /// Users between two flushes: enough to spread the cost of a flush, few enough that a run that dies
@@ -27,16 +29,27 @@ pub(super) fn together(first: &Action, other: &Action) -> bool {
 }
 
 /// Carries out copies, or proofs, in batches.
-pub(super) fn perform(context: &Context<'_>, actions: &[&Action], book: &Mutex<Book>) -> Result<()> {
+pub(super) fn perform(
+    context: &Context<'_>,
+    actions: &[&Action],
+    book: &Mutex<Book>,
+) -> Result<()> {
     let index_dir = context.store.index_directory();
     let index = context.run.target.open_tree(&index_dir)?.ok_or_else(|| {
-        Error::new(Kind::Host, format!("{index_dir} on {} is gone", context.run.target.label()))
+        Error::new(
+            Kind::Host,
+            format!("{index_dir} on {} is gone", context.run.target.label()),
+        )
     })?;
     for batch in actions.chunks(BATCH) {
         if context.run.stop.load(Ordering::Relaxed) {
             return Err(interrupted());
         }
-        Batch { context, index: &index }.run(batch, book)?;
+        Batch {
+            context,
+            index: &index,
+        }
+        .run(batch, book)?;
     }
     Ok(())
 }
@@ -47,8 +60,9 @@ struct Batch<'a> {
 }
 
 /// What a copy leaves to be done once it is durable.
+#[derive(Default)]
 struct Written {
-    pending: Vec<PendingIndex>,
+    pending: Mutex<Vec<PendingIndex>>,
     places: Vec<Places>,
 }
 
@@ -79,29 +93,39 @@ impl Batch<'_> {
             Change::CopyMail(copy) => self.copy(copy),
             Change::ProveMail(copy) => {
                 self.compare(copy, Depth::Content)?;
-                Ok(Written { pending: Vec::new(), places: Vec::new() })
+                Ok(Written::default())
             }
-            _ => Err(Error::new(Kind::Internal, format!("{} is no change of mail", action.id))),
+            _ => Err(Error::new(
+                Kind::Internal,
+                format!("{} is no change of mail", action.id),
+            )),
         }
     }
 
     fn copy(&self, change: &MailCopy) -> Result<Written> {
         let filter = Filter::new(&change.select)?;
-        let mut written = Written { pending: Vec::new(), places: Vec::new() };
+        let mut places_of = Vec::new();
+        let mut pending = Vec::new();
         for paths in &change.trees {
             room_for(paths, self.context.run.target)?;
             let places = Places::open(paths, self.source()?, self.context.run.target)?;
             let name = index_name(&change.user, paths.kind);
             let copied = copy(&self.job(change, &filter, &[places.tree()], &name))?;
             complete(change, &copied.report)?;
-            written.pending.extend(copied.index);
-            written.places.push(places);
+            pending.extend(copied.index);
+            places_of.push(places);
         }
-        Ok(written)
+        Ok(Written {
+            pending: Mutex::new(pending),
+            places: places_of,
+        })
     }
 
     fn source(&self) -> Result<&dyn crate::host::ReadHost> {
-        self.context.run.source.ok_or_else(|| Error::new(Kind::Host, "the source is gone"))
+        self.context
+            .run
+            .source
+            .ok_or_else(|| Error::new(Kind::Host, "the source is gone"))
     }
 
     /// One flush for each file system that was written.
@@ -112,7 +136,11 @@ impl Batch<'_> {
             let device = rustix::fs::fstat(dir)
                 .map_err(|errno| {
                     let error = std::io::Error::from(errno);
-                    Error::caused(Kind::Host, "cannot look at a directory of the target", error)
+                    Error::caused(
+                        Kind::Host,
+                        "cannot look at a directory of the target",
+                        error,
+                    )
                 })?
                 .st_dev;
             if flushed.insert(device) {
@@ -126,9 +154,11 @@ impl Batch<'_> {
     fn commit(&self, action: &Action, written: &Written) -> Result<()> {
         match &action.change {
             Change::CopyMail(copy) => {
-                for pending in &written.pending {
-                    pending.commit()?;
-                }
+                let mut pending = written
+                    .pending
+                    .lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner);
+                pending.drain(..).try_for_each(PendingIndex::commit)?;
                 self.compare(copy, Depth::Index)
             }
             _ => Ok(()),
@@ -142,7 +172,11 @@ impl Batch<'_> {
             let places = Places::open(paths, self.source()?, self.context.run.target)?;
             let name = index_name(&change.user, paths.kind);
             let trees = [places.tree()];
-            let report = compare(&self.job(change, &filter, &trees, &name), depth, &mut |_, _, _| {})?;
+            let report = compare(
+                &self.job(change, &filter, &trees, &name),
+                depth,
+                &mut |_, _, _| {},
+            )?;
             complete(change, &report)?;
             if let Some(first) = report.delta.sample.first() {
                 let what = format!(
@@ -170,7 +204,10 @@ impl Batch<'_> {
             ids: &self.context.run.plan.ids,
             filter,
             extraneous: extraneous(change),
-            index: Some(Place { dir: self.index.as_fd(), name: index.as_bytes() }),
+            index: Some(Place {
+                dir: self.index.as_fd(),
+                name: index.as_bytes(),
+            }),
             sample: 1,
             progress: self.context.progress,
             stop: self.context.run.stop,
@@ -187,10 +224,16 @@ fn complete(change: &MailCopy, report: &Report) -> Result<()> {
     if report.complete() {
         return Ok(());
     }
-    let first = report.failures.first().map_or("files changed while they were read".into(), |f| {
-        f.to_string()
-    });
-    let what = format!("the mail of {} could not be read in full: {first}", change.user);
+    let first = report
+        .failures
+        .first()
+        .map_or("files changed while they were read".into(), |f| {
+            f.to_string()
+        });
+    let what = format!(
+        "the mail of {} could not be read in full: {first}",
+        change.user
+    );
     Err(Error::new(Kind::Host, what).hint("mend that and run `reconcile apply` again"))
 }
 
@@ -198,21 +241,30 @@ fn complete(change: &MailCopy, report: &Report) -> Result<()> {
 fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let next = AtomicUsize::new(0);
     let slots: Vec<Mutex<Option<R>>> = items.iter().map(|_| Mutex::new(None)).collect();
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
+    let threads = std::thread::available_parallelism()
+        .map_or(1, usize::from)
+        .min(MOST_THREADS);
     std::thread::scope(|scope| {
         for _ in 0..threads.min(items.len()) {
             scope.spawn(|| {
                 loop {
                     let at = next.fetch_add(1, Ordering::Relaxed);
-                    let (Some(item), Some(slot)) = (items.get(at), slots.get(at)) else { break };
+                    let (Some(item), Some(slot)) = (items.get(at), slots.get(at)) else {
+                        break;
+                    };
                     let result = work(item);
-                    *slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(result);
+                    *slot
+                        .lock()
+                        .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(result);
                 }
             });
         }
     });
     let taken = slots.into_iter().map(|slot| {
-        slot.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
+        slot.into_inner()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     });
-    taken.map(|result| result.expect("every item was worked on")).collect()
+    taken
+        .map(|result| result.expect("every item was worked on"))
+        .collect()
 }

@@ -10,7 +10,10 @@ const INTERVAL: Duration = Duration::from_millis(250);
 
 /// Files dealt with and bytes written.
 pub(super) fn done(progress: &Progress) -> (u64, u64) {
-    (progress.files.load(Ordering::Relaxed), progress.copied.load(Ordering::Relaxed))
+    (
+        progress.files.load(Ordering::Relaxed),
+        progress.copied.load(Ordering::Relaxed),
+    )
 }
 
 /// Reports until `ended` is set.
@@ -37,6 +40,12 @@ pub(super) fn watch(
         let eta_seconds = (average > 0).then(|| total_bytes.saturating_sub(bytes) / average);
         let rate = per_second(bytes - last.0, since);
         last = (bytes, now);
-        reporter.event(&Event::Progress { files, bytes, total_bytes, rate, eta_seconds });
+        reporter.event(&Event::Progress {
+            files,
+            bytes,
+            total_bytes,
+            rate,
+            eta_seconds,
+        });
     }
 }

@@ -20,7 +20,9 @@ pub struct Store<'a> {
 
 impl std::fmt::Debug for Store<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Store").field("directory", &self.directory).finish_non_exhaustive()
+        f.debug_struct("Store")
+            .field("directory", &self.directory)
+            .finish_non_exhaustive()
     }
 }
 
@@ -31,9 +33,13 @@ impl<'a> Store<'a> {
         let directory = Receipt::directory(&manifest.name);
         target.make_dirs(&HostPath::from("/var/lib"), 0o755)?;
         target.make_dirs(&directory.join("index"), 0o700)?;
-        let receipt = receipt
-            .unwrap_or_else(|| Receipt::new(manifest.name.clone(), Timestamp::now()));
-        Ok(Self { target, directory, receipt: Mutex::new(receipt) })
+        let receipt =
+            receipt.unwrap_or_else(|| Receipt::new(manifest.name.clone(), Timestamp::now()));
+        Ok(Self {
+            target,
+            directory,
+            receipt: Mutex::new(receipt),
+        })
     }
 
     /// Where the indexes of the replication engine are.
@@ -43,13 +49,20 @@ impl<'a> Store<'a> {
 
     /// Changes the receipt and writes it.
     pub fn update(&self, change: impl FnOnce(&mut Receipt)) -> Result<()> {
-        let mut receipt = self.receipt.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut receipt = self
+            .receipt
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         let mut next = receipt.clone();
         change(&mut next);
         let mut json =
             serde_json::to_vec_pretty(&next).expect("a receipt is plain data with text keys");
         json.push(b'\n');
-        self.target.replace(&self.directory.join("receipt.json"), &json, NewFile::root(0o600))?;
+        self.target.replace(
+            &self.directory.join("receipt.json"),
+            &json,
+            NewFile::root(0o600),
+        )?;
         *receipt = next;
         crate::failpoint::hit("receipt:written");
         Ok(())

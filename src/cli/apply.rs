@@ -42,7 +42,9 @@ pub(super) fn run(path: &Path, options: &Options, stop: &AtomicBool) -> Result<E
     let _lock = RunLock::take(session.target(), &manifest.name)?;
     let reporter = reporter(options.json);
     let look = Look::new(stop);
-    reporter.event(&Event::Observing { what: "Looking at both hosts".to_owned() });
+    reporter.event(&Event::Observing {
+        what: "Looking at both hosts".to_owned(),
+    });
     let fresh = planner::plan(&manifest, &session.observe(&look)?)?;
     if let Some(saved) = &saved {
         refuse_stale(saved, &fresh)?;
@@ -81,7 +83,10 @@ fn saved_plan(file: &Path) -> Result<Plan> {
     if plan.version == PLAN_VERSION {
         return Ok(plan);
     }
-    Err(Error::new(Kind::Usage, format!("{} of a version that this program knows", what())))
+    Err(Error::new(
+        Kind::Usage,
+        format!("{} of a version that this program knows", what()),
+    ))
 }
 
 /// A saved plan is obeyed to the letter or not at all.
@@ -109,7 +114,10 @@ fn ask(plan: &Plan) -> Result<()> {
         return Err(Error::new(Kind::Usage, "there is no terminal to ask on")
             .hint("review the plan, then run `reconcile apply --yes`"));
     }
-    anstream::eprint!("\nApply these {} actions? Only `yes` is a yes: ", plan.actions.len());
+    anstream::eprint!(
+        "\nApply these {} actions? Only `yes` is a yes: ",
+        plan.actions.len()
+    );
     let mut answer = String::new();
     let answered = std::io::stderr()
         .flush()
@@ -118,7 +126,10 @@ fn ask(plan: &Plan) -> Result<()> {
     if answered > 0 && answer.trim() == "yes" {
         return Ok(());
     }
-    Err(Error::new(Kind::Interrupted, "not confirmed; nothing was done"))
+    Err(Error::new(
+        Kind::Interrupted,
+        "not confirmed; nothing was done",
+    ))
 }
 
 fn carry_out(
@@ -130,12 +141,21 @@ fn carry_out(
     let target = session.target();
     Store::open(target, &plan.manifest)?;
     let owner = Owner {
-        machine: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        machine: rustix::system::uname()
+            .nodename()
+            .to_string_lossy()
+            .into_owned(),
         pid: std::process::id(),
         since: Timestamp::now(),
     };
     RunLock::sign(target, &plan.manifest.name, &owner)?;
-    let outcome = execute(&Run { plan, source: session.source(), target, reporter, stop })?;
+    let outcome = execute(&Run {
+        plan,
+        source: session.source(),
+        target,
+        reporter,
+        stop,
+    })?;
     if stop.load(Ordering::Relaxed) {
         return Err(Error::new(Kind::Interrupted, "stopped by a signal")
             .hint("nothing is half-done; run `reconcile apply` again to go on from here"));
@@ -145,7 +165,9 @@ fn carry_out(
 
 fn conclude(outcome: Outcome) -> Result<()> {
     let mut failed = outcome.failed.into_iter();
-    let Some((action, error)) = failed.next() else { return Ok(()) };
+    let Some((action, error)) = failed.next() else {
+        return Ok(());
+    };
     let kind = error.kind();
     let more = match failed.len() + outcome.skipped.len() {
         0 => String::new(),

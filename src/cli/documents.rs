@@ -57,7 +57,10 @@ pub(super) fn man(mut command: Command) -> Result<Exit, Failure> {
             .doing(Kind::Internal, || "cannot write the manual page".to_owned())
     };
     page(command.clone(), &mut out)?;
-    for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
+    for sub in command
+        .get_subcommands()
+        .filter(|sub| sub.get_name() != "help")
+    {
         let name = format!("reconcile-{}", sub.get_name());
         page(sub.clone().name(name), &mut out)?;
     }

@@ -10,22 +10,33 @@ use crate::error::{Doing as _, Kind, Result};
 const LIMIT: u64 = 1 << 30;
 
 /// Reads a whole file.
-#[expect(clippy::disallowed_methods, reason = "a file that the operator named, not a host's")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a file that the operator named, not a host's"
+)]
 pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
     let what = || format!("cannot read {}", path.display());
     let meta = std::fs::metadata(path).doing(Kind::Usage, what)?;
     if meta.is_dir() || meta.len() > LIMIT {
-        let what = format!("{} is no file of a size that makes sense here", path.display());
+        let what = format!(
+            "{} is no file of a size that makes sense here",
+            path.display()
+        );
         return Err(crate::error::Error::new(Kind::Usage, what));
     }
     let file = std::fs::File::open(path).doing(Kind::Usage, what)?;
     let mut bytes = Vec::new();
-    file.take(LIMIT).read_to_end(&mut bytes).doing(Kind::Usage, what)?;
+    file.take(LIMIT)
+        .read_to_end(&mut bytes)
+        .doing(Kind::Usage, what)?;
     Ok(bytes)
 }
 
 /// Writes a whole file: complete or not at all.
-#[expect(clippy::disallowed_methods, reason = "a file that the operator named, not a host's")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a file that the operator named, not a host's"
+)]
 pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let what = || format!("cannot write {}", path.display());
     let mut temp = path.as_os_str().to_owned();

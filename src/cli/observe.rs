@@ -21,7 +21,9 @@ pub(super) fn run(path: &Path, options: &Options, stop: &AtomicBool) -> Result<E
     let manifest = session::manifest(path)?;
     let Some(session) = Session::open(manifest, path)? else {
         let what = "this version can look at dir: hosts only";
-        return Err(Error::new(Kind::Blocked, what).hint("`reconcile plan` says what to do").into());
+        return Err(Error::new(Kind::Blocked, what)
+            .hint("`reconcile plan` says what to do")
+            .into());
     };
     let observation = session.observe(&Look::new(stop))?;
     let yaml = serde_yaml::to_string(&observation)

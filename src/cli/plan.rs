@@ -99,19 +99,28 @@ fn show(plan: &Plan, format: Format) -> Result<()> {
 pub(super) fn print_text(plan: &Plan) -> Result<()> {
     let colour = std::io::stdout().is_terminal()
         && anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never;
-    let paint = if colour { render::Paint::Colour } else { render::Paint::Plain };
+    let paint = if colour {
+        render::Paint::Colour
+    } else {
+        render::Paint::Plain
+    };
     local::print(&render::text(plan, paint))
 }
 
 fn saved_observation(file: &Path) -> Result<Observation> {
     let what = || format!("{} is no observation", file.display());
-    let observation: Observation = serde_yaml::from_slice(&local::read(file)?).map_err(|error| {
-        Error::caused(Kind::Usage, what(), error).hint("make one with `reconcile observe -o FILE`")
-    })?;
+    let observation: Observation =
+        serde_yaml::from_slice(&local::read(file)?).map_err(|error| {
+            Error::caused(Kind::Usage, what(), error)
+                .hint("make one with `reconcile observe -o FILE`")
+        })?;
     if observation.version == OBSERVATION_VERSION {
         return Ok(observation);
     }
-    Err(Error::new(Kind::Usage, format!("{} of a version that this program knows", what())))
+    Err(Error::new(
+        Kind::Usage,
+        format!("{} of a version that this program knows", what()),
+    ))
 }
 
 /// Walks the trees once more and prints each path as it is met, so that no list of them is kept.
@@ -132,5 +141,9 @@ pub(super) fn path_line(
     differs: Difference,
 ) -> String {
     let tree = mail::tree_name(kind);
-    format!("  mail/{user}  {tree}: {}  ({})\n", escape(path), mail::difference(differs))
+    format!(
+        "  mail/{user}  {tree}: {}  ({})\n",
+        escape(path),
+        mail::difference(differs)
+    )
 }

@@ -33,11 +33,14 @@ impl Session {
     /// path: relative roots start at its directory.
     pub(super) fn open(manifest: Manifest, beside: &Path) -> Result<Option<Self>> {
         let root = |address: &HostAddress| -> Option<PathBuf> {
-            let HostAddress::Dir(path) = address else { return None };
+            let HostAddress::Dir(path) = address else {
+                return None;
+            };
             let base = beside.parent().unwrap_or(Path::new(""));
             Some(base.join(std::ffi::OsStr::from_bytes(path.as_bytes())))
         };
-        let (Some(source), Some(target)) = (root(&manifest.source.host), root(&manifest.target.host))
+        let (Some(source), Some(target)) =
+            (root(&manifest.source.host), root(&manifest.target.host))
         else {
             return Ok(None);
         };
@@ -52,7 +55,11 @@ impl Session {
                 None
             }
         };
-        let session = Self { manifest, source, target };
+        let session = Self {
+            manifest,
+            source,
+            target,
+        };
         session.refuse_one_host()?;
         Ok(Some(session))
     }
@@ -60,12 +67,18 @@ impl Session {
     /// Two paths can lead to one root.
     fn refuse_one_host(&self) -> Result<()> {
         let top = crate::raw::HostPath::from("/");
-        let Some(source) = &self.source else { return Ok(()) };
+        let Some(source) = &self.source else {
+            return Ok(());
+        };
         let (Some(a), Some(b)) = (source.stat(&top)?, self.target.stat(&top)?) else {
             return Ok(());
         };
         if (a.dev, a.ino) == (b.dev, b.ino) {
-            let what = format!("{} and {} are one directory", source.label(), self.target.label());
+            let what = format!(
+                "{} and {} are one directory",
+                source.label(),
+                self.target.label()
+            );
             return Err(Error::new(Kind::Usage, what).hint("give the manifest two hosts"));
         }
         Ok(())
@@ -80,7 +93,10 @@ impl Session {
     }
 
     pub(super) fn hosts(&self) -> Hosts<'_> {
-        Hosts { source: self.source(), target: &self.target }
+        Hosts {
+            source: self.source(),
+            target: &self.target,
+        }
     }
 
     pub(super) fn observe(&self, look: &Look<'_>) -> Result<Observation> {

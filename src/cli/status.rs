@@ -39,16 +39,26 @@ struct Status {
 #[serde(tag = "ended", rename_all = "snake_case")]
 enum LastRun {
     Never,
-    Well { at: jiff::Timestamp },
-    Failed { at: jiff::Timestamp, actions: Vec<String> },
-    Interrupted { at: jiff::Timestamp, during: Vec<String> },
+    Well {
+        at: jiff::Timestamp,
+    },
+    Failed {
+        at: jiff::Timestamp,
+        actions: Vec<String>,
+    },
+    Interrupted {
+        at: jiff::Timestamp,
+        during: Vec<String>,
+    },
 }
 
 pub(super) fn run(path: &Path, options: &Options) -> Result<Exit, Failure> {
     let manifest = session::manifest(path)?;
     let Some(session) = Session::open(manifest, path)? else {
         let what = "this version can look at dir: hosts only";
-        return Err(Error::new(Kind::Blocked, what).hint("`reconcile plan` says what to do").into());
+        return Err(Error::new(Kind::Blocked, what)
+            .hint("`reconcile plan` says what to do")
+            .into());
     };
     let status = look(&session)?;
     if options.json {
@@ -67,13 +77,17 @@ fn look(session: &Session) -> Result<Status> {
         None => RunLock::owner(target, &manifest.name)?,
     };
     let last_run = last_run(&read_journal(target, &manifest.name)?, running.is_some());
-    let authority = receipt.as_ref().map_or(Side::Source, |receipt| receipt.authority);
+    let authority = receipt
+        .as_ref()
+        .map_or(Side::Source, |receipt| receipt.authority);
     Ok(Status {
         migration: manifest.name.to_string(),
         authority,
         since: receipt.as_ref().map(|receipt| receipt.since),
         accounts: receipt.as_ref().map_or(0, |receipt| receipt.accounts.len()),
-        trees: receipt.as_ref().map_or(0, |receipt| receipt.trees.values().map(Vec::len).sum()),
+        trees: receipt
+            .as_ref()
+            .map_or(0, |receipt| receipt.trees.values().map(Vec::len).sum()),
         next: next(&last_run, running.is_some(), manifest.serve_from, authority).to_owned(),
         running,
         last_run,
@@ -82,27 +96,39 @@ fn look(session: &Session) -> Result<Status> {
 }
 
 fn last_run(entries: &[Entry], running: bool) -> LastRun {
-    let Some(start) = entries.iter().rposition(|e| e.action.is_none() && e.moment == Moment::Begin)
+    let Some(start) = entries
+        .iter()
+        .rposition(|e| e.action.is_none() && e.moment == Moment::Begin)
     else {
         return LastRun::Never;
     };
     let run = &entries[start..];
     let last = &run[run.len() - 1];
     let with = |moment| {
-        let of = run.iter().filter(move |entry: &&Entry| entry.moment == moment);
+        let of = run
+            .iter()
+            .filter(move |entry: &&Entry| entry.moment == moment);
         of.filter_map(|entry| entry.action.clone())
     };
     match (last.action.is_none(), last.moment) {
         (true, Moment::Done) => LastRun::Well { at: last.at },
         (true, Moment::Failed) => {
-            let actions = with(Moment::Failed).map(|action| action.to_string()).collect();
-            LastRun::Failed { at: last.at, actions }
+            let actions = with(Moment::Failed)
+                .map(|action| action.to_string())
+                .collect();
+            LastRun::Failed {
+                at: last.at,
+                actions,
+            }
         }
         _ if running => LastRun::Never,
         _ => {
             let ended: Vec<_> = with(Moment::Done).chain(with(Moment::Failed)).collect();
             let during = with(Moment::Begin).filter(|action| !ended.contains(action));
-            LastRun::Interrupted { at: last.at, during: during.map(|a| a.to_string()).collect() }
+            LastRun::Interrupted {
+                at: last.at,
+                during: during.map(|a| a.to_string()).collect(),
+            }
         }
     }
 }
@@ -119,7 +145,9 @@ fn next(last: &LastRun, running: bool, wanted: Side, authority: Side) -> &'stati
         }
         (_, Side::Target, Side::Source) => "run `reconcile apply` to hand over to the target",
         (_, Side::Target, Side::Target) => "nothing; `reconcile plan` shows drift, if any",
-        (_, Side::Source, Side::Target) => "set serve_from: target: an offline source takes no mail back",
+        (_, Side::Source, Side::Target) => {
+            "set serve_from: target: an offline source takes no mail back"
+        }
     }
 }
 
@@ -129,12 +157,27 @@ fn text(status: &Status) -> String {
         writeln!(out, "{label:<11} {text}").expect("writing to a String cannot fail");
     };
     line("migration", &status.migration);
-    let since = status.since.map_or("always".to_owned(), |since| since.to_string());
-    line("mail counts", &format!("on the {} (since: {since})", status.authority));
-    line("managed", &format!("{} accounts, {} trees", status.accounts, status.trees));
+    let since = status
+        .since
+        .map_or("always".to_owned(), |since| since.to_string());
+    line(
+        "mail counts",
+        &format!("on the {} (since: {since})", status.authority),
+    );
+    line(
+        "managed",
+        &format!("{} accounts, {} trees", status.accounts, status.trees),
+    );
     if let Some(owner) = &status.running {
-        let Owner { machine, pid, since } = owner;
-        line("running", &format!("process {pid} on {machine}, since {since}"));
+        let Owner {
+            machine,
+            pid,
+            since,
+        } = owner;
+        line(
+            "running",
+            &format!("process {pid} on {machine}, since {since}"),
+        );
     }
     let last = match &status.last_run {
         LastRun::Never => "none has ended".to_owned(),

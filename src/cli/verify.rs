@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use clap::Args;
 
-use super::session::Session;
 use super::plan::path_line;
+use super::session::Session;
 use super::{Failure, local, reporter, session};
 use crate::error::{Error, Exit, Kind, Result};
 use crate::names::{Side, UserName};
@@ -27,7 +27,9 @@ pub(super) fn run(path: &Path, options: &Options, stop: &AtomicBool) -> Result<E
     let manifest = session::manifest(path)?;
     let Some(session) = Session::open(manifest.clone(), path)? else {
         let what = "this version can verify dir: hosts only";
-        return Err(Error::new(Kind::Blocked, what).hint("`reconcile plan` says what to do").into());
+        return Err(Error::new(Kind::Blocked, what)
+            .hint("`reconcile plan` says what to do")
+            .into());
     };
     let what = "Comparing accounts, settings and every file's content and metadata".to_owned();
     reporter(false).event(&Event::Observing { what });
@@ -35,7 +37,11 @@ pub(super) fn run(path: &Path, options: &Options, stop: &AtomicBool) -> Result<E
     let quiet = options.json;
     let listener = |user: &UserName, kind: TreeKind, path: &[u8], differs: Difference| {
         paths.fetch_add(1, Ordering::Relaxed);
-        if quiet { Ok(()) } else { local::print(&path_line(user, kind, path, differs)) }
+        if quiet {
+            Ok(())
+        } else {
+            local::print(&path_line(user, kind, path, differs))
+        }
     };
     let observation = session.observe(&Look::every_byte(stop).telling(&listener))?;
     let plan = planner::plan(&manifest, &observation)?;
@@ -43,10 +49,14 @@ pub(super) fn run(path: &Path, options: &Options, stop: &AtomicBool) -> Result<E
     let paths = paths.into_inner();
     let differences = other_differences(&plan, options.json)? + paths;
     let users = observation.mail.users.len();
-    let compared = observation.mail.users.values().flat_map(|u| &u.trees).fold(
-        (0, 0),
-        |(files, bytes), tree| (files + tree.size.files, bytes + tree.size.bytes),
-    );
+    let compared = observation
+        .mail
+        .users
+        .values()
+        .flat_map(|u| &u.trees)
+        .fold((0, 0), |(files, bytes), tree| {
+            (files + tree.size.files, bytes + tree.size.bytes)
+        });
     if options.json {
         let summary = serde_json::json!({
             "differences": differences, "paths": paths, "users": users,
@@ -57,7 +67,9 @@ pub(super) fn run(path: &Path, options: &Options, stop: &AtomicBool) -> Result<E
         local::print("The target's mail counts now; the source's is not compared any more.\n")?;
     } else {
         let (files, bytes) = (compared.0, size(compared.1));
-        local::print(&format!("Compared {users} users, {files} files and {bytes}.\n"))?;
+        local::print(&format!(
+            "Compared {users} users, {files} files and {bytes}.\n"
+        ))?;
     }
     if differences == 0 {
         return Ok(Exit::Done);
@@ -73,8 +85,10 @@ fn other_differences(plan: &Plan, json: bool) -> Result<u64> {
     let mut only = plan.clone();
     only.notes.clear();
     only.actions.retain(|action| {
-        matches!(action.change, Change::MergeAccounts(_) | Change::EditFile(_))
-            && !waits_for_hand_over(plan, action)
+        matches!(
+            action.change,
+            Change::MergeAccounts(_) | Change::EditFile(_)
+        ) && !waits_for_hand_over(plan, action)
     });
     let count = only.actions.len() + only.blocked.len();
     if count > 0 && !json {
@@ -86,5 +100,7 @@ fn other_differences(plan: &Plan, json: bool) -> Result<u64> {
 /// What moves only with the hand-over is no difference before it.
 fn waits_for_hand_over(plan: &Plan, action: &crate::plan::Action) -> bool {
     plan.authority == Side::Source
-        && action.needs.contains(&crate::plan::Fact::Authority(Side::Target))
+        && action
+            .needs
+            .contains(&crate::plan::Fact::Authority(Side::Target))
 }

@@ -17,7 +17,8 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::{
-    Answer, CONTROL_FILE_LIMIT, FileKind, Host, MAX_LINKS, NewFile, Probe, ReadHost, Space, Stat, failed,
+    Answer, CONTROL_FILE_LIMIT, FileKind, Host, MAX_LINKS, NewFile, Probe, ReadHost, Space, Stat,
+    failed,
 };
 use crate::error::{Error, Kind, Result};
 use crate::names::{Gid, Side, Uid};

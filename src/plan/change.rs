@@ -335,7 +335,10 @@ impl Delta {
     /// This and another tree's differences together.
     #[must_use]
     pub fn plus(&self, other: &Self) -> Self {
-        let add = |a: Count, b: Count| Count { files: a.files + b.files, bytes: a.bytes + b.bytes };
+        let add = |a: Count, b: Count| Count {
+            files: a.files + b.files,
+            bytes: a.bytes + b.bytes,
+        };
         let mut sample = self.sample.clone();
         sample.extend(other.sample.iter().cloned());
         Self {

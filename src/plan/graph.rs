@@ -25,7 +25,10 @@ pub struct Ordered {
 /// The plan's actions as a graph: an edge from the action that gives a fact to each that needs it.
 pub fn dag(actions: &[Action]) -> DiGraph<ActionId, Fact> {
     let mut graph = DiGraph::new();
-    let nodes: Vec<NodeIndex> = actions.iter().map(|a| graph.add_node(a.id.clone())).collect();
+    let nodes: Vec<NodeIndex> = actions
+        .iter()
+        .map(|a| graph.add_node(a.id.clone()))
+        .collect();
     let mut givers: BTreeMap<&Fact, Vec<NodeIndex>> = BTreeMap::new();
     for (action, &node) in actions.iter().zip(&nodes) {
         for fact in &action.gives {
@@ -70,7 +73,10 @@ pub fn order(actions: Vec<Action>, settled: &BTreeSet<Fact>) -> Result<Ordered> 
         return Err(cycle(&graph));
     }
     let mut slots: Vec<Option<Action>> = actions.into_iter().map(Some).collect();
-    let actions = sequence.into_iter().filter_map(|index| slots[index].take()).collect();
+    let actions = sequence
+        .into_iter()
+        .filter_map(|index| slots[index].take())
+        .collect();
     Ok(Ordered { actions, waiting })
 }
 
@@ -81,7 +87,10 @@ fn split_waiting(
 ) -> (Vec<Action>, Vec<Blocked>) {
     let mut waiting = Vec::new();
     loop {
-        let given: BTreeSet<Fact> = actions.iter().flat_map(|a| a.gives.iter().cloned()).collect();
+        let given: BTreeSet<Fact> = actions
+            .iter()
+            .flat_map(|a| a.gives.iter().cloned())
+            .collect();
         let unmet = |action: &Action| -> Vec<Fact> {
             let held = |fact: &&Fact| !settled.contains(*fact) && !given.contains(*fact);
             action.needs.iter().filter(held).cloned().collect()
@@ -94,7 +103,10 @@ fn split_waiting(
                 kept.push(action);
             } else {
                 let resource = Resource::of(&action);
-                waiting.push(Blocked { resource, by: Obstacle::Waits { on } });
+                waiting.push(Blocked {
+                    resource,
+                    by: Obstacle::Waits { on },
+                });
             }
         }
         actions = kept;
@@ -111,6 +123,9 @@ fn cycle(graph: &DiGraph<ActionId, Fact>) -> Error {
         .flatten()
         .map(|node| graph[node].to_string())
         .collect();
-    Error::new(Kind::Internal, format!("the plan has a cycle: {}", members.join(", ")))
-        .hint("this is a defect of reconcile; please report it with the plan's observation")
+    Error::new(
+        Kind::Internal,
+        format!("the plan has a cycle: {}", members.join(", ")),
+    )
+    .hint("this is a defect of reconcile; please report it with the plan's observation")
 }

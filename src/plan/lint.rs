@@ -40,7 +40,8 @@ pub fn lint(plan: &Plan) -> Result<()> {
         }
         match &action.change {
             Change::HandOver { keep, .. } => {
-                let proven = |user: &UserName| action.needs.contains(&Fact::MailProven(user.clone()));
+                let proven =
+                    |user: &UserName| action.needs.contains(&Fact::MailProven(user.clone()));
                 if !keep.users.iter().all(proven) {
                     return broken("authority is handed over only when every mailbox is proven");
                 }
@@ -49,12 +50,18 @@ pub fn lint(plan: &Plan) -> Result<()> {
                 }
             }
             Change::ClaimTrees { users } => {
-                if !users.keys().all(|u| action.needs.contains(&Fact::TreesClear(u.clone()))) {
+                if !users
+                    .keys()
+                    .all(|u| action.needs.contains(&Fact::TreesClear(u.clone())))
+                {
                     return broken("trees are claimed only when nothing is in their way");
                 }
             }
             Change::CopyMail(copy) => {
-                if !action.needs.contains(&Fact::TreesClaimed(copy.user.clone())) {
+                if !action
+                    .needs
+                    .contains(&Fact::TreesClaimed(copy.user.clone()))
+                {
                     return broken("only claimed trees are written");
                 }
                 let first = given.contains(&Fact::TreesClaimed(copy.user.clone()));
@@ -90,11 +97,17 @@ fn touches_mail(change: &Change) -> bool {
 }
 
 fn beneath_etc(path: &HostPath) -> bool {
-    let climbs = path.as_bytes().split(|&b| b == b'/').any(|part| part == b"..");
+    let climbs = path
+        .as_bytes()
+        .split(|&b| b == b'/')
+        .any(|part| part == b"..");
     path.as_bytes().starts_with(b"/etc/") && !climbs
 }
 
 fn violation(action: &Action, rule: &str) -> Error {
-    Error::new(Kind::Internal, format!("the plan breaks a rule at {}: {rule}", action.id))
-        .hint("this is a defect of reconcile; nothing was changed; please report it")
+    Error::new(
+        Kind::Internal,
+        format!("the plan breaks a rule at {}: {rule}", action.id),
+    )
+    .hint("this is a defect of reconcile; nothing was changed; please report it")
 }

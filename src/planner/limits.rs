@@ -7,7 +7,10 @@ use crate::plan::{Draft, Level, Obstacle, Resource};
 /// The obstacles and notes that follow from the manifest alone.
 pub(super) fn draft(manifest: &Manifest, authority: Side) -> Draft {
     let mut draft = Draft::default();
-    for (side, host) in [(Side::Source, &manifest.source), (Side::Target, &manifest.target)] {
+    for (side, host) in [
+        (Side::Source, &manifest.source),
+        (Side::Target, &manifest.target),
+    ] {
         if let HostAddress::Ssh { .. } = host.host {
             draft.block(
                 Resource::Migration,
@@ -38,7 +41,9 @@ pub(super) fn draft(manifest: &Manifest, authority: Side) -> Draft {
 
 /// Whether both hosts are roots that this version can look at.
 pub(super) fn looked_up(manifest: &Manifest) -> bool {
-    [&manifest.source, &manifest.target].iter().all(|h| matches!(h.host, HostAddress::Dir(_)))
+    [&manifest.source, &manifest.target]
+        .iter()
+        .all(|h| matches!(h.host, HostAddress::Dir(_)))
 }
 
 /// Parts that mean something only between live hosts. On offline roots nothing runs, so there is
@@ -52,14 +57,18 @@ fn offline_notes(manifest: &Manifest, authority: Side, draft: &mut Draft) {
         note("services: nothing runs on an offline root, so nothing is stopped or started");
     }
     if manifest.freeze.is_some() {
-        note("freeze: an offline source stands still already; its window and budget mean nothing here");
+        note(
+            "freeze: an offline source stands still already; its window and budget mean nothing here",
+        );
     }
     if let Some(cutover) = &manifest.cutover {
         if cutover.source_after == SourceAfter::PowerOff {
             note("cutover.source_after: an offline source is off already");
         }
         if cutover.confirm_within.is_some() {
-            note("cutover.confirm_within: nothing is switched live between offline roots, so there is nothing to confirm");
+            note(
+                "cutover.confirm_within: nothing is switched live between offline roots, so there is nothing to confirm",
+            );
         }
     }
 }

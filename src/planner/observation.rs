@@ -24,7 +24,10 @@ pub struct Hosts<'a> {
 impl std::fmt::Debug for Hosts<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let source = self.source.map(ReadHost::label);
-        f.debug_struct("Hosts").field("source", &source).field("target", &self.target.label()).finish()
+        f.debug_struct("Hosts")
+            .field("source", &source)
+            .field("target", &self.target.label())
+            .finish()
     }
 }
 
@@ -88,13 +91,18 @@ impl Observation {
             volume.free_bytes = 0;
             volume.free_inodes = None;
         }
-        let json = serde_json::to_vec(&stable).expect("an observation is plain data with text keys");
+        let json =
+            serde_json::to_vec(&stable).expect("an observation is plain data with text keys");
         blake3::hash(&json).to_hex().to_string()
     }
 }
 
 /// Looks at both hosts. Changes nothing on either.
-pub fn observe(manifest: &Manifest, hosts: Hosts<'_>, look: &mail::Look<'_>) -> Result<Observation> {
+pub fn observe(
+    manifest: &Manifest,
+    hosts: Hosts<'_>,
+    look: &mail::Look<'_>,
+) -> Result<Observation> {
     let receipt = read_receipt(manifest, hosts.target)?;
     let receipt_ref = receipt.as_ref();
     let authority = receipt_ref.map_or(Side::Source, |receipt| receipt.authority);
@@ -129,16 +137,24 @@ pub fn observe(manifest: &Manifest, hosts: Hosts<'_>, look: &mail::Look<'_>) -> 
 /// Reads the migration's receipt from the target.
 pub fn read_receipt(manifest: &Manifest, target: &dyn ReadHost) -> Result<Option<Receipt>> {
     let path = Receipt::directory(&manifest.name).join("receipt.json");
-    let Some(bytes) = target.read(&path)? else { return Ok(None) };
+    let Some(bytes) = target.read(&path)? else {
+        return Ok(None);
+    };
     let what = || format!("{path} on {} is no receipt", target.label());
     let receipt: Receipt = serde_json::from_slice(&bytes).map_err(|error| {
-        Error::caused(Kind::Malformed, what(), error)
-            .hint("restore it from a backup of the target; without it nobody knows whose mail counts")
+        Error::caused(Kind::Malformed, what(), error).hint(
+            "restore it from a backup of the target; without it nobody knows whose mail counts",
+        )
     })?;
     if receipt.version != RECEIPT_VERSION || receipt.name != manifest.name {
         return Err(Error::new(
             Kind::Malformed,
-            format!("{}: it is of version {} and migration {}", what(), receipt.version, receipt.name),
+            format!(
+                "{}: it is of version {} and migration {}",
+                what(),
+                receipt.version,
+                receipt.name
+            ),
         )
         .hint("use the version of reconcile that wrote it"));
     }

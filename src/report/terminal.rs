@@ -19,7 +19,9 @@ pub struct Bar {
 impl Bar {
     /// A bar that is not drawn yet.
     pub fn new() -> Self {
-        Self { bar: ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden()) }
+        Self {
+            bar: ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden()),
+        }
     }
 }
 
@@ -50,7 +52,8 @@ impl Reporter for Bar {
                 anstream::eprintln!("{}", sentence(event).unwrap_or_default());
             }
             Event::ActionFailed { .. } | Event::ActionSkipped { .. } => {
-                self.bar.suspend(|| anstream::eprintln!("{}", sentence(event).unwrap_or_default()));
+                self.bar
+                    .suspend(|| anstream::eprintln!("{}", sentence(event).unwrap_or_default()));
             }
             Event::Observing { .. } => {
                 anstream::eprintln!("{}", sentence(event).unwrap_or_default());
@@ -69,7 +72,10 @@ pub struct Plain {
 impl Reporter for Plain {
     fn event(&self, event: &Event) {
         if let Event::Progress { .. } = event {
-            let mut last = self.last_progress.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut last = self
+                .last_progress
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
             let now = Instant::now();
             if now.duration_since(*last.get_or_insert(now)) < QUIET {
                 return;
@@ -94,12 +100,24 @@ fn sentence(event: &Event) -> Option<String> {
         Event::ActionSkipped { action, waits_on } => {
             format!("  left out {action}: it needs {waits_on}")
         }
-        Event::Progress { files, bytes, total_bytes, rate, eta_seconds } => {
+        Event::Progress {
+            files,
+            bytes,
+            total_bytes,
+            rate,
+            eta_seconds,
+        } => {
             let eta = eta_seconds.map_or(String::new(), |s| format!(", {s} s left"));
             let (done, total) = (size(*bytes), size(*total_bytes));
             format!("  {files} files, {done} of {total}, {}/s{eta}", size(*rate))
         }
-        Event::RunEnded { done, failed, skipped, files, bytes } => {
+        Event::RunEnded {
+            done,
+            failed,
+            skipped,
+            files,
+            bytes,
+        } => {
             let copied = format!("{files} files and {} copied", size(*bytes));
             match (failed, skipped) {
                 (0, 0) => format!("Applied {done} actions; {copied}."),

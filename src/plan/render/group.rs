@@ -24,16 +24,31 @@ pub(super) fn groups(plan: &Plan) -> Vec<Group> {
     for action in &plan.actions {
         let heading = heading(action);
         let because = action.because.to_string();
-        match groups.iter_mut().find(|g| g.heading == heading && g.because == because) {
+        match groups
+            .iter_mut()
+            .find(|g| g.heading == heading && g.because == because)
+        {
             Some(group) => group.rows.extend(rows(action)),
-            None => groups.push(Group { heading, because, rows: rows(action) }),
+            None => groups.push(Group {
+                heading,
+                because,
+                rows: rows(action),
+            }),
         }
     }
     for group in &mut groups {
         if group.heading == PROVE && group.rows.len() > LISTED_PROOFS {
-            let title = format!("compare every file of {} users by content", group.rows.len());
+            let title = format!(
+                "compare every file of {} users by content",
+                group.rows.len()
+            );
             let resource = Resource::Migration;
-            group.rows = vec![Row { sign: Sign::Run, resource, title, details: Vec::new() }];
+            group.rows = vec![Row {
+                sign: Sign::Run,
+                resource,
+                title,
+                details: Vec::new(),
+            }];
         }
     }
     groups

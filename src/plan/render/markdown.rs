@@ -17,7 +17,12 @@ pub fn markdown(plan: &Plan) -> String {
     line(&format!("**{}**", summary(plan)));
     line("");
     for group in groups(plan) {
-        line(&format!("- {}: {} ({} entries)", group.heading, group.because, group.rows.len()));
+        line(&format!(
+            "- {}: {} ({} entries)",
+            group.heading,
+            group.because,
+            group.rows.len()
+        ));
     }
     if !plan.blocked.is_empty() {
         line("");

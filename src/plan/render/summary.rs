@@ -13,8 +13,11 @@ pub fn summary(plan: &Plan) -> String {
     for action in &plan.actions {
         match &action.change {
             Change::MergeAccounts(merge) => {
-                let verbs =
-                    merge.users.iter().map(|u| u.verb).chain(merge.groups.iter().map(|g| g.verb));
+                let verbs = merge
+                    .users
+                    .iter()
+                    .map(|u| u.verb)
+                    .chain(merge.groups.iter().map(|g| g.verb));
                 for verb in verbs {
                     match verb {
                         Verb::Create => create += 1,
@@ -41,9 +44,20 @@ pub fn summary(plan: &Plan) -> String {
         (u64::from(bytes > 0 || !files.starts_with('0')), files),
         (remove, format!("{remove} to remove")),
         (edits, format!("{edits} configuration files to edit")),
-        (plan.blocked.len() as u64, format!("{} blocked", plan.blocked.len())),
+        (
+            plan.blocked.len() as u64,
+            format!("{} blocked", plan.blocked.len()),
+        ),
     ];
-    let parts: Vec<String> = parts.into_iter().filter(|(n, _)| *n > 0).map(|(_, t)| t).collect();
-    let listed = if parts.is_empty() { "no file changes".to_owned() } else { parts.join(", ") };
+    let parts: Vec<String> = parts
+        .into_iter()
+        .filter(|(n, _)| *n > 0)
+        .map(|(_, t)| t)
+        .collect();
+    let listed = if parts.is_empty() {
+        "no file changes".to_owned()
+    } else {
+        parts.join(", ")
+    };
     format!("Plan: {} actions; {listed}.", plan.actions.len())
 }

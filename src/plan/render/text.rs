@@ -23,17 +23,26 @@ pub fn text(plan: &Plan, paint: Paint) -> String {
     push(&mut out, &line);
     for group in groups(plan) {
         push(&mut out, "");
-        push(&mut out, &format!("{}: {}", ink.bold(group.heading), group.because));
+        push(
+            &mut out,
+            &format!("{}: {}", ink.bold(group.heading), group.because),
+        );
         for row in &group.rows {
             write_row(&mut out, row, ink);
         }
     }
     if !plan.blocked.is_empty() {
         push(&mut out, "");
-        push(&mut out, &ink.red("Blocked: nothing is applied while one of these stands."));
+        push(
+            &mut out,
+            &ink.red("Blocked: nothing is applied while one of these stands."),
+        );
         for blocked in &plan.blocked {
             let resource = blocked.resource.to_string();
-            push(&mut out, &format!("  {} {resource:<COLUMN$} {}", ink.red("!"), blocked.by));
+            push(
+                &mut out,
+                &format!("  {} {resource:<COLUMN$} {}", ink.red("!"), blocked.by),
+            );
         }
     }
     if !plan.notes.is_empty() {
@@ -45,7 +54,10 @@ pub fn text(plan: &Plan, paint: Paint) -> String {
                 Level::Warning => ink.yellow("warning"),
             };
             let resource = note.resource.to_string();
-            push(&mut out, &format!("  {level} {resource:<COLUMN$} {}", note.text));
+            push(
+                &mut out,
+                &format!("  {level} {resource:<COLUMN$} {}", note.text),
+            );
         }
     }
     push(&mut out, "");
@@ -55,7 +67,10 @@ pub fn text(plan: &Plan, paint: Paint) -> String {
 
 fn write_row(out: &mut String, row: &Row, ink: Ink) {
     let resource = row.resource.to_string();
-    push(out, format!("  {} {resource:<COLUMN$} {}", ink.sign(row.sign), row.title).trim_end());
+    push(
+        out,
+        format!("  {} {resource:<COLUMN$} {}", ink.sign(row.sign), row.title).trim_end(),
+    );
     for detail in &row.details {
         push(out, format!("      {}", ink.diff(detail)).trim_end());
     }

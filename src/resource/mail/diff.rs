@@ -8,9 +8,11 @@ use super::{Actual, Problem, TreeState, UserMail, oddity, selection};
 use crate::manifest::Manifest;
 use crate::names::{Side, UserName};
 use crate::plan::change::{Extraneous, MailCopy, Rename, TreePaths};
-use crate::plan::{Action, ActionId, Change, Draft, Fact, Level, Obstacle, Reason, Resource, Risk, Undo};
+use crate::plan::{
+    Action, ActionId, Change, Draft, Fact, Level, Obstacle, Reason, Resource, Risk, Undo,
+};
 use crate::receipt::Receipt;
-use crate::resource::accounts::{Resolved, Standing};
+use crate::resource::accounts::{Clearance, Resolved};
 
 /// Compares what is there with what should be.
 pub fn diff(
@@ -21,19 +23,27 @@ pub fn diff(
 ) -> Draft {
     let mut draft = Draft::default();
     if let Some(receipt) = receipt.filter(|receipt| receipt.authority == Side::Target) {
-        let text = format!("the target's mail counts since {}; nothing is copied", receipt.since);
+        let text = format!(
+            "the target's mail counts since {}; nothing is copied",
+            receipt.since
+        );
         draft.note(Resource::Migration, Level::Info, text);
         return draft;
     }
     let adopt = crate::resource::patterns(&manifest.mail.adopt);
     let mut claims = BTreeMap::new();
     for (name, chosen) in &resolved.users {
-        match (chosen.standing, actual.users.get(name)) {
-            (Standing::Clear, Some(mail)) => {
-                let user = User { manifest, receipt, name, mail };
+        match (chosen.blocked, actual.users.get(name)) {
+            (Clearance::Clear, Some(mail)) => {
+                let user = User {
+                    manifest,
+                    receipt,
+                    name,
+                    mail,
+                };
                 user.plan(&adopt, &mut claims, &mut draft);
             }
-            (Standing::Clear, None) | (Standing::InConflict, _) => {
+            (Clearance::Clear, None) | (Clearance::InConflict, _) => {
                 let on = vec![Fact::AccountExists(name.clone())];
                 draft.block(Resource::Mail(name.clone()), Obstacle::Waits { on });
             }
@@ -67,7 +77,12 @@ impl User<'_> {
         }
         if !self.mail.problems.is_empty() {
             for problem in &self.mail.problems {
-                draft.block(resource(), Obstacle::Mail { problem: problem.clone() });
+                draft.block(
+                    resource(),
+                    Obstacle::Mail {
+                        problem: problem.clone(),
+                    },
+                );
             }
             return;
         }
@@ -75,41 +90,62 @@ impl User<'_> {
             return;
         }
         let claimed = Fact::TreesClaimed(self.name.clone());
-        let managed = self.receipt.is_some_and(|r| self.mail.trees.iter().all(|t| {
-            r.manages(self.name, &t.paths)
-        }));
+        let managed = self.receipt.is_some_and(|r| {
+            self.mail
+                .trees
+                .iter()
+                .all(|t| r.manages(self.name, &t.paths))
+        });
         if managed {
             draft.settled.insert(claimed.clone());
         } else {
             claims.insert(self.name.clone(), self.mail.paths());
         }
         let copied = Fact::MailCopied(self.name.clone());
-        let extraneous = if managed { Extraneous::Remove } else { Extraneous::Refuse };
+        let extraneous = if managed {
+            Extraneous::Remove
+        } else {
+            Extraneous::Refuse
+        };
         let copy = self.copy(extraneous);
         if copy.delta.is_empty() {
             draft.settled.insert(copied.clone());
         } else {
-            let because = if managed { Reason::MailDiffers } else { Reason::FirstCopy };
+            let because = if managed {
+                Reason::MailDiffers
+            } else {
+                Reason::FirstCopy
+            };
             let needs = BTreeSet::from([
                 Fact::AccountExists(self.name.clone()),
                 Fact::TreesClear(self.name.clone()),
                 claimed,
             ]);
             let change = Change::CopyMail(copy.clone());
-            draft.actions.push(self.action("copy", change, because, needs, copied.clone()));
+            draft
+                .actions
+                .push(self.action("copy", change, because, needs, copied.clone()));
         }
         if self.manifest.serve_from == Side::Target {
             let needs = BTreeSet::from([copied]);
             let proven = Fact::MailProven(self.name.clone());
             let because = Reason::BeforeHandOver;
-            draft.actions.push(self.action("prove", Change::ProveMail(copy), because, needs, proven));
+            draft.actions.push(self.action(
+                "prove",
+                Change::ProveMail(copy),
+                because,
+                needs,
+                proven,
+            ));
         }
     }
 
     /// Settles or plans that nothing is in the way; false if something stays there.
     fn make_clear(&self, adopt: &GlobSet, draft: &mut Draft) -> bool {
         let foreign = |tree: &TreeState| {
-            let managed = self.receipt.is_some_and(|r| r.manages(self.name, &tree.paths));
+            let managed = self
+                .receipt
+                .is_some_and(|r| r.manages(self.name, &tree.paths));
             tree.in_the_way.clone().filter(|_| !managed)
         };
         let renames: Vec<Rename> = self.mail.trees.iter().filter_map(foreign).collect();
@@ -120,15 +156,27 @@ impl User<'_> {
         }
         if !adopt.is_match(crate::resource::as_path(self.name)) {
             for rename in renames {
-                let problem = Problem::InTheWay { path: rename.from, user: self.name.clone() };
-                draft.block(Resource::Mail(self.name.clone()), Obstacle::Mail { problem });
+                let problem = Problem::InTheWay {
+                    path: rename.from,
+                    user: self.name.clone(),
+                };
+                draft.block(
+                    Resource::Mail(self.name.clone()),
+                    Obstacle::Mail { problem },
+                );
             }
             return false;
         }
-        let change = Change::SetAside { user: self.name.clone(), renames };
+        let change = Change::SetAside {
+            user: self.name.clone(),
+            renames,
+        };
         let action = self.action("aside", change, Reason::Adopted, BTreeSet::new(), clear);
         let undo = "rename it back".to_owned();
-        draft.actions.push(Action { undo: Undo::Manual(undo), ..action });
+        draft.actions.push(Action {
+            undo: Undo::Manual(undo),
+            ..action
+        });
         true
     }
 
@@ -195,7 +243,11 @@ fn room(actual: &Actual, draft: &mut Draft) {
         let path = volume.path.clone();
         let needed = bytes.saturating_add(bytes / 10).saturating_add(largest);
         if needed > volume.free_bytes {
-            let problem = Problem::NoRoom { path: path.clone(), needed, free: volume.free_bytes };
+            let problem = Problem::NoRoom {
+                path: path.clone(),
+                needed,
+                free: volume.free_bytes,
+            };
             draft.block(Resource::Migration, Obstacle::Mail { problem });
         }
         let needed = inodes.saturating_add(inodes / 10);
@@ -214,7 +266,11 @@ fn strays(actual: &Actual, draft: &mut Draft) {
             "{} entries of the source's spool belong to nobody who moves and stay there: {}{}",
             strays.count,
             names.join(", "),
-            if strays.count > names.len() as u64 { ", ..." } else { "" }
+            if strays.count > names.len() as u64 {
+                ", ..."
+            } else {
+                ""
+            }
         );
         draft.note(Resource::Migration, Level::Info, text);
     }

@@ -14,7 +14,7 @@ use crate::plan::change::{Delta, Difference, Extraneous, IdMap, Rename, TreeKind
 use crate::raw::{HostPath, Raw};
 use crate::receipt::Receipt;
 use crate::replicate::{Depth, Filter, Job, Place, Progress, Report, compare};
-use crate::resource::accounts::{Chosen, Resolved, Standing};
+use crate::resource::accounts::{Chosen, Clearance, Resolved};
 
 /// How many differences of a tree a plan shows by name.
 const SAMPLE: usize = 5;
@@ -35,25 +35,38 @@ pub struct Look<'a> {
 
 impl fmt::Debug for Look<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Look").field("depth", &self.depth).finish_non_exhaustive()
+        f.debug_struct("Look")
+            .field("depth", &self.depth)
+            .finish_non_exhaustive()
     }
 }
 
 impl<'a> Look<'a> {
     /// Trusts the index of the last copy where it vouches for a file.
     pub fn new(stop: &'a AtomicBool) -> Self {
-        Self { depth: Depth::Index, stop, listener: None }
+        Self {
+            depth: Depth::Index,
+            stop,
+            listener: None,
+        }
     }
 
     /// Trusts nothing and reads every file on both sides.
     pub fn every_byte(stop: &'a AtomicBool) -> Self {
-        Self { depth: Depth::Content, stop, listener: None }
+        Self {
+            depth: Depth::Content,
+            stop,
+            listener: None,
+        }
     }
 
     /// Also tells every difference to `listener`.
     #[must_use]
     pub fn telling(self, listener: Listener<'a>) -> Self {
-        Self { listener: Some(listener), ..self }
+        Self {
+            listener: Some(listener),
+            ..self
+        }
     }
 }
 
@@ -67,7 +80,10 @@ pub fn spool_dir(manifest: &Manifest, host: &dyn ReadHost) -> Result<HostPath> {
         return real_path(host, given);
     }
     for usual in ["/var/mail", "/var/spool/mail"].map(HostPath::from) {
-        if host.stat(&usual)?.is_some_and(|stat| stat.kind == FileKind::Dir) {
+        if host
+            .stat(&usual)?
+            .is_some_and(|stat| stat.kind == FileKind::Dir)
+        {
             return real_path(host, &usual);
         }
     }
@@ -100,7 +116,10 @@ pub fn observe(
         spool_gone: source.list(&spool[0])?.is_none_or(|names| names.is_empty()),
         target_spool_exists: target.stat(&spool[1])?.is_some(),
     };
-    let clear = resolved.users.iter().filter(|(_, chosen)| chosen.standing == Standing::Clear);
+    let clear = resolved
+        .users
+        .iter()
+        .filter(|(_, chosen)| chosen.blocked == Clearance::Clear);
     let mut users = BTreeMap::new();
     for (name, chosen) in clear {
         users.insert(name.clone(), observer.user(name, chosen, &spool)?);
@@ -108,7 +127,11 @@ pub fn observe(
     shared_homes(&mut users);
     let volumes = observer.volumes(&mut users)?;
     observer.compare_all(&mut users)?;
-    Ok(Actual { users, volumes, strays: strays(source, &spool[0], resolved)? })
+    Ok(Actual {
+        users,
+        volumes,
+        strays: strays(source, &spool[0], resolved)?,
+    })
 }
 
 struct Observer<'a> {
@@ -158,7 +181,11 @@ impl Observer<'_> {
             oddities: crate::replicate::Oddities::default(),
             volume: 0,
         };
-        Ok(UserMail { uid: chosen.source_uid, trees: trees.into_iter().map(tree).collect(), problems })
+        Ok(UserMail {
+            uid: chosen.source_uid,
+            trees: trees.into_iter().map(tree).collect(),
+            problems,
+        })
     }
 
     fn home_problems(&self, name: &UserName, paths: &TreePaths) -> Result<Vec<Problem>> {
@@ -180,7 +207,9 @@ impl Observer<'_> {
                     problems.push(Problem::NetworkHome { home, file_system });
                 }
             }
-            None if self.was_copied(name, paths)? => problems.push(Problem::GoneOnSource { path: home }),
+            None if self.was_copied(name, paths)? => {
+                problems.push(Problem::GoneOnSource { path: home })
+            }
             None => {}
         }
         Ok(problems)
@@ -189,10 +218,14 @@ impl Observer<'_> {
     fn spool_problems(&self, name: &UserName, paths: &TreePaths) -> Result<Vec<Problem>> {
         let on_source = self.source.lstat(&paths.source)?.is_some();
         if self.spool_gone && self.was_copied(name, paths)? {
-            return Ok(vec![Problem::GoneOnSource { path: paths.source.parent() }]);
+            return Ok(vec![Problem::GoneOnSource {
+                path: paths.source.parent(),
+            }]);
         }
         if on_source && !self.target_spool_exists {
-            return Ok(vec![Problem::NoSpoolDirectory { path: paths.target.parent() }]);
+            return Ok(vec![Problem::NoSpoolDirectory {
+                path: paths.target.parent(),
+            }]);
         }
         Ok(Vec::new())
     }
@@ -203,7 +236,8 @@ impl Observer<'_> {
     }
 
     fn manages(&self, name: &UserName, paths: &TreePaths) -> bool {
-        self.receipt.is_some_and(|receipt| receipt.manages(name, paths))
+        self.receipt
+            .is_some_and(|receipt| receipt.manages(name, paths))
     }
 
     /// The target's file systems that hold the trees; each tree learns which is its own.
@@ -217,15 +251,18 @@ impl Observer<'_> {
                 continue;
             }
             let space = self.target.space(&parent)?;
-            let number = volumes.iter().position(|(dev, _)| *dev == space.dev).unwrap_or_else(|| {
-                let volume = Volume {
-                    path: parent.clone(),
-                    free_bytes: space.bytes,
-                    free_inodes: space.inodes,
-                };
-                volumes.push((space.dev, volume));
-                volumes.len() - 1
-            });
+            let number = volumes
+                .iter()
+                .position(|(dev, _)| *dev == space.dev)
+                .unwrap_or_else(|| {
+                    let volume = Volume {
+                        path: parent.clone(),
+                        free_bytes: space.bytes,
+                        free_inodes: space.inodes,
+                    };
+                    volumes.push((space.dev, volume));
+                    volumes.len() - 1
+                });
             known.insert(parent, number);
             tree.volume = number;
         }
@@ -241,16 +278,21 @@ impl Observer<'_> {
             .collect();
         let next = AtomicUsize::new(0);
         let failure = Mutex::new(None);
-        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
+        let threads = std::thread::available_parallelism()
+            .map_or(1, usize::from)
+            .min(MOST_THREADS);
         std::thread::scope(|scope| {
             for _ in 0..threads {
                 scope.spawn(|| {
                     while let Some(item) = work.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        let mut item = item.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                        let mut item = item
+                            .lock()
+                            .unwrap_or_else(std::sync::PoisonError::into_inner);
                         let (name, user) = &mut *item;
                         if let Err(error) = self.compare_user(name, user) {
-                            let mut failure =
-                                failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                            let mut failure = failure
+                                .lock()
+                                .unwrap_or_else(std::sync::PoisonError::into_inner);
                             failure.get_or_insert(error);
                             next.store(work.len(), Ordering::Relaxed);
                         }
@@ -258,7 +300,10 @@ impl Observer<'_> {
                 });
             }
         });
-        match failure.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
+        match failure
+            .into_inner()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        {
             Some(error) => Err(error),
             None => Ok(()),
         }
@@ -272,8 +317,14 @@ impl Observer<'_> {
             }
             let report = self.compare_tree(name, uid, tree)?;
             if report.failed > 0 {
-                let first = report.failures.first().map_or(String::new(), ToString::to_string);
-                user.problems.push(Problem::Unreadable { first, count: report.failed });
+                let first = report
+                    .failures
+                    .first()
+                    .map_or(String::new(), ToString::to_string);
+                user.problems.push(Problem::Unreadable {
+                    first,
+                    count: report.failed,
+                });
             }
             tree.size = report.source;
             tree.delta = report.delta;
@@ -285,9 +336,14 @@ impl Observer<'_> {
     /// A tree that this migration did not make, if it holds anything, and a free name for it.
     fn in_the_way(&self, paths: &TreePaths) -> Result<Option<Rename>> {
         let path = &paths.target;
-        let Some(stat) = self.target.lstat(path)? else { return Ok(None) };
+        let Some(stat) = self.target.lstat(path)? else {
+            return Ok(None);
+        };
         let holds_something = match stat.kind {
-            FileKind::Dir => self.target.list(path)?.is_some_and(|names| !names.is_empty()),
+            FileKind::Dir => self
+                .target
+                .list(path)?
+                .is_some_and(|names| !names.is_empty()),
             FileKind::File => stat.size > 0,
             FileKind::Symlink | FileKind::Special => true,
         };
@@ -295,19 +351,31 @@ impl Observer<'_> {
             return Ok(None);
         }
         for number in 1_u32.. {
-            let tag = if number == 1 { String::new() } else { format!("-{number}") };
+            let tag = if number == 1 {
+                String::new()
+            } else {
+                format!("-{number}")
+            };
             let mut name = b".".to_vec();
             name.extend_from_slice(path.file_name());
             name.extend_from_slice(format!(".before-{}{tag}", self.manifest.name).as_bytes());
             let to = path.parent().join(name);
             if self.target.lstat(&to)?.is_none() {
-                return Ok(Some(Rename { from: path.clone(), to }));
+                return Ok(Some(Rename {
+                    from: path.clone(),
+                    to,
+                }));
             }
         }
         Ok(None)
     }
 
-    fn compare_tree(&self, user: &UserName, owner: crate::names::Uid, tree: &TreeState) -> Result<Report> {
+    fn compare_tree(
+        &self,
+        user: &UserName,
+        owner: crate::names::Uid,
+        tree: &TreeState,
+    ) -> Result<Report> {
         // What is in the way will be gone by then: the free name stands for the empty place.
         let mut paths = tree.paths.clone();
         if let Some(rename) = &tree.in_the_way {
@@ -343,11 +411,18 @@ impl Observer<'_> {
 /// Directories that are no person's home, whatever the account says.
 fn is_system_directory(path: &HostPath) -> bool {
     const TOPS: [&str; 18] = [
-        "bin", "boot", "dev", "etc", "home", "lib", "lib32", "lib64", "media", "mnt", "opt", "proc",
-        "root", "run", "sbin", "srv", "sys", "tmp",
+        "bin", "boot", "dev", "etc", "home", "lib", "lib32", "lib64", "media", "mnt", "opt",
+        "proc", "root", "run", "sbin", "srv", "sys", "tmp",
     ];
     const BELOW: [&str; 9] = [
-        "/usr", "/var", "/var/empty", "/var/lib", "/var/log", "/var/mail", "/var/run", "/var/spool",
+        "/usr",
+        "/var",
+        "/var/empty",
+        "/var/lib",
+        "/var/log",
+        "/var/mail",
+        "/var/run",
+        "/var/spool",
         "/var/spool/mail",
     ];
     let top = path.parent().is_root() && TOPS.iter().any(|top| top.as_bytes() == path.file_name());
@@ -368,17 +443,28 @@ fn shared_homes(users: &mut BTreeMap<UserName, UserMail>) {
         by_home.entry(home).or_default().insert(name);
     }
     for (name, home) in &homes {
-        let Some(user) = users.get_mut(name) else { continue };
-        let with: Vec<UserName> =
-            by_home[home].iter().filter(|other| **other != name).map(|n| (*n).clone()).collect();
+        let Some(user) = users.get_mut(name) else {
+            continue;
+        };
+        let with: Vec<UserName> = by_home[home]
+            .iter()
+            .filter(|other| **other != name)
+            .map(|n| (*n).clone())
+            .collect();
         if !with.is_empty() {
-            user.problems.push(Problem::SharedHome { home: home.clone(), with });
+            user.problems.push(Problem::SharedHome {
+                home: home.clone(),
+                with,
+            });
         }
         let mut above = home.parent();
         while !above.is_root() {
             if let Some(owner) = by_home.get(&above).and_then(|names| names.first()) {
                 let inside = (*owner).clone();
-                user.problems.push(Problem::NestedHome { home: home.clone(), inside });
+                user.problems.push(Problem::NestedHome {
+                    home: home.clone(),
+                    inside,
+                });
                 break;
             }
             above = above.parent();
@@ -388,8 +474,11 @@ fn shared_homes(users: &mut BTreeMap<UserName, UserMail>) {
 
 fn strays(source: &dyn ReadHost, spool: &HostPath, resolved: &Resolved) -> Result<Strays> {
     let names = source.list(spool)?.into_iter().flatten();
-    let foreign =
-        |name: &Raw| !resolved.users.contains_key(&UserName::from(name.as_bytes()));
+    let foreign = |name: &Raw| {
+        !resolved
+            .users
+            .contains_key(&UserName::from(name.as_bytes()))
+    };
     let mut strays = Strays::default();
     for name in names.filter(foreign) {
         strays.count += 1;

@@ -13,13 +13,19 @@ pub(super) fn sentences(kind: TreeKind, oddities: &Oddities) -> Vec<(Level, Stri
             TreeKind::Home => "the home",
             TreeKind::Spool => "the spool",
         };
-        let first = seen.first.first().map_or(String::new(), |path: &Raw| format!(", first: {path}"));
+        let first = seen
+            .first
+            .first()
+            .map_or(String::new(), |path: &Raw| format!(", first: {path}"));
         let (level, what) = meaning(oddity);
         let ids = match oddity {
             Oddity::UnknownOwner => unknown(oddities),
             _ => String::new(),
         };
-        sentences.push((level, format!("in {place}, {what}{ids} ({}{first})", seen.count)));
+        sentences.push((
+            level,
+            format!("in {place}, {what}{ids} ({}{first})", seen.count),
+        ));
     }
     sentences
 }
@@ -31,15 +37,18 @@ fn meaning(oddity: Oddity) -> (Level, &'static str) {
         Oddity::Socket => (Info, "sockets stay behind"),
         Oddity::Device => (Warning, "device nodes stay behind"),
         Oddity::OtherFileSystem => (Warning, "mount points stay behind, with what is below them"),
-        Oddity::ForeignHardLink => {
-            (Warning, "hard links to files of other users stay behind, unread")
-        }
-        Oddity::LinkedOutside => {
-            (Info, "files that are also linked from outside are copied as files of their own")
-        }
-        Oddity::SetIdDropped => {
-            (Warning, "setuid or setgid bits are dropped from files that are not the user's")
-        }
+        Oddity::ForeignHardLink => (
+            Warning,
+            "hard links to files of other users stay behind, unread",
+        ),
+        Oddity::LinkedOutside => (
+            Info,
+            "files that are also linked from outside are copied as files of their own",
+        ),
+        Oddity::SetIdDropped => (
+            Warning,
+            "setuid or setgid bits are dropped from files that are not the user's",
+        ),
         Oddity::CapabilityDropped => (Warning, "file capabilities are dropped"),
         Oddity::UnknownOwner => (Warning, "files belong to ids without a name on both hosts"),
         Oddity::ChangedWhileRead => (Warning, "files changed while they were read"),

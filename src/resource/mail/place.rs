@@ -36,12 +36,20 @@ impl Places {
                 None => standing = standing.parent(),
             }
         };
-        Ok(Self { kind: paths.kind, source: held(source, &paths.source)?, target })
+        Ok(Self {
+            kind: paths.kind,
+            source: held(source, &paths.source)?,
+            target,
+        })
     }
 
     /// The tree for the engine.
     pub fn tree(&self) -> Tree<'_> {
-        Tree { kind: self.kind, source: self.source.as_ref().map(place), target: place(&self.target) }
+        Tree {
+            kind: self.kind,
+            source: self.source.as_ref().map(place),
+            target: place(&self.target),
+        }
     }
 
     /// The target's directory, for making it durable.
@@ -51,7 +59,10 @@ impl Places {
 }
 
 fn place((dir, name): &(OwnedFd, Vec<u8>)) -> Place<'_> {
-    Place { dir: dir.as_fd(), name }
+    Place {
+        dir: dir.as_fd(),
+        name,
+    }
 }
 
 /// The file of a tree's index within the migration's index directory. Slashes cannot occur: a user

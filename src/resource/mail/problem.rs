@@ -102,7 +102,10 @@ impl fmt::Display for Problem {
                  `homes: mail-only` after moving the mail"
             ),
             Self::NoAbsoluteHome { home } => {
-                write!(f, "the home `{home}` is no absolute path; mend it with usermod -d or exclude the user")
+                write!(
+                    f,
+                    "the home `{home}` is no absolute path; mend it with usermod -d or exclude the user"
+                )
             }
             Self::SharedHome { home, with } => {
                 let with: Vec<String> = with.iter().map(ToString::to_string).collect();
@@ -122,7 +125,10 @@ impl fmt::Display for Problem {
                  the user, or copy it on its own server"
             ),
             Self::HomeNoDirectory { home } => {
-                write!(f, "the home {home} is no directory; mend it or exclude the user")
+                write!(
+                    f,
+                    "the home {home} is no directory; mend it or exclude the user"
+                )
             }
             Self::GoneOnSource { path } => write!(
                 f,

@@ -16,12 +16,18 @@ pub fn rows(change: &Change) -> Vec<Row> {
             sign: Sign::Update,
             resource: Resource::Mail(user.clone()),
             title: "set aside what is in the way".to_owned(),
-            details: renames.iter().map(|Rename { from, to }| format!("{from} -> {to}")).collect(),
+            details: renames
+                .iter()
+                .map(|Rename { from, to }| format!("{from} -> {to}"))
+                .collect(),
         }],
         Change::ClaimTrees { users } => vec![Row {
             sign: Sign::Run,
             resource: Resource::Migration,
-            title: format!("record the trees of {} users as managed by this migration", users.len()),
+            title: format!(
+                "record the trees of {} users as managed by this migration",
+                users.len()
+            ),
             details: Vec::new(),
         }],
         Change::ProveMail(copy) => vec![Row {
@@ -36,7 +42,9 @@ pub fn rows(change: &Change) -> Vec<Row> {
 
 fn copy_row(copy: &MailCopy) -> Row {
     let delta = &copy.delta;
-    let only_new = [delta.update, delta.touch, delta.remove].iter().all(|c| c.files == 0);
+    let only_new = [delta.update, delta.touch, delta.remove]
+        .iter()
+        .all(|c| c.files == 0);
     let details = if !only_new && delta.sample.len() <= LISTED {
         delta
             .sample
@@ -65,7 +73,10 @@ fn summary(delta: &Delta) -> String {
             bytes => format!("{} {what} ({})", count.files, size(bytes)),
         })
     };
-    let touched = Count { bytes: 0, ..delta.touch };
+    let touched = Count {
+        bytes: 0,
+        ..delta.touch
+    };
     let parts: Vec<String> = [
         part(delta.create, "new"),
         part(delta.update, "changed"),

@@ -37,5 +37,8 @@ pub fn selection(manifest: &Manifest) -> Selection {
         Homes::Whole => None,
         Homes::MailOnly => Some(MAIL_ONLY.iter().map(|name| Raw::from(*name)).collect()),
     };
-    Selection { only, exclude: manifest.mail.exclude.clone() }
+    Selection {
+        only,
+        exclude: manifest.mail.exclude.clone(),
+    }
 }
