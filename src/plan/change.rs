@@ -96,8 +96,8 @@ pub struct UserChange {
     pub home: HostPath,
     /// Login shell, verbatim.
     pub shell: Raw,
-    /// Password after the change.
-    pub password: Password,
+    /// Password after the change; `None` where the source has no entry: the account is locked.
+    pub password: Option<Password>,
     /// Shadow ageing after the change.
     pub ageing: Ageing,
     /// What differs from the target now, for people; empty for a new account.
@@ -143,6 +143,7 @@ pub struct Password {
     /// How it was hashed, by its prefix.
     pub scheme: String,
     /// Whether a leading `!` locks it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub locked: bool,
     /// Keyed digest of the whole field.
     pub digest: Digest,
