@@ -76,9 +76,10 @@ fn version_schema(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "const": 1, "description": "Version of this format: 1." })
 }
 
-/// The old host.
+/// One of the two hosts, and how to reach it.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Host")]
 pub struct Source {
     /// Where it is.
     pub host: HostAddress,
@@ -91,7 +92,7 @@ pub struct Source {
     pub become_root: Option<Become>,
 }
 
-/// The new host.
+/// The target is described as the source is.
 pub type Target = Source;
 
 /// How to become root.

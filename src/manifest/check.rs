@@ -42,8 +42,8 @@ fn thresholds(look: &Look<'_>, problems: &mut Problems) {
     {
         problems.push(
             Problem::new("the limit is below the warning")
-                .at(limit.place, format!("{} is less ...", quote(limit.text)))
-                .at(warn.place, "... than this")
+                .at(limit.place, "smaller than the warning")
+                .at(warn.place, "the warning")
                 .help("`spool.warn` comes first: make it the smaller one"),
         );
     }

@@ -65,12 +65,14 @@ impl Source<'_> {
         (out, moved)
     }
 
-    /// The line of a place, with the one before and the one after.
+    /// The line of a place, with the one before and two after: miette shows one, but joins two
+    /// excerpts that have a single line between them.
     fn lines_around(&self, place: Place) -> Place {
         let before = |at: usize| self.text[..at].rfind('\n');
         let after = |at: usize| self.text[at..].find('\n').map(|found| at + found + 1);
         let start = before(place.start).and_then(before).map_or(0, |at| at + 1);
         let end = after(place.start)
+            .and_then(after)
             .and_then(after)
             .unwrap_or(self.text.len());
         Place { start, end }
@@ -154,8 +156,8 @@ mod tests {
 
     #[test]
     fn only_the_lines_around_a_label_are_kept() {
-        let (text, label) = excerpt("one\ntwo\nthree\nfour\nfive\nsix\n", 14, 18);
-        assert_eq!(text, "\n\nthree\nfour\nfive\n\n");
+        let (text, label) = excerpt("one\ntwo\nthree\nfour\nfive\nsix\nseven\n", 14, 18);
+        assert_eq!(text, "\n\nthree\nfour\nfive\nsix\n\n");
         assert_eq!(label, "four");
     }
 

@@ -102,7 +102,7 @@ fn control_character(text: &str) -> Option<Problem> {
     Some(
         Problem::new("a control character")
             .at(place, label)
-            .help("remove it; in double quotes it can be written as an escape, as in \"\\x07\""),
+            .help("remove it"),
     )
 }
 

@@ -116,7 +116,7 @@ pub(crate) fn grammar(definition: &str) -> Option<Grammar> {
         "Span" => parse::<Span>,
         "SpoolPath" => SpoolPath::check,
         "UidRange" => parse::<UidRange>,
-        "UnitNames" => UnitNames::check,
+        "Units" => UnitNames::check,
         "UserPattern" => UserPattern::check,
         _ => return None,
     })

@@ -74,7 +74,7 @@ impl Walk<'_, '_> {
                 self.constant(*only, scalar, node, path);
             }
             _ => {
-                let help = how_to_write(shape, node);
+                let help = how_to_write(shape, node, path);
                 self.wrong_type(shape.describe(), node, path, help);
             }
         }
@@ -118,31 +118,47 @@ impl Walk<'_, '_> {
     fn number(&mut self, scalar: &Scalar, node: &Node, path: &Path) {
         let text = scalar.text.as_str();
         let digits = text.bytes().all(|b| b.is_ascii_digit());
-        let help = match scalar.kind() {
-            Kind::Number if digits && text.len() > 1 && text.starts_with('0') => {
-                "leave out the zeros in front: some programs would read it as octal"
-            }
+        let (label, help) = match scalar.kind() {
+            Kind::Number if digits && text.len() > 1 && text.starts_with('0') => (
+                "has zeros in front",
+                "leave them out: some programs would read the number as octal",
+            ),
             Kind::Number if digits && text.parse::<u32>().is_ok() => return,
-            Kind::Number => "write it in decimal, from 0 to 4294967295",
-            Kind::Text if digits && !text.is_empty() => "leave out the quotes",
-            _ => "write it in decimal, as in 2001",
+            Kind::Number => (
+                "not a whole number in decimal",
+                "write a number from 0 to 4294967295, with digits only",
+            ),
+            kind => {
+                let help = match kind {
+                    Kind::Text if digits && !text.is_empty() => "leave out the quotes",
+                    _ => "write it in decimal, as in 2001",
+                };
+                return self.wrong_type("a whole number", node, path, Some(help.to_owned()));
+            }
         };
-        self.wrong_type("a whole number", node, path, Some(help.to_owned()));
+        self.problems.push(
+            Problem::new(format!("bad value for {path}"))
+                .at(node.place, label)
+                .maybe_at(node.alias, "through this alias")
+                .help(help),
+        );
     }
 
     fn constant(&mut self, only: u64, scalar: &Scalar, node: &Node, path: &Path) {
         if scalar.kind() == Kind::Number && scalar.text == only.to_string() {
             return;
         }
-        let help = match scalar.kind() {
-            Kind::Text if scalar.text == only.to_string() => "leave out the quotes".to_owned(),
-            _ => format!("write {only}; a later version of this tool may know others"),
-        };
+        if scalar.text == only.to_string() {
+            let help = "leave out the quotes".to_owned();
+            return self.wrong_type("a number", node, path, Some(help));
+        }
         self.problems.push(
             Problem::new(format!("unknown value {} for {path}", quote(&scalar.text)))
                 .at(node.place, format!("only {only} is known"))
                 .maybe_at(node.alias, "through this alias")
-                .help(help),
+                .help(format!(
+                    "write {only}; a later version of this tool may know others"
+                )),
         );
     }
 
@@ -161,14 +177,18 @@ impl Walk<'_, '_> {
 }
 
 /// A remedy where one collection or scalar stands for another.
-fn how_to_write(shape: &Shape, node: &Node) -> Option<String> {
+fn how_to_write(shape: &Shape, node: &Node, path: &Path) -> Option<String> {
     match (shape, &node.body) {
         (Shape::List { .. }, Body::Scalar(scalar)) => {
             let text = quote(&scalar.text).replace('`', "");
             Some(format!("put it in brackets: [{text}]"))
         }
         (Shape::List { .. }, Body::Mapping(_)) => Some("begin each item with `- `".to_owned()),
-        (Shape::Mapping(fields), Body::Scalar(_) | Body::List(_)) => {
+        (Shape::Mapping(_), _) if path.is_root() => Some(
+            "begin with `version: 1`, not indented; examples/minimal.yaml is the smallest manifest"
+                .to_owned(),
+        ),
+        (Shape::Mapping(fields), _) => {
             let names: Vec<String> = fields.keys().map(|name| format!("`{name}: ...`")).collect();
             Some(format!(
                 "write one or more of {} below it",

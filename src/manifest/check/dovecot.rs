@@ -33,7 +33,7 @@ fn uidl_literal_problem(text: &str) -> Option<String> {
             };
             let variable = expression.split('|').next().unwrap_or_default().trim();
             if !["uid", "uidvalidity", "filename", "guid", "md5"].contains(&variable) {
-                return Some(format!("no variable {} (2.4)", quote(variable)));
+                return Some(format!("Dovecot 2.4 has no variable {}", quote(variable)));
             }
             variables += 1;
             rest = after;
@@ -43,7 +43,12 @@ fn uidl_literal_problem(text: &str) -> Option<String> {
             match letter.chars().next() {
                 Some('%') => {}
                 Some(c) if "uvfgm".contains(c) => variables += 1,
-                Some(c) => return Some(format!("no variable {} (2.3)", quote(&format!("%{c}")))),
+                Some(c) => {
+                    return Some(format!(
+                        "Dovecot 2.3 has no variable {}",
+                        quote(&format!("%{c}"))
+                    ));
+                }
                 None => return Some("`%` at the end".to_owned()),
             }
             rest = &letter[1..];

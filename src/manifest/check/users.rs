@@ -24,8 +24,8 @@ pub(super) fn check(look: &Look<'_>, problems: &mut Problems) {
         if let Some(exclude) = excluded.get(name) {
             problems.push(
                 Problem::new(format!("{} is remapped and excluded", quote(name)))
-                    .at(key.place, "gets another uid here ...")
-                    .at(*exclude, "... and stays behind by this")
+                    .at(key.place, "gets another uid here")
+                    .at(*exclude, "stays behind by this")
                     .help("remove one of them; `exclude` wins"),
             );
         }
@@ -36,8 +36,11 @@ pub(super) fn check(look: &Look<'_>, problems: &mut Problems) {
         if let Some((place, other)) = taken.insert(uid.value, (key.place, name)) {
             problems.push(
                 Problem::new(format!("two users with uid {}", uid.value))
-                    .at(key.place, format!("{} gets {} ...", quote(name), uid.value))
-                    .at(place, format!("... and so does {}", quote(other)))
+                    .at(
+                        key.place,
+                        format!("{} gets {} as well", quote(name), uid.value),
+                    )
+                    .at(place, format!("{} gets {}", quote(other), uid.value))
                     .help("give each a uid of its own: files belong to uids, not to names"),
             );
         }

@@ -51,12 +51,6 @@ struct Builder<'t, 'p> {
     problems: &'p mut Problems,
 }
 
-/// The properties in front of a value.
-struct Properties {
-    anchor: usize,
-    tag: Option<String>,
-}
-
 impl<'t> Builder<'t, '_> {
     fn document(mut self) -> Result<Option<Node>, Problem> {
         let mut root = None;
@@ -100,44 +94,45 @@ impl<'t> Builder<'t, '_> {
                 )));
         }
         let before = self.used;
-        let (body, place, properties) = match event {
+        let whole = place;
+        let (body, place, anchor, tagged) = match event {
             Event::Alias(anchor) => return self.alias(anchor, place),
             Event::Scalar(text, style, anchor, tag) => {
                 let place = self.without_properties(place, anchor != 0 || tag.is_some());
-                self.spend(
-                    Cost {
-                        nodes: 1,
-                        text: text.len(),
-                    },
-                    place,
-                )?;
+                self.spend(text.len(), place)?;
                 let style = match style {
                     ScalarStyle::Plain => Style::Plain,
                     _ => Style::Text,
                 };
                 let text = text.into_owned();
-                let tag = tag.map(|tag| tag.to_string());
                 (
                     Body::Scalar(Scalar { text, style }),
                     place,
-                    Properties { anchor, tag },
+                    anchor,
+                    tag.is_some(),
                 )
             }
             Event::SequenceStart(anchor, tag) => {
-                self.spend(Cost { nodes: 1, text: 0 }, place)?;
-                let open = self.open(place);
+                self.spend(0, place)?;
+                let bracket = self.open(place);
                 let (items, end) = self.items(depth)?;
-                let place = self.close(open, place, end);
-                let tag = tag.map(|tag| tag.to_string());
-                (Body::List(items), place, Properties { anchor, tag })
+                (
+                    Body::List(items),
+                    self.close(bracket, place, end),
+                    anchor,
+                    tag.is_some(),
+                )
             }
             Event::MappingStart(anchor, tag) => {
-                self.spend(Cost { nodes: 1, text: 0 }, place)?;
-                let open = self.open(place);
+                self.spend(0, place)?;
+                let bracket = self.open(place);
                 let (entries, end) = self.entries(depth)?;
-                let place = self.close(open, place, end);
-                let tag = tag.map(|tag| tag.to_string());
-                (Body::Mapping(entries), place, Properties { anchor, tag })
+                (
+                    Body::Mapping(entries),
+                    self.close(bracket, place, end),
+                    anchor,
+                    tag.is_some(),
+                )
             }
             _ => {
                 return Err(syntax::problem(
@@ -148,11 +143,12 @@ impl<'t> Builder<'t, '_> {
                 ));
             }
         };
-        if let Some(tag) = properties.tag {
+        if tagged {
+            let tag = self.tag(whole, place);
             self.problems.push(
-                Problem::new(format!("a tag, {}", quote(&tag)))
-                    .at(place, "this value has a tag")
-                    .help("leave the tag out; quotes make a value text"),
+                Problem::new("a tag")
+                    .at(tag, "tags are not read")
+                    .help("leave it out; quotes are enough to make a value text"),
             );
         }
         let node = Node {
@@ -160,16 +156,31 @@ impl<'t> Builder<'t, '_> {
             alias: None,
             body,
         };
-        if properties.anchor != 0 {
+        if anchor != 0 {
             let cost = Cost {
                 nodes: self.used.nodes - before.nodes,
                 text: self.used.text - before.text,
             };
             let node = node.clone();
-            self.anchors
-                .insert(properties.anchor, Anchored { node, cost });
+            self.anchors.insert(anchor, Anchored { node, cost });
         }
         Ok(node)
+    }
+
+    /// The place of the tag in front of a value, or of the value if the parser leaves it unclear.
+    fn tag(&self, whole: Place, value: Place) -> Place {
+        let front = &self.text[whole.start..value.start.max(whole.start)];
+        match front.find('!') {
+            Some(at) => {
+                let tag = front[at..].split_whitespace().next().unwrap_or_default();
+                let start = whole.start + at;
+                Place {
+                    start,
+                    end: start + tag.len(),
+                }
+            }
+            None => value,
+        }
     }
 
     /// Remembers a flow collection as open; a block collection has no bracket.
@@ -280,9 +291,10 @@ impl<'t> Builder<'t, '_> {
         Ok(node)
     }
 
-    fn spend(&mut self, cost: Cost, place: Place) -> Result<(), Problem> {
-        self.used.nodes += cost.nodes;
-        self.used.text += cost.text;
+    /// Pays for one value with so much text of its own.
+    fn spend(&mut self, text: usize, place: Place) -> Result<(), Problem> {
+        self.used.nodes += 1;
+        self.used.text += text;
         if self.used.nodes > MAX_NODES || self.used.text > MAX_TEXT {
             return Err(Problem::new("too many values")
                 .at(place, "too many from here on")

@@ -6,6 +6,8 @@ use super::super::problem::{Place, Problem};
 pub(super) fn problem(text: &str, at: usize, info: &str, open: Option<Place>) -> Problem {
     let at = if info.contains("end of stream") || info.contains("EOF") {
         at.min(text.trim_end().len())
+    } else if info.contains("tabs disallowed") && text[..at].ends_with('\t') {
+        at - 1
     } else {
         at
     };
@@ -22,12 +24,12 @@ pub(super) fn problem(text: &str, at: usize, info: &str, open: Option<Place>) ->
         .next()
         .unwrap_or_default();
     let (label, help) = explain(info, next, word);
-    let problem = Problem::new("this is not YAML")
-        .at(place, label)
-        .maybe_at(open, "opened here");
+    let problem = Problem::new("this is not YAML").at(place, label);
     match (help, open) {
         (Some(help), _) => problem.help(help),
-        (None, Some(_)) => problem.help("close the bracket, and mind the commas between items"),
+        (None, Some(open)) => problem
+            .at(open, "in the bracket that is opened here")
+            .help("close the bracket, and mind the commas between items"),
         (None, None) => problem,
     }
 }
@@ -56,6 +58,8 @@ fn explain(info: &str, next: Option<char>, word: &str) -> (String, Option<String
         quote_it("`*` begins an alias")
     } else if info.contains("unexpected character") {
         quote_it("no value can begin with this")
+    } else if info.contains("illegal placement of ':'") {
+        ("no `:` can be here".to_owned(), None)
     } else if info.contains("mapping values are not allowed") {
         say(
             "no `:` can be here",

@@ -67,10 +67,7 @@ impl Walk<'_, '_> {
             }
             homes => {
                 let homes: Vec<String> = homes.iter().map(|home| format!("`{home}`")).collect();
-                format!(
-                    "it is a key of {}: check the indentation",
-                    homes.join(" and of ")
-                )
+                format!("it belongs under {}", homes.join(" or "))
             }
         };
         self.problems.push(
@@ -94,14 +91,7 @@ impl Walk<'_, '_> {
             .collect();
         let lines: Vec<String> = missing
             .iter()
-            .map(|(name, field)| match &field.shape {
-                Shape::Choice(words) => {
-                    let words: Vec<&str> = words.iter().map(|word| word.text.as_str()).collect();
-                    format!("{name}: {}    # {}", words.join(" or "), field.doc)
-                }
-                Shape::Constant(only) => format!("{name}: {only}    # {}", field.doc),
-                _ => format!("{name}: ...    # {}", field.doc),
-            })
+            .map(|(name, field)| format!("add `{name}`: {}", field.doc))
             .collect();
         self.problems.push(
             Problem::new(format!("{path} has no {}", names.join(", no ")))
@@ -114,7 +104,7 @@ impl Walk<'_, '_> {
                     },
                 )
                 .maybe_at(alias, "through this alias")
-                .help(format!("add\n{}", lines.join("\n"))),
+                .help(lines.join("\n")),
         );
     }
 
