@@ -4,6 +4,15 @@
 //! To add a case, write the YAML and run the test: it says where the text that it got was put, to
 //! be read by eye and copied beside the YAML.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test reads and writes files of its own"
+)]
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "datatest-stable hands contents over by value"
+)]
+
 use std::path::Path;
 
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
@@ -65,9 +74,10 @@ fn refused_by_the_schema(_: &Path, bytes: Vec<u8>) -> Outcome {
 
 /// Each expected text belongs to a case.
 fn has_a_case(path: &Path) -> Outcome {
-    match path.with_extension("yaml").exists() {
-        true => Ok(()),
-        false => Err("no manifest has this name".into()),
+    if path.with_extension("yaml").exists() {
+        Ok(())
+    } else {
+        Err("no manifest has this name".into())
     }
 }
 
@@ -98,7 +108,10 @@ fn fresh(_: &Path, text: String) -> Outcome {
         return Ok(());
     }
     let put = Path::new(env!("CARGO_TARGET_TMPDIR")).join("manifest.schema.json");
-    std::fs::write(&put, format!("{}\n", serde_json::to_string_pretty(&schema())?))?;
+    std::fs::write(
+        &put,
+        format!("{}\n", serde_json::to_string_pretty(&schema())?),
+    )?;
     Err(format!(
         "stale; run: reconcile schema > schemas/manifest.schema.json (or copy {})",
         put.display()
