@@ -1,11 +1,18 @@
 //! The manifest: what the admin commits to git. Plain data, and the JSON schema that follows from it.
 //!
-//! How YAML becomes these types, with spans, is [`load`]; rules across fields are [`check`]; the
-//! grammar of single values is [`scalar`]. What a manifest means for a host is not known here.
+//! How YAML becomes these types is [`load`]; what a problem looks like is [`Invalid`]. On the way,
+//! the text becomes a tree with places ([`tree`]), which is compared with the types' own
+//! description ([`walk`], [`shape`]), each value with its grammar ([`scalar`]), and values with each
+//! other ([`check`]). What a manifest means for a host is not known here.
 
-pub mod check;
+mod check;
+mod excerpt;
 pub mod load;
+mod problem;
 pub mod scalar;
+mod shape;
+mod tree;
+mod walk;
 
 use std::collections::BTreeMap;
 
@@ -15,7 +22,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::names::Side;
 use crate::raw::HostPath;
+pub use problem::Invalid;
 pub use scalar::{Cidr, HostAddress, MigrationName, Size, Span, UidRange};
+
+/// The JSON schema of a manifest, as `reconcile schema` prints it and
+/// `schemas/manifest.schema.json` holds it. Also what [`load`] holds a manifest to.
+pub fn schema() -> serde_json::Value {
+    shape::manifest_schema()
+}
 
 /// A finished migration, described.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
@@ -62,21 +76,23 @@ fn version_schema(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "const": 1, "description": "Version of this format: 1." })
 }
 
-/// The old host.
+/// One of the two hosts, and how to reach it.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Host")]
 pub struct Source {
     /// Where it is.
     pub host: HostAddress,
     /// Pin of its SSH host key, `SHA256:...`; else known_hosts decides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<scalar::HostKeyPin>")]
     pub host_key: Option<String>,
     /// How to become root when the login is not root.
     #[serde(default, rename = "become", skip_serializing_if = "Option::is_none")]
     pub become_root: Option<Become>,
 }
 
-/// The new host.
+/// The target is described as the source is.
 pub type Target = Source;
 
 /// How to become root.
@@ -96,18 +112,34 @@ pub struct Users {
     pub uid: Option<UidRange>,
     /// Names or globs beyond the range.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<scalar::UserPattern>")]
     pub include: Vec<String>,
     /// Names or globs to leave out; wins over everything else.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<scalar::UserPattern>")]
     pub exclude: Vec<String>,
     /// What to do when a uid or gid means something else on the target.
     pub on_uid_conflict: OnUidConflict,
     /// Uids on the target for single users; their files follow.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "remap_schema")]
     pub remap: BTreeMap<String, u32>,
     /// Names or globs whose empty passwords may be carried over as they are.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<scalar::UserPattern>")]
     pub allow_empty_password: Vec<String>,
+}
+
+fn remap_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "description": "Uids on the target for single users; their files follow.",
+        "additionalProperties": {
+            "type": "integer",
+            "minimum": check::FIRST_USER_UID,
+            "maximum": check::LAST_USER_UID,
+        }
+    })
 }
 
 /// What to do when a uid or gid means something else on the target.
@@ -131,10 +163,12 @@ pub struct Mail {
     pub homes: Homes,
     /// Globs beneath a home that stay behind, as in `.cache/**`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<scalar::HomeGlob>")]
     pub exclude: Vec<String>,
     /// Names or globs of users whose existing files on the target are set aside (renamed, never
     /// removed) so that the source's can take their place.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<scalar::UserPattern>")]
     pub adopt: Vec<String>,
 }
 
@@ -144,9 +178,11 @@ pub struct Mail {
 pub struct SpoolDirs {
     /// On the source.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<scalar::SpoolPath>")]
     pub source: Option<HostPath>,
     /// On the target.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<scalar::SpoolPath>")]
     pub target: Option<HostPath>,
 }
 
@@ -213,7 +249,7 @@ pub struct Services {
 /// `auto`, or the names of units.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(from = "String", into = "String")]
-#[schemars(with = "String")]
+#[schemars(with = "scalar::UnitNames")]
 pub enum Units {
     /// Detect them.
     #[default]
@@ -249,12 +285,12 @@ pub struct Freeze {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub budget: Option<Span>,
     /// Do not freeze before this instant (RFC 3339).
-    #[schemars(with = "Option<String>")]
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<scalar::Instant>")]
     pub not_before: Option<Timestamp>,
     /// Do not freeze after this instant (RFC 3339).
-    #[schemars(with = "Option<String>")]
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<scalar::Instant>")]
     pub not_after: Option<Timestamp>,
 }
 
@@ -267,9 +303,11 @@ pub struct Cutover {
     pub address: Vec<Cidr>,
     /// Interface on the target; default: the one in that subnet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<scalar::InterfaceName>")]
     pub interface: Option<String>,
     /// Name that clients use; kept right in the target's /etc/hosts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<scalar::DnsName>")]
     pub hostname: Option<String>,
     /// What becomes of the source.
     #[serde(default)]
@@ -295,6 +333,7 @@ pub enum SourceAfter {
 #[serde(deny_unknown_fields)]
 pub struct Mx {
     /// The mail domain.
+    #[schemars(with = "scalar::DnsName")]
     pub domain: String,
     /// A host prepared to queue for the domain; leave out to only check DNS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -331,5 +370,6 @@ pub struct Housekeeping {
     /// Age from which a message is moved.
     pub move_older_than: Span,
     /// Folder that takes them.
+    #[schemars(with = "scalar::FolderName")]
     pub to: String,
 }

@@ -17,7 +17,8 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::{
-    Answer, CONTROL_FILE_LIMIT, FileKind, Host, NewFile, Probe, ReadHost, Space, Stat, failed,
+    Answer, CONTROL_FILE_LIMIT, FileKind, Host, MAX_LINKS, NewFile, Probe, ReadHost, Space, Stat,
+    failed,
 };
 use crate::error::{Error, Kind, Result};
 use crate::names::{Gid, Side, Uid};
@@ -36,9 +37,6 @@ pub struct DirHost {
     /// Where the root is on this machine; for messages and for `chroot` only.
     path: std::path::PathBuf,
 }
-
-/// How many links at the end of a path are followed before it counts as a loop, as in the kernel.
-const MAX_LINKS: usize = 40;
 
 impl DirHost {
     /// Opens the root. `path` is a path of this machine.

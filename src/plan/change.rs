@@ -96,8 +96,8 @@ pub struct UserChange {
     pub home: HostPath,
     /// Login shell, verbatim.
     pub shell: Raw,
-    /// Password after the change.
-    pub password: Password,
+    /// Password after the change; `None` where the source has no entry: the account is locked.
+    pub password: Option<Password>,
     /// Shadow ageing after the change.
     pub ageing: Ageing,
     /// What differs from the target now, for people; empty for a new account.
@@ -143,6 +143,7 @@ pub struct Password {
     /// How it was hashed, by its prefix.
     pub scheme: String,
     /// Whether a leading `!` locks it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub locked: bool,
     /// Keyed digest of the whole field.
     pub digest: Digest,
@@ -330,6 +331,26 @@ impl Delta {
         [self.create, self.update, self.touch, self.remove]
             .iter()
             .all(|c| c.files == 0)
+    }
+
+    /// This and another tree's differences together.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        let add = |a: Count, b: Count| Count {
+            files: a.files + b.files,
+            bytes: a.bytes + b.bytes,
+        };
+        let mut sample = self.sample.clone();
+        sample.extend(other.sample.iter().cloned());
+        Self {
+            create: add(self.create, other.create),
+            update: add(self.update, other.update),
+            touch: add(self.touch, other.touch),
+            remove: add(self.remove, other.remove),
+            largest: self.largest.max(other.largest),
+            sample,
+            fingerprint: format!("{}{}", self.fingerprint, other.fingerprint),
+        }
     }
 
     /// Bytes that a copy transfers.

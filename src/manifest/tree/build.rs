@@ -1,0 +1,369 @@
+//! The tree, from the events of the YAML parser.
+
+use std::collections::BTreeMap;
+
+use saphyr_parser::{Event, Parser, ScalarStyle, Span, StrInput};
+
+use super::super::problem::{Place, Problem, Problems};
+use super::super::scalar::quote;
+use super::{Body, Entry, Key, Kind, MAX_DEPTH, MAX_NODES, MAX_TEXT, Node, Scalar, Style, syntax};
+
+/// Builds the tree of a text; `None` for a text that holds nothing.
+///
+/// Fails with the one problem that makes the rest of the text unreadable; other problems are added
+/// to `problems`, and the parts that have them are left out of the tree.
+pub(in super::super) fn build(
+    text: &str,
+    problems: &mut Problems,
+) -> Result<Option<Node>, Problem> {
+    Builder {
+        text,
+        bytes: Bytes::new(text),
+        parser: Parser::new_from_str(text),
+        anchors: BTreeMap::new(),
+        used: Cost::default(),
+        flow: Vec::new(),
+        problems,
+    }
+    .document()
+}
+
+/// What a tree costs.
+#[derive(Clone, Copy, Default)]
+struct Cost {
+    nodes: usize,
+    text: usize,
+}
+
+struct Anchored {
+    node: Node,
+    cost: Cost,
+}
+
+struct Builder<'t, 'p> {
+    text: &'t str,
+    bytes: Bytes,
+    parser: Parser<'t, StrInput<'t>>,
+    anchors: BTreeMap<usize, Anchored>,
+    used: Cost,
+    /// The brackets that are open now.
+    flow: Vec<Place>,
+    problems: &'p mut Problems,
+}
+
+impl<'t> Builder<'t, '_> {
+    fn document(mut self) -> Result<Option<Node>, Problem> {
+        let mut root = None;
+        loop {
+            let (event, span) = self.next()?;
+            match event {
+                Event::StreamEnd => return Ok(root),
+                Event::DocumentStart(_) if root.is_some() => {
+                    return Err(Problem::new("more than one YAML document")
+                        .at(self.place(span), "a second document begins here")
+                        .help("a manifest is one document: make a file for each migration"));
+                }
+                Event::DocumentStart(_)
+                | Event::DocumentEnd
+                | Event::StreamStart
+                | Event::Nothing => {}
+                event => root = Some(self.node(event, span, 0)?),
+            }
+        }
+    }
+
+    fn next(&mut self) -> Result<(Event<'t>, Span), Problem> {
+        match self.parser.next_event() {
+            Some(Ok(event)) => Ok(event),
+            Some(Err(error)) => {
+                let at = self.bytes.at(error.marker().index());
+                let open = self.flow.last().copied();
+                Err(syntax::problem(self.text, at, error.info(), open))
+            }
+            None => Ok((Event::StreamEnd, Span::default())),
+        }
+    }
+
+    fn node(&mut self, event: Event<'t>, span: Span, depth: usize) -> Result<Node, Problem> {
+        let place = self.place(span);
+        if depth > MAX_DEPTH {
+            return Err(Problem::new("nested too deeply")
+                .at(place, format!("level {depth}"))
+                .help(format!(
+                    "at most {MAX_DEPTH} levels are read; a manifest needs five"
+                )));
+        }
+        let before = self.used;
+        let whole = place;
+        let (body, place, anchor, tagged) = match event {
+            Event::Alias(anchor) => return self.alias(anchor, place),
+            Event::Scalar(text, style, anchor, tag) => {
+                let place = self.without_properties(place, anchor != 0 || tag.is_some());
+                self.spend(text.len(), place)?;
+                let style = match style {
+                    ScalarStyle::Plain => Style::Plain,
+                    _ => Style::Text,
+                };
+                let text = text.into_owned();
+                (
+                    Body::Scalar(Scalar { text, style }),
+                    place,
+                    anchor,
+                    tag.is_some(),
+                )
+            }
+            Event::SequenceStart(anchor, tag) => {
+                self.spend(0, place)?;
+                let bracket = self.open(place);
+                let (items, end) = self.items(depth)?;
+                (
+                    Body::List(items),
+                    self.close(bracket, place, end),
+                    anchor,
+                    tag.is_some(),
+                )
+            }
+            Event::MappingStart(anchor, tag) => {
+                self.spend(0, place)?;
+                let bracket = self.open(place);
+                let (entries, end) = self.entries(depth)?;
+                (
+                    Body::Mapping(entries),
+                    self.close(bracket, place, end),
+                    anchor,
+                    tag.is_some(),
+                )
+            }
+            _ => {
+                return Err(syntax::problem(
+                    self.text,
+                    place.start,
+                    "a value is missing",
+                    None,
+                ));
+            }
+        };
+        if tagged {
+            let tag = self.tag(whole, place);
+            self.problems.push(
+                Problem::new("a tag")
+                    .at(tag, "tags are not read")
+                    .help("leave it out; quotes are enough to make a value text"),
+            );
+        }
+        let node = Node {
+            place,
+            alias: None,
+            body,
+        };
+        if anchor != 0 {
+            let cost = Cost {
+                nodes: self.used.nodes - before.nodes,
+                text: self.used.text - before.text,
+            };
+            let node = node.clone();
+            self.anchors.insert(anchor, Anchored { node, cost });
+        }
+        Ok(node)
+    }
+
+    /// The place of the tag in front of a value, or of the value if the parser leaves it unclear.
+    fn tag(&self, whole: Place, value: Place) -> Place {
+        let front = &self.text[whole.start..value.start.max(whole.start)];
+        match front.find('!') {
+            Some(at) => {
+                let tag = front[at..].split_whitespace().next().unwrap_or_default();
+                let start = whole.start + at;
+                Place {
+                    start,
+                    end: start + tag.len(),
+                }
+            }
+            None => value,
+        }
+    }
+
+    /// Remembers a flow collection as open; a block collection has no bracket.
+    fn open(&mut self, place: Place) -> bool {
+        let bracket = self.text[place.start..place.end].contains(['[', '{']);
+        if bracket {
+            self.flow.push(place);
+        }
+        bracket
+    }
+
+    fn close(&mut self, open: bool, start: Place, end: Place) -> Place {
+        if open {
+            self.flow.pop();
+        }
+        let start = self.without_properties(start, true).start;
+        Place {
+            start,
+            end: end.end.max(start),
+        }
+    }
+
+    fn items(&mut self, depth: usize) -> Result<(Vec<Node>, Place), Problem> {
+        let mut items = Vec::new();
+        loop {
+            match self.next()? {
+                (Event::SequenceEnd, span) => return Ok((items, self.place(span))),
+                (event, span) => items.push(self.node(event, span, depth + 1)?),
+            }
+        }
+    }
+
+    fn entries(&mut self, depth: usize) -> Result<(Vec<Entry>, Place), Problem> {
+        let mut entries: Vec<Entry> = Vec::new();
+        let mut first: BTreeMap<String, Place> = BTreeMap::new();
+        loop {
+            let (event, span) = self.next()?;
+            if event == Event::MappingEnd {
+                return Ok((entries, self.place(span)));
+            }
+            let key = self.key(event, span, depth)?;
+            let (event, span) = self.next()?;
+            let value = self.node(event, span, depth + 1)?;
+            let Some(key) = key else { continue };
+            if let Some(earlier) = first.get(&key.scalar.text) {
+                self.problems.push(
+                    Problem::new(format!("key {} given twice", quote(&key.scalar.text)))
+                        .at(key.place, "given again here")
+                        .at(*earlier, "first given here")
+                        .help("keep one of them"),
+                );
+                continue;
+            }
+            first.insert(key.scalar.text.clone(), key.place);
+            entries.push(Entry { key, value });
+        }
+    }
+
+    /// A key, or `None` for one that a manifest cannot have.
+    fn key(&mut self, event: Event<'t>, span: Span, depth: usize) -> Result<Option<Key>, Problem> {
+        let node = self.node(event, span, depth + 1)?;
+        let place = node.alias.unwrap_or(node.place);
+        let refused = match node.body {
+            Body::Scalar(_) if node.alias.is_some() => {
+                Problem::new("an alias as a key").at(place, "write the key out")
+            }
+            Body::Scalar(scalar)
+                if scalar.kind() == Kind::Text
+                    && scalar.text == "<<"
+                    && scalar.style == Style::Plain =>
+            {
+                Problem::new("a merge key, `<<`")
+                    .at(place, "merge keys are not read")
+                    .help("write the keys out, or use an alias for the whole value: `mail: *mail`")
+            }
+            Body::Scalar(scalar) => return Ok(Some(Key { place, scalar })),
+            Body::List(_) | Body::Mapping(_) => Problem::new("a key that is not text")
+                .at(place, "a key is a single word")
+                .help("quote text that begins with a bracket or a brace"),
+        };
+        self.problems.push(refused);
+        Ok(None)
+    }
+
+    fn alias(&mut self, anchor: usize, place: Place) -> Result<Node, Problem> {
+        let Some(Anchored { node, cost }) = self.anchors.get(&anchor) else {
+            return Err(Problem::new("a value that holds itself")
+                .at(place, "this alias is inside the value that it stands for")
+                .help("write the value out"));
+        };
+        let (cost, node) = (*cost, node);
+        // Paid for before it is copied: a few lines of aliases can stand for terabytes.
+        let used = Cost {
+            nodes: self.used.nodes.saturating_add(cost.nodes),
+            text: self.used.text.saturating_add(cost.text),
+        };
+        if used.nodes > MAX_NODES || used.text > MAX_TEXT {
+            return Err(Problem::new("aliases make this manifest too large")
+                .at(place, "too large from here on")
+                .help(format!(
+                    "with every alias replaced, a manifest has at most {MAX_NODES} values and {} MiB of text",
+                    MAX_TEXT >> 20
+                )));
+        }
+        self.used = used;
+        let mut node = node.clone();
+        node.came_through(place);
+        Ok(node)
+    }
+
+    /// Pays for one value with so much text of its own.
+    fn spend(&mut self, text: usize, place: Place) -> Result<(), Problem> {
+        self.used.nodes += 1;
+        self.used.text += text;
+        if self.used.nodes > MAX_NODES || self.used.text > MAX_TEXT {
+            return Err(Problem::new("too many values")
+                .at(place, "too many from here on")
+                .help(format!(
+                    "at most {MAX_NODES} values are read; choose users by `users.uid` or by globs"
+                )));
+        }
+        Ok(())
+    }
+
+    fn place(&self, span: Span) -> Place {
+        let start = self.bytes.at(span.start.index());
+        Place {
+            start,
+            end: self.bytes.at(span.end.index()).max(start),
+        }
+    }
+
+    /// The place without the anchor and tag in front of the value, which the parser counts in.
+    fn without_properties(&self, place: Place, any: bool) -> Place {
+        let mut start = place.start;
+        while any && self.text[start..place.end].starts_with(['&', '!']) {
+            let rest = &self.text[start..place.end];
+            let word = rest.find(char::is_whitespace).unwrap_or(rest.len());
+            let gap = rest[word..].len() - rest[word..].trim_start().len();
+            start += word + gap;
+        }
+        Place {
+            start,
+            end: place.end,
+        }
+    }
+}
+
+impl Node {
+    /// Enters the alias into this and everything below.
+    fn came_through(&mut self, alias: Place) {
+        self.alias = Some(alias);
+        match &mut self.body {
+            Body::Scalar(_) => {}
+            Body::List(items) => items.iter_mut().for_each(|item| item.came_through(alias)),
+            Body::Mapping(entries) => entries
+                .iter_mut()
+                .for_each(|entry| entry.value.came_through(alias)),
+        }
+    }
+}
+
+/// From the parser's places, in characters, to bytes.
+enum Bytes {
+    /// They are the same.
+    Ascii(usize),
+    /// The offset of each character, and of the end.
+    Table(Vec<usize>),
+}
+
+impl Bytes {
+    fn new(text: &str) -> Self {
+        if text.is_ascii() {
+            return Self::Ascii(text.len());
+        }
+        let starts = text.char_indices().map(|(at, _)| at);
+        Self::Table(starts.chain([text.len()]).collect())
+    }
+
+    fn at(&self, characters: usize) -> usize {
+        match self {
+            Self::Ascii(len) => characters.min(*len),
+            Self::Table(starts) => starts[characters.min(starts.len() - 1)],
+        }
+    }
+}
