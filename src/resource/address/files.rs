@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::RangeBounds;
+use std::path::Path;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -128,6 +129,13 @@ impl Files {
         }
         all
     }
+}
+
+/// Whether a file name ends in `.EXTENSION`.
+pub(super) fn has_extension(name: &str, extension: &str) -> bool {
+    Path::new(name)
+        .extension()
+        .is_some_and(|found| found == extension)
 }
 
 /// How secrets stand in a file, by where it is. interfaces(5) can source files from anywhere.
