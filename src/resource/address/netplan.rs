@@ -43,7 +43,11 @@ pub(super) fn read(files: &Files) -> Result<Vec<Interface>, BadFile> {
             let (Some(kind), Value::Mapping(devices)) = (kind.as_str(), devices) else {
                 continue;
             };
-            for (id, device) in devices {
+            // Settings of the switch itself, not devices by name.
+            if kind == "openvswitch" {
+                continue;
+            }
+            for (id, device) in devices.iter().filter(|(id, _)| id.as_str() != Some("lo")) {
                 let (Some(id), Value::Mapping(device)) = (id.as_str(), device) else {
                     return Err(wrong(&format!("a device under `{kind}`")));
                 };

@@ -23,6 +23,9 @@ fn manifest(serve_from: &str, cutover: &str) -> Manifest {
 
 const BOTH: &str = "address: [192.0.2.25/24, '2001:db8::25/64'], hostname: mail.example.org";
 
+/// Paths and texts.
+type FileTexts<'a> = &'a [(&'a str, &'a str)];
+
 /// One host for each backend, with 192.0.2.20/24 on eth0, and what is added to it.
 const HOSTS_BY_BACKEND: [(&str, &str, &str); 5] = [
     (
@@ -268,8 +271,7 @@ fn what_cannot_be_decided_blocks_with_its_remedy() {
     let holds = format!("{two}iface eth1 inet static\n address 192.0.2.25/32\n");
     let off = "[connection]\ninterface-name=eth0\n[ipv4]\nmethod=disabled\n";
     let networkd = "[Match]\nName=eth*\n[Network]\nDHCP=yes\n";
-    type Files<'a> = &'a [(&'a str, &'a str)];
-    let cases: [(&str, Files<'_>, &str); 8] = [
+    let cases: [(&str, FileTexts<'_>, &str); 8] = [
         ("", &[], "no interface is configured at all"),
         (
             "",
@@ -332,6 +334,23 @@ fn vendor_files_are_a_fallback_and_no_rival() {
         edits(&diff(&manifest, &alone, None))[0].path,
         "/etc/systemd/network/80-container-host0.network.d/50-reconcile-fc13.conf".into()
     );
+}
+
+#[test]
+fn what_is_no_file_is_no_configuration_and_a_masked_file_hides_the_vendors() {
+    const NAME: &str = "80-container-host0.network";
+    let text = "[Match]\nName=host0\n[Network]\nDHCP=yes\n";
+    let host = target(&format!("/usr/lib/systemd/network/{NAME}"), text);
+    host.put("/etc/network/interfaces", b"source interfaces.d/*\n");
+    host.put("/etc/network/interfaces.d/directory/file", b"iface\n");
+    host.put("/etc/systemd/network/README", b"none\n");
+    let manifest = manifest("target", "address: [192.0.2.25/24], interface: host0");
+    let vendor = observe(&manifest, None, &host).unwrap();
+    assert!(diff(&manifest, &vendor, None).blocked.is_empty());
+    host.mask(&format!("/etc/systemd/network/{NAME}"));
+    let masked = observe(&manifest, None, &host).unwrap();
+    let draft = diff(&manifest, &masked, None);
+    assert!(matches!(problems(&draft)[0], Problem::NotConfigured { .. }));
 }
 
 #[test]

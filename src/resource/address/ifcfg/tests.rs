@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// In the form in which the installer of CentOS 7 writes a static address.
+/// In the form in which the installer of `CentOS` 7 writes a static address.
 const ANACONDA: &str = "\
 TYPE=\"Ethernet\"
 PROXY_METHOD=\"none\"
