@@ -271,12 +271,12 @@ fn secret_scalars(text: &str) -> Result<Vec<(usize, usize)>, Malformed> {
                     }
                     *key = None;
                 }
-                Some(Open::Sequence { key }) => {
-                    if anchor != 0 || key.as_deref().is_some_and(is_secret) {
-                        found.push(bytes(&span));
-                    }
+                Some(Open::Sequence { key })
+                    if anchor != 0 || key.as_deref().is_some_and(is_secret) =>
+                {
+                    found.push(bytes(&span));
                 }
-                None => {}
+                Some(Open::Sequence { .. }) | None => {}
             },
             Event::Alias(_) => value_taken(&mut open),
             Event::MappingStart(..) => open.push(Open::Mapping { key: None }),
