@@ -11,6 +11,9 @@ use crate::plan::{Level, Plan};
 /// Widest column of resource names; longer ones push their title to the right.
 const COLUMN: usize = 26;
 
+/// Width of prose without its indent; with it, 96 columns.
+const PROSE: usize = 90;
+
 /// The plan as text.
 pub fn text(plan: &Plan, paint: Paint) -> String {
     let mut out = String::new();
@@ -50,7 +53,7 @@ pub fn text(plan: &Plan, paint: Paint) -> String {
         push(&mut out, &ink.bold("Notes"));
         for note in &plan.notes {
             let level = match note.level {
-                Level::Info => "info   ".to_owned(),
+                Level::Info => "info".to_owned(),
                 Level::Warning => ink.yellow("warning"),
             };
             let resource = note.resource.to_string();
@@ -78,6 +81,22 @@ fn write_row(out: &mut String, row: &Row, ink: Ink) {
 
 fn push(out: &mut String, line: &str) {
     writeln!(out, "{line}").expect("writing to a String cannot fail");
+}
+
+/// Prose, indented, in lines that fit a terminal; a word longer than a line stands alone.
+fn wrapped(out: &mut String, text: &str) {
+    let mut line = String::new();
+    for word in text.split_whitespace() {
+        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > PROSE {
+            push(out, &format!("      {line}"));
+            line.clear();
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    push(out, &format!("      {line}"));
 }
 
 #[derive(Clone, Copy)]
