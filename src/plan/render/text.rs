@@ -41,11 +41,9 @@ pub fn text(plan: &Plan, paint: Paint) -> String {
             &ink.red("Blocked: nothing is applied while one of these stands."),
         );
         for blocked in &plan.blocked {
-            let resource = blocked.resource.to_string();
-            push(
-                &mut out,
-                &format!("  {} {resource:<COLUMN$} {}", ink.red("!"), blocked.by),
-            );
+            let resource = ink.bold(&blocked.resource.to_string());
+            push(&mut out, &format!("  {} {resource}", ink.red("!")));
+            wrapped(&mut out, &blocked.by.to_string());
         }
     }
     if !plan.notes.is_empty() {
@@ -56,11 +54,8 @@ pub fn text(plan: &Plan, paint: Paint) -> String {
                 Level::Info => "info".to_owned(),
                 Level::Warning => ink.yellow("warning"),
             };
-            let resource = note.resource.to_string();
-            push(
-                &mut out,
-                &format!("  {level} {resource:<COLUMN$} {}", note.text),
-            );
+            push(&mut out, &format!("  {level} {}", note.resource));
+            wrapped(&mut out, &note.text);
         }
     }
     push(&mut out, "");
