@@ -341,7 +341,10 @@ fn what_is_no_file_is_no_configuration_and_a_masked_file_hides_the_vendors() {
     const NAME: &str = "80-container-host0.network";
     let text = "[Match]\nName=host0\n[Network]\nDHCP=yes\n";
     let host = target(&format!("/usr/lib/systemd/network/{NAME}"), text);
-    host.put("/etc/network/interfaces", b"source interfaces.d/*\n");
+    host.put(
+        "/etc/network/interfaces",
+        b"source interfaces.d/*\nsource /etc/network/*/*\n",
+    );
     host.put("/etc/network/interfaces.d/directory/file", b"iface\n");
     host.put("/etc/systemd/network/README", b"none\n");
     let manifest = manifest("target", "address: [192.0.2.25/24], interface: host0");
