@@ -252,6 +252,36 @@ mod tests {
     #[test]
     fn long_values_are_not_repeated_in_full() {
         let long = "x".repeat(900_000);
+        for unit in [
+            "x",
+            "9",
+            "/",
+            "a.b@c",
+            "*",
+            "%",
+            "ssh://",
+            "2026-12-01T22:00:00.1",
+            "\\e",
+        ] {
+            let long = unit.repeat(100_000 / unit.len());
+            for text in [
+                format!("source: {{ host: \"{long}\", host_key: \"{long}\" }}\nname: \"{long}\"\n"),
+                format!("freeze: {{ budget: \"{long}\", not_before: \"{long}\" }}\n"),
+                format!(
+                    "users: {{ uid: \"{long}\", include: [\"{long}\"], remap: {{ \"{long}\": 1 }} }}\n"
+                ),
+                format!(
+                    "cutover: {{ address: [\"{long}\"], hostname: \"{long}\", interface: \"{long}\" }}\n"
+                ),
+                format!("dovecot: {{ uidl_format: \"{long}\" }}\nspool: {{ warn: \"{long}\" }}\n"),
+                format!("mail: {{ spool: {{ source: \"{long}\" }}, exclude: [\"{long}\"] }}\n"),
+                format!("services: {{ mta: \"{long}\" }}\nname: {long}\n"),
+            ] {
+                let said = refused(text.as_bytes());
+                assert!(said.len() < 12_000, "{} bytes: {said:.3000}", said.len());
+                assert!(!said.contains('\u{1b}'), "{said:.3000}");
+            }
+        }
         for key in ["name", "version", "serve_from", "users", "freeze", &long] {
             let said = refused(
                 format!("{key}: {long}\n")

@@ -28,6 +28,9 @@ pub fn diff(manifest: &Manifest, actual: &Actual, receipt: Option<&Receipt>) -> 
                 format!("at the cutover: {problem}"),
             );
         }
+        for (resource, text) in outcome.notes {
+            draft.note(resource, Level::Warning, format!("at the cutover: {text}"));
+        }
         for net in &cutover.address {
             draft.note(address(net.0.addr()), Level::Info, "moves at the cutover");
         }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::error::{Error, Result};
 use crate::host::{FileKind, ReadHost};
 use crate::plan::change::Redaction;
-use crate::raw::HostPath;
+use crate::raw::{HostPath, Raw};
 use crate::resource::edit::redact::{Malformed, redact};
 use crate::resource::edit::{self, Redacted};
 
@@ -112,7 +112,7 @@ impl Files {
         dir: &HostPath,
         wanted: impl Fn(&str) -> bool,
     ) -> Result<()> {
-        for name in host.list(dir)?.into_iter().flatten() {
+        for name in names_in(host, dir)? {
             if name.as_str().is_some_and(&wanted) {
                 self.load(host, &dir.join(name.as_bytes()))?;
             }
@@ -130,6 +130,15 @@ impl Files {
         }
         all
     }
+}
+
+/// The names in a directory of the host; none if it is absent or something else.
+pub(super) fn names_in(host: &dyn ReadHost, dir: &HostPath) -> Result<Vec<Raw>> {
+    let stat = host.stat(dir)?;
+    if stat.is_none_or(|stat| stat.kind != FileKind::Dir) {
+        return Ok(Vec::new());
+    }
+    Ok(host.list(dir)?.into_iter().flatten().collect())
 }
 
 /// Whether a file name ends in `.EXTENSION`.

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::backend::Placement;
-use super::files::{BadFile, Files, has_extension};
+use super::files::{BadFile, Files, has_extension, names_in};
 use super::ini::{self, Entry};
 use super::interface::{Backend, Family, Interface, Origin, Selector};
 use crate::error::Result;
@@ -29,7 +29,7 @@ const DIRECTORIES: [&str; 3] = [
 pub(super) fn collect(host: &dyn ReadHost, files: &mut Files) -> Result<()> {
     for dir in DIRECTORIES.map(HostPath::from) {
         files.load_dir(host, &dir, |name| has_extension(name, "network"))?;
-        for name in host.list(&dir)?.into_iter().flatten() {
+        for name in names_in(host, &dir)? {
             if name.as_bytes().ends_with(b".network.d") {
                 let dropins = dir.join(name.as_bytes());
                 files.load_dir(host, &dropins, |name| has_extension(name, "conf"))?;
