@@ -57,7 +57,13 @@ impl DirHost {
     }
 
     fn open_in(&self, path: &HostPath, flags: OFlags) -> Result<Option<OwnedFd>, Errno> {
-        let flags = flags | OFlags::CLOEXEC | OFlags::NOCTTY;
+        // openat2, unlike open, refuses O_PATH together with flags that mean nothing to it.
+        let terminal = if flags.contains(OFlags::PATH) {
+            OFlags::empty()
+        } else {
+            OFlags::NOCTTY
+        };
+        let flags = flags | OFlags::CLOEXEC | terminal;
         absent_is_none(openat2(
             &self.root,
             path.relative(),
