@@ -87,22 +87,18 @@ impl Sandbox {
     /// Runs `reconcile` to its end.
     #[track_caller]
     pub(crate) fn reconcile<const N: usize>(&self, arguments: [&str; N]) -> Run {
-        self.start(arguments).wait()
+        self.start(&arguments).wait()
     }
 
     /// Starts `reconcile`.
     #[track_caller]
-    pub(crate) fn start<const N: usize>(&self, arguments: [&str; N]) -> Running<'_> {
+    pub(crate) fn start(&self, arguments: &[&str]) -> Running<'_> {
         self.start_with(arguments, None)
     }
 
     /// Starts `reconcile`, armed to die at a named point.
     #[track_caller]
-    pub(crate) fn start_with<const N: usize>(
-        &self,
-        arguments: [&str; N],
-        failpoint: Option<&str>,
-    ) -> Running<'_> {
+    pub(crate) fn start_with(&self, arguments: &[&str], failpoint: Option<&str>) -> Running<'_> {
         let [stdout, stderr] = ["stdout", "stderr"].map(|name| self.path(name));
         let mut command = Command::new(env!("CARGO_BIN_EXE_reconcile"));
         command
