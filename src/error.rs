@@ -149,6 +149,18 @@ impl StdError for Error {
     }
 }
 
+/// A failure and its causes on one line, joined by colons.
+pub fn chain(error: &(dyn StdError + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
 /// Wraps the error of a `Result` with what we were doing.
 pub trait Doing<T> {
     /// `what` is computed only on failure.

@@ -129,8 +129,54 @@ pub trait Host: ReadHost {
     fn try_lock(&self) -> Result<Option<OwnedFd>>;
     /// Locks the account files as shadow-utils does (`/etc/.pwd.lock`, then `passwd.lock` and its
     /// kin with our pid inside), waiting at most 15 seconds as shadow-utils does.
-    fn lock_accounts(&self) -> Result<dir::AccountLock<'_>>;
+    fn lock_accounts(&self) -> Result<dir::AccountLock>;
 }
+
+/// A path with its symbolic links resolved, as far as it exists; the rest is kept as it is written.
+///
+/// Two users whose homes are spelt differently may live in one directory; this tells.
+pub fn real_path(host: &dyn ReadHost, path: &HostPath) -> Result<HostPath> {
+    let mut rest: Vec<Vec<u8>> = components(path.as_bytes());
+    let mut real = HostPath::from("/");
+    let mut links = 0;
+    while let Some(name) = rest.pop() {
+        if name == b".." {
+            real = real.parent();
+            continue;
+        }
+        let next = real.join(&name);
+        match host.read_link(&next)? {
+            Some(link) if links < MAX_LINKS => {
+                links += 1;
+                if link.as_bytes().first() == Some(&b'/') {
+                    real = HostPath::from("/");
+                }
+                rest.extend(components(link.as_bytes()));
+            }
+            Some(_) => {
+                return Err(failed(
+                    &host.label(),
+                    "resolve",
+                    path,
+                    rustix::io::Errno::LOOP,
+                ));
+            }
+            None => real = next,
+        }
+    }
+    Ok(real)
+}
+
+/// The components of a path, last first.
+fn components(path: &[u8]) -> Vec<Vec<u8>> {
+    let parts = path
+        .split(|&b| b == b'/')
+        .filter(|part| !part.is_empty() && *part != b".");
+    parts.rev().map(<[u8]>::to_vec).collect()
+}
+
+/// How many links of a path are followed before it counts as a loop, as in the kernel.
+const MAX_LINKS: usize = 40;
 
 /// Control files (configuration, account files, receipts) are read whole; none is near this size.
 pub const CONTROL_FILE_LIMIT: u64 = 64 << 20;

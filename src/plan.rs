@@ -10,7 +10,7 @@ pub mod lint;
 pub mod reason;
 pub mod render;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 
 use schemars::JsonSchema;
@@ -45,6 +45,13 @@ pub struct Plan {
     pub notes: Vec<Note>,
     /// How the numeric owners of files on the source translate to the target.
     pub ids: change::IdMap,
+}
+
+/// The JSON schema of the plan's JSON form.
+pub fn schema() -> serde_json::Value {
+    let mut schema = schemars::schema_for!(Plan);
+    schema.insert("title".to_owned(), "A plan of reconcile".into());
+    schema.to_value()
 }
 
 impl Plan {
@@ -113,6 +120,24 @@ pub enum Resource {
     Spool(UserName),
     /// A mail domain's exchangers.
     Mx(String),
+}
+
+impl Resource {
+    /// The resource that an action is about.
+    pub fn of(action: &Action) -> Self {
+        match &action.change {
+            Change::MergeAccounts(_) => Self::Accounts,
+            Change::ClaimTrees { .. } | Change::HandOver { .. } => Self::Migration,
+            Change::SetAside { user, .. } => Self::Mail(user.clone()),
+            Change::CopyMail(copy) | Change::ProveMail(copy) => Self::Mail(copy.user.clone()),
+            Change::EditFile(_) => match action.gives.first() {
+                Some(Fact::AddressConfigured(address)) => Self::Address(address.clone()),
+                Some(Fact::HostnameSet(name)) => Self::Hostname(name.clone()),
+                Some(Fact::UidlEnforced) => Self::Dovecot("uidl_format".to_owned()),
+                _ => Self::Migration,
+            },
+        }
+    }
 }
 
 impl fmt::Display for Resource {
@@ -279,6 +304,3 @@ impl Draft {
         self.notes.extend(other.notes);
     }
 }
-
-/// Numbered things in a plan, for its last line.
-pub type Tally = BTreeMap<&'static str, u64>;

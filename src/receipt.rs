@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::manifest::MigrationName;
 use crate::names::{Side, UserName};
-use crate::plan::change::TreePaths;
+use crate::plan::change::{HandOverRecord, TreePaths};
 use crate::raw::HostPath;
 
 /// Version of the receipt's JSON form.
@@ -55,13 +55,23 @@ impl Receipt {
         }
     }
 
+    /// Authority changes hands; what must outlive the source is kept.
+    pub fn hand_over(&mut self, to: Side, keep: &HandOverRecord, now: Timestamp) {
+        self.authority = to;
+        self.since = now;
+        self.accounts.extend(keep.users.iter().cloned());
+        self.uidl_format.clone_from(&keep.uidl_format);
+    }
+
     /// The directory of a migration's records on a host.
     pub fn directory(name: &MigrationName) -> HostPath {
         HostPath::from("/var/lib/reconcile").join(name.as_str())
     }
 
-    /// Whether this user's trees were claimed by this migration.
-    pub fn manages(&self, user: &UserName) -> bool {
-        self.trees.contains_key(user)
+    /// Whether this tree of this user was claimed by this migration.
+    pub fn manages(&self, user: &UserName, tree: &TreePaths) -> bool {
+        self.trees
+            .get(user)
+            .is_some_and(|trees| trees.iter().any(|managed| managed.target == tree.target))
     }
 }

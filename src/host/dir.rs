@@ -1,10 +1,481 @@
-//! stub
-use rustix::fd::OwnedFd;
+//! A host as a directory on this machine: a mounted disk, a restored backup, a container's tree.
+//!
+//! Everything is resolved by the kernel beneath the root (`openat2` with `RESOLVE_IN_ROOT`): a
+//! symbolic link inside, relative or absolute, can never lead a read or a write outside. Remote
+//! hosts will be served by this same code at their far end.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
+
+use rustix::fs::{
+    AtFlags, Dir, FlockOperation, Mode, OFlags, RenameFlags, ResolveFlags, flock, fstat, fstatfs,
+    fsync, mkdirat, openat2, readlinkat, renameat, renameat_with, statat, unlinkat,
+};
+use rustix::io::Errno;
+
+use super::{
+    Answer, CONTROL_FILE_LIMIT, FileKind, Host, MAX_LINKS, NewFile, Probe, ReadHost, Space, Stat,
+    failed,
+};
+use crate::error::{Error, Kind, Result};
+use crate::names::{Gid, Side, Uid};
+use crate::raw::{HostPath, Raw};
+
+mod account_lock;
+mod run;
+
+pub use account_lock::AccountLock;
+
+/// A host given as `dir:PATH`.
 #[derive(Debug)]
 pub struct DirHost {
-    _root: OwnedFd,
+    side: Side,
+    root: OwnedFd,
+    /// Where the root is on this machine; for messages and for `chroot` only.
+    path: std::path::PathBuf,
 }
-#[derive(Debug)]
-pub struct AccountLock<'a> {
-    _h: &'a DirHost,
+
+impl DirHost {
+    /// Opens the root. `path` is a path of this machine.
+    pub fn open(side: Side, path: &Path) -> Result<Self> {
+        let here = || format!("cannot open the {side} root {}", path.display());
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| {
+            Error::caused(Kind::Host, here(), io::Error::from(errno)).hint(format!(
+                "check that {} is mounted, and the path after `dir:` in the manifest",
+                path.display()
+            ))
+        })?;
+        Ok(Self {
+            side,
+            root,
+            path: path.to_owned(),
+        })
+    }
+
+    fn open_in(&self, path: &HostPath, flags: OFlags) -> Result<Option<OwnedFd>, Errno> {
+        // openat2, unlike open, refuses O_PATH together with flags that mean nothing to it.
+        let terminal = if flags.contains(OFlags::PATH) {
+            OFlags::empty()
+        } else {
+            OFlags::NOCTTY
+        };
+        let flags = flags | OFlags::CLOEXEC | terminal;
+        absent_is_none(openat2(
+            &self.root,
+            path.relative(),
+            flags,
+            Mode::empty(),
+            ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
+        ))
+    }
+
+    fn fail(&self, doing: &str, path: &HostPath, errno: Errno) -> Error {
+        failed(&self.label(), doing, path, errno)
+    }
+
+    /// The directory that holds the last component, and that component, links at its end followed.
+    fn locate(&self, path: &HostPath) -> Result<Option<(OwnedFd, OsString)>> {
+        let mut path = path.clone();
+        for _ in 0..MAX_LINKS {
+            let Some((dir, name)) = self.locate_no_follow(&path)? else {
+                return Ok(None);
+            };
+            match readlinkat(&dir, &name, Vec::new()) {
+                Ok(link) => {
+                    let link = link.into_bytes();
+                    path = match link.first() {
+                        Some(b'/') => HostPath::from(&link[..]),
+                        _ => path.parent().join(link),
+                    };
+                }
+                Err(Errno::INVAL | Errno::NOENT) => return Ok(Some((dir, name))),
+                Err(errno) => return Err(self.fail("look at", &path, errno)),
+            }
+        }
+        Err(self.fail("follow the links of", &path, Errno::LOOP))
+    }
+
+    fn locate_no_follow(&self, path: &HostPath) -> Result<Option<(OwnedFd, OsString)>> {
+        let name = path.file_name();
+        if name.is_empty() || name == b".." {
+            return Err(self.fail("change", path, Errno::ISDIR));
+        }
+        let dir = self
+            .open_in(&path.parent(), OFlags::RDONLY | OFlags::DIRECTORY)
+            .map_err(|errno| self.fail("open the directory of", path, errno))?;
+        Ok(dir.map(|dir| (dir, OsString::from_vec(name.to_vec()))))
+    }
+
+    fn must_locate(&self, path: &HostPath) -> Result<(OwnedFd, OsString)> {
+        self.locate(path)?
+            .ok_or_else(|| self.fail("open the directory of", path, Errno::NOENT))
+    }
+
+    /// The nearest existing directory at or above `path`.
+    fn open_nearest(&self, path: &HostPath) -> Result<OwnedFd> {
+        let mut path = path.clone();
+        loop {
+            let fd = self
+                .open_in(&path, OFlags::PATH)
+                .map_err(|errno| self.fail("look at", &path, errno))?;
+            match fd {
+                Some(fd) => return Ok(fd),
+                None if path.is_root() => return Err(self.fail("open", &path, Errno::NOENT)),
+                None => path = path.parent(),
+            }
+        }
+    }
 }
+
+fn absent_is_none<T>(result: Result<T, Errno>) -> Result<Option<T>, Errno> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
+fn stat_from(stat: &rustix::fs::Stat) -> Stat {
+    use rustix::fs::FileType;
+    let kind = match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => FileKind::File,
+        FileType::Directory => FileKind::Dir,
+        FileType::Symlink => FileKind::Symlink,
+        _ => FileKind::Special,
+    };
+    Stat {
+        kind,
+        mode: stat.st_mode & 0o7777,
+        uid: Uid(stat.st_uid),
+        gid: Gid(stat.st_gid),
+        size: u64::try_from(stat.st_size).expect("the kernel reports no negative sizes"),
+        dev: stat.st_dev,
+        ino: stat.st_ino,
+    }
+}
+
+impl ReadHost for DirHost {
+    fn side(&self) -> Side {
+        self.side
+    }
+
+    fn label(&self) -> String {
+        format!("{} (dir:{})", self.side, self.path.display())
+    }
+
+    fn lstat(&self, path: &HostPath) -> Result<Option<Stat>> {
+        let fd = self
+            .open_in(path, OFlags::PATH | OFlags::NOFOLLOW)
+            .map_err(|errno| self.fail("look at", path, errno))?;
+        fd.map(|fd| fstat(&fd).map(|s| stat_from(&s)))
+            .transpose()
+            .map_err(|errno| self.fail("look at", path, errno))
+    }
+
+    fn stat(&self, path: &HostPath) -> Result<Option<Stat>> {
+        let fd = self
+            .open_in(path, OFlags::PATH)
+            .map_err(|errno| self.fail("look at", path, errno))?;
+        fd.map(|fd| fstat(&fd).map(|s| stat_from(&s)))
+            .transpose()
+            .map_err(|errno| self.fail("look at", path, errno))
+    }
+
+    fn read_link(&self, path: &HostPath) -> Result<Option<Raw>> {
+        let fd = self
+            .open_in(path, OFlags::PATH | OFlags::NOFOLLOW)
+            .map_err(|errno| self.fail("look at", path, errno))?;
+        let Some(fd) = fd else { return Ok(None) };
+        match readlinkat(&fd, "", Vec::new()) {
+            Ok(link) => Ok(Some(Raw::from(link.into_bytes()))),
+            // What an O_PATH descriptor of something else than a link gives.
+            Err(Errno::NOENT | Errno::INVAL | Errno::NOTDIR) => Ok(None),
+            Err(errno) => Err(self.fail("read the link", path, errno)),
+        }
+    }
+
+    fn list(&self, dir: &HostPath) -> Result<Option<Vec<Raw>>> {
+        let fail = |errno| self.fail("list", dir, errno);
+        let Some(fd) = self
+            .open_in(dir, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NONBLOCK)
+            .map_err(fail)?
+        else {
+            return Ok(None);
+        };
+        let mut names = Vec::new();
+        for entry in Dir::new(fd).map_err(fail)? {
+            let entry = entry.map_err(fail)?;
+            let name = entry.file_name().to_bytes();
+            if name != b"." && name != b".." {
+                names.push(Raw::from(name));
+            }
+        }
+        names.sort();
+        Ok(Some(names))
+    }
+
+    fn read(&self, path: &HostPath) -> Result<Option<Vec<u8>>> {
+        // O_NONBLOCK: a fifo in the place of a file must not hang us.
+        let Some(fd) = self
+            .open_in(path, OFlags::RDONLY | OFlags::NONBLOCK)
+            .map_err(|errno| self.fail("read", path, errno))?
+        else {
+            return Ok(None);
+        };
+        let stat = fstat(&fd)
+            .map(|s| stat_from(&s))
+            .map_err(|e| self.fail("read", path, e))?;
+        if stat.kind != FileKind::File {
+            let label = self.label();
+            return Err(Error::new(
+                Kind::Host,
+                format!("{path} on {label} is no regular file"),
+            ));
+        }
+        let mut content = Vec::new();
+        std::fs::File::from(fd)
+            .take(CONTROL_FILE_LIMIT + 1)
+            .read_to_end(&mut content)
+            .map_err(|error| failed(&self.label(), "read", path, error))?;
+        if content.len() as u64 > CONTROL_FILE_LIMIT {
+            let label = self.label();
+            return Err(Error::new(
+                Kind::Malformed,
+                format!(
+                    "{path} on {label} is larger than any such file ({CONTROL_FILE_LIMIT} bytes)"
+                ),
+            ));
+        }
+        Ok(Some(content))
+    }
+
+    fn space(&self, path: &HostPath) -> Result<Space> {
+        let fd = self.open_nearest(path)?;
+        let fail = |errno| self.fail("measure the space at", path, errno);
+        let fs = fstatfs(&fd).map_err(fail)?;
+        let dev = fstat(&fd).map_err(fail)?.st_dev;
+        let block = u64::try_from(fs.f_bsize).expect("the kernel reports no negative block size");
+        Ok(Space {
+            bytes: fs.f_bfree.saturating_mul(block),
+            inodes: (fs.f_files > 0).then_some(fs.f_ffree),
+            dev,
+            kind: run::file_system(fs.f_type),
+        })
+    }
+
+    fn probe(&self, probe: &Probe) -> Result<Option<Answer>> {
+        let argv = probe.argv();
+        let program = HostPath::from(argv[0]);
+        match self.stat(&program)? {
+            Some(stat) if stat.kind == FileKind::File && stat.mode & 0o001 != 0 => {
+                run::as_nobody_in(&self.path, &argv)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn open_tree(&self, dir: &HostPath) -> Result<Option<OwnedFd>> {
+        self.open_in(dir, OFlags::RDONLY | OFlags::DIRECTORY)
+            .map_err(|errno| self.fail("open", dir, errno))
+    }
+}
+
+impl Host for DirHost {
+    fn replace(&self, path: &HostPath, content: &[u8], new: NewFile) -> Result<()> {
+        let (dir, name) = self.must_locate(path)?;
+        let temp = temporary_name(&name);
+        replace_at(dir.as_fd(), &name, &temp, content, new)
+            .map_err(|error| failed(&self.label(), "write", path, error))
+    }
+
+    fn append(&self, path: &HostPath, content: &[u8], new: NewFile) -> Result<()> {
+        let (dir, name) = self.must_locate(path)?;
+        append_at(dir.as_fd(), &name, content, new)
+            .map_err(|error| failed(&self.label(), "append to", path, error))
+    }
+
+    fn make_dirs(&self, dir: &HostPath, mode: u32) -> Result<()> {
+        if dir.is_root() || self.stat(dir)?.is_some_and(|s| s.kind == FileKind::Dir) {
+            return Ok(());
+        }
+        self.make_dirs(&dir.parent(), mode)?;
+        let (parent, name) = self.must_locate(dir)?;
+        let fail = |errno| self.fail("make the directory", dir, errno);
+        match mkdirat(&parent, &name, Mode::from_raw_mode(mode)) {
+            Ok(()) => {
+                let made = openat2(
+                    &parent,
+                    &name,
+                    OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+                    Mode::empty(),
+                    ResolveFlags::BENEATH,
+                )
+                .map_err(fail)?;
+                // The umask took bits away that the caller asked for.
+                rustix::fs::fchmod(&made, Mode::from_raw_mode(mode)).map_err(fail)?;
+                fsync(&parent).map_err(fail)
+            }
+            Err(errno) => Err(fail(errno)),
+        }
+    }
+
+    fn rename_new(&self, from: &HostPath, to: &HostPath) -> Result<()> {
+        let fail = |errno| self.fail(&format!("rename {from} to"), to, errno);
+        let (old_dir, old) = self
+            .locate_no_follow(from)?
+            .ok_or_else(|| fail(Errno::NOENT))?;
+        let (new_dir, new) = self
+            .locate_no_follow(to)?
+            .ok_or_else(|| fail(Errno::NOENT))?;
+        renameat_with(&old_dir, &old, &new_dir, &new, RenameFlags::NOREPLACE).map_err(fail)?;
+        fsync(&new_dir).and_then(|()| fsync(&old_dir)).map_err(fail)
+    }
+
+    fn remove_file(&self, path: &HostPath) -> Result<()> {
+        let Some((dir, name)) = self.locate_no_follow(path)? else {
+            return Ok(());
+        };
+        match unlinkat(&dir, &name, AtFlags::empty()) {
+            Ok(()) => fsync(&dir).map_err(|errno| self.fail("remove", path, errno)),
+            Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(self.fail("remove", path, errno)),
+        }
+    }
+
+    fn try_lock(&self) -> Result<Option<OwnedFd>> {
+        let root = HostPath::from("/");
+        let fail = |errno| self.fail("lock", &root, errno);
+        // A descriptor of its own: flock belongs to the open file, and closing it lets go.
+        let fd = self
+            .open_in(&root, OFlags::RDONLY | OFlags::DIRECTORY)
+            .map_err(fail)?;
+        let fd = fd.ok_or_else(|| fail(Errno::NOENT))?;
+        match flock(&fd, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(fd)),
+            Err(Errno::WOULDBLOCK) => Ok(None),
+            Err(errno) => Err(fail(errno)),
+        }
+    }
+
+    fn lock_accounts(&self) -> Result<AccountLock> {
+        AccountLock::take(self)
+    }
+}
+
+/// A fixed name, so that what a killed run left is overwritten by the next and never piles up.
+fn temporary_name(name: &OsStr) -> OsString {
+    let mut temp = OsString::from(".");
+    temp.push(name);
+    temp.push(".reconcile-new");
+    temp
+}
+
+fn replace_at(
+    dir: BorrowedFd<'_>,
+    name: &OsStr,
+    temp: &OsStr,
+    content: &[u8],
+    new: NewFile,
+) -> io::Result<()> {
+    let old = match statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => Some(stat),
+        Err(Errno::NOENT) => None,
+        Err(errno) => return Err(errno.into()),
+    };
+    match unlinkat(dir, temp, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => {}
+        Err(errno) => return Err(errno.into()),
+    }
+    // Nobody but root can read it until it has its owner and mode.
+    let fd = openat2(
+        dir,
+        temp,
+        OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+        Mode::RUSR | Mode::WUSR,
+        ResolveFlags::BENEATH,
+    )?;
+    let mut file = std::fs::File::from(fd);
+    file.write_all(content)?;
+    let (uid, gid, mode) = old
+        .as_ref()
+        .map_or((new.uid.0, new.gid.0, new.mode), |old| {
+            (old.st_uid, old.st_gid, old.st_mode & 0o7777)
+        });
+    rustix::fs::fchown(
+        &file,
+        Some(rustix::fs::Uid::from_raw(uid)),
+        Some(rustix::fs::Gid::from_raw(gid)),
+    )?;
+    rustix::fs::fchmod(&file, Mode::from_raw_mode(mode))?;
+    if old.is_some() {
+        copy_xattrs(dir, name, &file)?;
+    }
+    file.sync_all()?;
+    renameat(dir, temp, dir, name)?;
+    fsync(dir)?;
+    Ok(())
+}
+
+/// Copies every extended attribute, ACLs and the SELinux label among them.
+fn copy_xattrs(dir: BorrowedFd<'_>, name: &OsStr, to: &std::fs::File) -> io::Result<()> {
+    let from = openat2(
+        dir,
+        name,
+        OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC,
+        Mode::empty(),
+        ResolveFlags::BENEATH,
+    )?;
+    let mut names = vec![0_u8; 64 << 10];
+    let used = match rustix::fs::flistxattr(&from, &mut names[..]) {
+        Ok(used) => used,
+        Err(Errno::OPNOTSUPP) => return Ok(()),
+        Err(errno) => return Err(errno.into()),
+    };
+    let mut value = vec![0_u8; 64 << 10];
+    for attribute in names[..used].split(|&b| b == 0).filter(|a| !a.is_empty()) {
+        let attribute = OsStr::from_bytes(attribute);
+        let size = rustix::fs::fgetxattr(&from, attribute, &mut value[..])?;
+        rustix::fs::fsetxattr(
+            to,
+            attribute,
+            &value[..size],
+            rustix::fs::XattrFlags::empty(),
+        )?;
+    }
+    Ok(())
+}
+
+fn append_at(dir: BorrowedFd<'_>, name: &OsStr, content: &[u8], new: NewFile) -> io::Result<()> {
+    let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let open = |flags, mode| openat2(dir, name, flags, mode, ResolveFlags::BENEATH);
+    let (fd, made) = match open(flags, Mode::empty()) {
+        Err(Errno::NOENT) => {
+            let made = open(
+                flags | OFlags::CREATE | OFlags::EXCL,
+                Mode::RUSR | Mode::WUSR,
+            )?;
+            rustix::fs::fchown(
+                &made,
+                Some(rustix::fs::Uid::from_raw(new.uid.0)),
+                Some(rustix::fs::Gid::from_raw(new.gid.0)),
+            )?;
+            rustix::fs::fchmod(&made, Mode::from_raw_mode(new.mode))?;
+            (made, true)
+        }
+        found => (found?, false),
+    };
+    let mut file = std::fs::File::from(fd);
+    file.write_all(content)?;
+    file.sync_data()?;
+    if made {
+        fsync(dir)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -96,8 +96,8 @@ pub struct UserChange {
     pub home: HostPath,
     /// Login shell, verbatim.
     pub shell: Raw,
-    /// Password after the change.
-    pub password: Password,
+    /// Password after the change; `None` where the source has no entry: the account is locked.
+    pub password: Option<Password>,
     /// Shadow ageing after the change.
     pub ageing: Ageing,
     /// What differs from the target now, for people; empty for a new account.
@@ -143,6 +143,7 @@ pub struct Password {
     /// How it was hashed, by its prefix.
     pub scheme: String,
     /// Whether a leading `!` locks it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub locked: bool,
     /// Keyed digest of the whole field.
     pub digest: Digest,
@@ -332,6 +333,26 @@ impl Delta {
             .all(|c| c.files == 0)
     }
 
+    /// This and another tree's differences together.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        let add = |a: Count, b: Count| Count {
+            files: a.files + b.files,
+            bytes: a.bytes + b.bytes,
+        };
+        let mut sample = self.sample.clone();
+        sample.extend(other.sample.iter().cloned());
+        Self {
+            create: add(self.create, other.create),
+            update: add(self.update, other.update),
+            touch: add(self.touch, other.touch),
+            remove: add(self.remove, other.remove),
+            largest: self.largest.max(other.largest),
+            sample,
+            fingerprint: format!("{}{}", self.fingerprint, other.fingerprint),
+        }
+    }
+
     /// Bytes that a copy transfers.
     pub fn bytes(&self) -> u64 {
         self.create.bytes + self.update.bytes
@@ -392,8 +413,13 @@ pub enum Difference {
 pub struct FileEdit {
     /// The file on the target.
     pub path: HostPath,
-    /// Digest of the file as the plan saw it; `None` if it is absent.
+    /// Digest of the file as the plan saw it, its secrets hidden; `None` if it is absent.
     pub before: Option<String>,
+    /// Digest of the file as it will be, its secrets hidden.
+    pub after: String,
+    /// Which of its values are secrets.
+    #[serde(default)]
+    pub redaction: Redaction,
     /// Line edits, from the top down; line numbers are those of the file before the edit.
     pub edits: Vec<LineEdit>,
     /// Permission bits if the file is made new.
@@ -412,4 +438,23 @@ pub struct LineEdit {
     pub delete: usize,
     /// Lines that come, each with its line feed.
     pub insert: Vec<String>,
+}
+
+/// How secrets stand in a file, so that they can be hidden from observations, plans and diffs.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Redaction {
+    /// The format has none.
+    #[default]
+    None,
+    /// `key=value` in sections: `NetworkManager` keyfiles, systemd units.
+    Keyfile,
+    /// `KEY=value` with shell quotes: ifcfg files.
+    Shell,
+    /// `option value`: interfaces(5).
+    Words,
+    /// YAML mappings: netplan.
+    Yaml,
 }

@@ -1,6 +1,26 @@
 //! A plan for people and programs: text, markdown, JSON, dot. Pure; decides nothing.
 
-use crate::plan::Resource;
+mod group;
+mod markdown;
+mod summary;
+mod text;
+
+use petgraph::dot::Dot;
+
+use crate::plan::{Plan, Resource, graph};
+
+pub use markdown::markdown;
+pub use summary::summary;
+pub use text::text;
+
+/// Whether text carries ANSI colours.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Paint {
+    /// Plain text.
+    Plain,
+    /// With colours.
+    Colour,
+}
 
 /// What a line of the plan does to its resource.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,4 +58,16 @@ pub struct Row {
     pub title: String,
     /// Further lines, shown indented: one per field, or the lines of a unified diff.
     pub details: Vec<String>,
+}
+
+/// The plan as JSON, as `schemas/plan.schema.json` describes it.
+pub fn json(plan: &Plan) -> String {
+    let mut text = serde_json::to_string_pretty(plan).expect("a plan is plain data with text keys");
+    text.push('\n');
+    text
+}
+
+/// The DAG in graphviz form; edges carry the fact that makes the order.
+pub fn dot(plan: &Plan) -> String {
+    Dot::new(&graph::dag(&plan.actions)).to_string()
 }

@@ -1,18 +1,141 @@
-//! Stub.
-use schemars::JsonSchema;
+//! `mail/*`: the home and the spool entry of each user, one resource per user.
+//!
+//! What is here decides which trees belong to whom, whether anything is in their way, and what a
+//! plan says about them. Walking and copying the trees is [`crate::replicate`].
+
+mod diff;
+mod observe;
+mod oddity;
+mod place;
+mod problem;
+mod rows;
+mod selection;
+
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
-use std::fmt;
 
-/// What is on the hosts.
+use crate::names::{Uid, UserName};
+use crate::plan::change::{Count, Delta, MailCopy, Rename, TreePaths};
+use crate::raw::{HostPath, Raw};
+use crate::replicate::Oddities;
+
+pub use diff::diff;
+pub use observe::{Listener, Look, observe, spool_dir};
+pub use place::{Places, index_name, room_for};
+pub use problem::Problem;
+pub use rows::rows;
+pub(crate) use rows::{difference, tree_name};
+pub use selection::selection;
+
+/// What is on the hosts. Empty once the target has authority: then nobody looks at the source.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Actual {}
+#[serde(deny_unknown_fields, default)]
+pub struct Actual {
+    /// Each chosen user whose ids on the target are known.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub users: BTreeMap<UserName, UserMail>,
+    /// The target's file systems that will be written.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub volumes: Vec<Volume>,
+    /// Entries of the source's spool directory that belong to no chosen user.
+    #[serde(skip_serializing_if = "Strays::is_empty")]
+    pub strays: Strays,
+}
 
-/// What is in the way.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
-pub enum Problem {}
+/// One user's trees.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UserMail {
+    /// Uid on the source.
+    pub uid: Uid,
+    /// The trees, home first. A tree may be absent on the source.
+    pub trees: Vec<TreeState>,
+    /// What makes the trees impossible to copy.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<Problem>,
+}
 
-impl fmt::Display for Problem {
-    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Ok(())
+/// One tree of a user on both sides.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TreeState {
+    /// Where it is.
+    pub paths: TreePaths,
+    /// Entries and bytes on the source; zero if it is absent there.
+    #[serde(default)]
+    pub size: Count,
+    /// What differs on the target. When something is in the way, the target counts as empty.
+    #[serde(default)]
+    pub delta: Delta,
+    /// Files on the target that did not come from this migration, and the free name they would get.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_the_way: Option<Rename>,
+    /// What was met on the source that cannot be carried, or not as it is.
+    #[serde(default, skip_serializing_if = "Oddities::is_empty")]
+    pub oddities: Oddities,
+    /// Index into [`Actual::volumes`].
+    #[serde(default)]
+    pub volume: usize,
+}
+
+/// A file system of the target.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Volume {
+    /// A directory on it.
+    pub path: HostPath,
+    /// Bytes that can still be written.
+    pub free_bytes: u64,
+    /// Inodes that can still be made; `None` if not limited.
+    #[serde(default)]
+    pub free_inodes: Option<u64>,
+}
+
+/// Foreign entries of the spool directory.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Strays {
+    /// How many.
+    pub count: u64,
+    /// The first few names.
+    pub first: Vec<Raw>,
+}
+
+impl Strays {
+    fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+}
+
+impl UserMail {
+    /// Paths of the trees.
+    pub fn paths(&self) -> Vec<TreePaths> {
+        self.trees.iter().map(|tree| tree.paths.clone()).collect()
+    }
+
+    /// What differs in all trees together.
+    pub fn delta(&self) -> Delta {
+        let mut trees = self.trees.iter().map(|tree| &tree.delta);
+        let first = trees.next().cloned().unwrap_or(Delta::default());
+        trees.fold(first, |sum, delta| sum.plus(delta))
+    }
+}
+
+/// What the trees will be after a copy: equal.
+pub fn predict(actual: &mut Actual, copy: &MailCopy) {
+    if let Some(user) = actual.users.get_mut(&copy.user) {
+        for tree in &mut user.trees {
+            tree.delta = Delta::default();
+        }
+    }
+}
+
+/// What the trees will be after a rename: nothing in the way.
+pub fn predict_set_aside(actual: &mut Actual, user: &UserName) {
+    if let Some(user) = actual.users.get_mut(user) {
+        for tree in &mut user.trees {
+            tree.in_the_way = None;
+        }
     }
 }

@@ -1,18 +1,147 @@
-//! Stub.
-use schemars::JsonSchema;
+//! `spool/*`: how large each user's spool file is, against the manifest's thresholds.
+//!
+//! Only notes come out of it: a large spool file is no difference between the hosts. What moves or
+//! proves mail is [`super::mail`].
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
-use std::fmt;
 
-/// What is on the hosts.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Actual {}
+use crate::error::Result;
+use crate::host::{FileKind, ReadHost};
+use crate::manifest::{Manifest, Size, Spool};
+use crate::names::{Side, UserName};
+use crate::plan::{Draft, Level, Obstacle, Resource};
+use crate::raw::HostPath;
 
-/// What is in the way.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
-pub enum Problem {}
+/// Users named one by one; the rest are counted.
+const NAMED: usize = 10;
 
-impl fmt::Display for Problem {
-    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Ok(())
+/// The spool files of the serving side.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Actual {
+    /// Whose spool it is.
+    pub side: Side,
+    /// Bytes of each chosen user's spool file. A user without one, or with a Maildir in its place,
+    /// is not here.
+    pub sizes: BTreeMap<UserName, u64>,
+}
+
+impl Default for Actual {
+    fn default() -> Self {
+        Self {
+            side: Side::Source,
+            sizes: BTreeMap::new(),
+        }
     }
 }
+
+/// Looks at the spool files of the serving side.
+pub fn observe<'a>(
+    host: &dyn ReadHost,
+    spool_dir: &HostPath,
+    users: impl Iterator<Item = &'a UserName>,
+) -> Result<Actual> {
+    let mut sizes = BTreeMap::new();
+    for user in users {
+        let file = host.stat(&spool_dir.join(user.as_bytes()))?;
+        if let Some(stat) = file.filter(|stat| stat.kind == FileKind::File) {
+            sizes.insert(user.clone(), stat.size);
+        }
+    }
+    Ok(Actual {
+        side: host.side(),
+        sizes,
+    })
+}
+
+/// What a person should know about the spool. Nothing without `spool` in the manifest.
+pub fn diff(manifest: &Manifest, actual: &Actual) -> Draft {
+    let mut draft = Draft::default();
+    let Some(spool) = &manifest.spool else {
+        return draft;
+    };
+    if spool.housekeeping.is_some() {
+        draft.block(
+            Resource::Migration,
+            Obstacle::NotInThisVersion {
+                part: "spool.housekeeping".to_owned(),
+                remedy: "take it out of the manifest and move old messages by hand, as in \
+                         `doveadm move -u USER Archive mailbox INBOX savedbefore 365d`"
+                    .to_owned(),
+            },
+        );
+    }
+    let by_size = largest_first(actual);
+    if let Some((user, largest)) = by_size.first() {
+        let total = by_size.iter().map(|(_, size)| size).sum();
+        draft.note(
+            Resource::Migration,
+            Level::Info,
+            format!(
+                "spool on the {}: {} in {} files, the largest {} ({user})",
+                actual.side,
+                shown(total),
+                by_size.len(),
+                shown(*largest),
+            ),
+        );
+    }
+    warn(&mut draft, spool, &by_size);
+    draft
+}
+
+/// Users and bytes; equal sizes by name.
+fn largest_first(actual: &Actual) -> Vec<(&UserName, u64)> {
+    let mut by_size: Vec<_> = actual
+        .sizes
+        .iter()
+        .map(|(user, size)| (user, *size))
+        .collect();
+    by_size.sort_by_key(|(user, size)| (Reverse(*size), *user));
+    by_size
+}
+
+/// One warning for each spool file above a threshold, the largest first.
+fn warn(draft: &mut Draft, spool: &Spool, by_size: &[(&UserName, u64)]) {
+    let above = |threshold: &Option<Size>, size| threshold.filter(|t| size > t.bytes);
+    let warnings: Vec<_> = by_size
+        .iter()
+        .filter_map(|(user, size)| {
+            let (name, threshold) = match above(&spool.limit, *size) {
+                Some(limit) => ("limit", limit),
+                None => ("warn", above(&spool.warn, *size)?),
+            };
+            Some((*user, *size, name, threshold))
+        })
+        .collect();
+    for (user, size, name, threshold) in warnings.iter().take(NAMED) {
+        draft.note(
+            Resource::Spool((*user).clone()),
+            Level::Warning,
+            format!(
+                "{} is above spool.{name} ({})",
+                shown(*size),
+                shown(threshold.bytes)
+            ),
+        );
+    }
+    if let Some(more) = warnings.len().checked_sub(NAMED).filter(|more| *more > 0) {
+        draft.note(
+            Resource::Migration,
+            Level::Warning,
+            format!("{more} more spool files are above spool.warn or spool.limit"),
+        );
+    }
+}
+
+/// Bytes for people, in the decimal units that the manifest is written in.
+fn shown(bytes: u64) -> String {
+    ByteSize::b(bytes).display().si().to_string()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,16 @@
+//! Carrying out a plan: lock, journal, receipt, the actions in order, and a look at each result.
+//!
+//! No choices are made here; see [`crate::plan::change`]. What an action does to files is written
+//! beside its resource.
+
+mod execute;
+mod journal;
+mod lock;
+mod mail;
+mod progress;
+mod store;
+
+pub use execute::{Outcome, Run, execute};
+pub use journal::{Entry, Journal, Moment, read_journal};
+pub use lock::{Owner, RunLock};
+pub use store::Store;

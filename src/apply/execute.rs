@@ -1,0 +1,286 @@
+//! The walk over the plan: each action begun and ended in the journal, its result looked at, what
+//! depends on a failed one left out and named.
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use jiff::Timestamp;
+
+use super::journal::{Journal, Moment};
+use super::store::Store;
+use super::{mail, progress};
+use crate::error::{Error, Kind, Result};
+use crate::host::{Host, ReadHost};
+use crate::plan::change::{AccountsMerge, Rename};
+use crate::plan::{Action, ActionId, Change, Fact, Plan};
+use crate::replicate::Progress;
+use crate::report::{Event, Reporter};
+use crate::resource::{accounts, edit};
+
+/// All that carrying out a plan needs.
+pub struct Run<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// The old host; `None` once the target has authority and the source is gone.
+    pub source: Option<&'a dyn ReadHost>,
+    /// The new host.
+    pub target: &'a dyn Host,
+    /// Who listens.
+    pub reporter: &'a dyn Reporter,
+    /// Set when the user wants us to stop; looked at between actions and inside long copies.
+    pub stop: &'a AtomicBool,
+}
+
+impl std::fmt::Debug for Run<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Run")
+            .field("basis", &self.plan.basis)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How it went.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Actions carried out.
+    pub done: usize,
+    /// Actions that failed, and why.
+    pub failed: Vec<(ActionId, Error)>,
+    /// Actions left out, and the fact that each misses.
+    pub skipped: Vec<(ActionId, Fact)>,
+}
+
+/// Everything that a single action works with.
+pub(super) struct Context<'a> {
+    pub(super) run: &'a Run<'a>,
+    pub(super) journal: &'a Journal<'a>,
+    pub(super) store: &'a Store<'a>,
+    pub(super) progress: &'a Progress,
+}
+
+/// Carries out the plan. An `Err` means that nothing more could be recorded; failures of single
+/// actions are in the outcome.
+pub fn execute(run: &Run<'_>) -> Result<Outcome> {
+    let store = Store::open(run.target, &run.plan.manifest)?;
+    let journal = Journal::open(run.target, &run.plan.manifest.name)?;
+    let progress = Progress::default();
+    let (files, bytes) = planned(run.plan);
+    run.reporter.event(&Event::RunStarted {
+        actions: run.plan.actions.len(),
+        bytes,
+        files,
+    });
+    journal.write(Moment::Begin, None)?;
+    let ended = AtomicBool::new(false);
+    let outcome = std::thread::scope(|scope| {
+        let watcher = scope.spawn(|| progress::watch(&progress, bytes, run.reporter, &ended));
+        let context = Context {
+            run,
+            journal: &journal,
+            store: &store,
+            progress: &progress,
+        };
+        let outcome = walk(&context);
+        ended.store(true, Ordering::Release);
+        watcher.thread().unpark();
+        outcome
+    })?;
+    let moment = if outcome.failed.is_empty() {
+        Moment::Done
+    } else {
+        Moment::Failed
+    };
+    journal.write(moment, None)?;
+    let (files, bytes) = progress::done(&progress);
+    run.reporter.event(&Event::RunEnded {
+        done: outcome.done,
+        failed: outcome.failed.len(),
+        skipped: outcome.skipped.len(),
+        files,
+        bytes,
+    });
+    Ok(outcome)
+}
+
+fn planned(plan: &Plan) -> (u64, u64) {
+    plan.actions
+        .iter()
+        .fold((0, 0), |(files, bytes), action| match &action.change {
+            Change::CopyMail(copy) => {
+                let delta = &copy.delta;
+                (
+                    files + delta.create.files + delta.update.files,
+                    bytes + delta.bytes(),
+                )
+            }
+            _ => (files, bytes),
+        })
+}
+
+/// Mail trees go several at a time; everything else one after the other.
+fn walk(context: &Context<'_>) -> Result<Outcome> {
+    let book = Mutex::new(Book::default());
+    let mut rest = &context.run.plan.actions[..];
+    while let Some(first) = rest.first() {
+        if context.run.stop.load(Ordering::Relaxed) {
+            return Err(interrupted());
+        }
+        let alike = rest
+            .iter()
+            .take_while(|a| mail::together(first, a))
+            .count()
+            .max(1);
+        let (batch, later) = rest.split_at(alike);
+        rest = later;
+        let ready: Vec<&Action> = batch
+            .iter()
+            .filter(|action| Book::lock(&book).admits(action, context.run.reporter))
+            .collect();
+        if mail::together(first, first) {
+            mail::perform(context, &ready, &book)?;
+        } else {
+            for action in ready {
+                begin(context, action)?;
+                let result = perform(context, action);
+                end(context, action, result, &book)?;
+            }
+        }
+    }
+    let book = book
+        .into_inner()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    Ok(book.outcome)
+}
+
+/// What has happened so far.
+#[derive(Debug, Default)]
+pub(super) struct Book {
+    outcome: Outcome,
+    lost: BTreeSet<Fact>,
+}
+
+impl Book {
+    fn lock(book: &Mutex<Self>) -> std::sync::MutexGuard<'_, Self> {
+        book.lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Whether all that an action needs can still hold; if not, it is left out, and so is what it
+    /// would give.
+    fn admits(&mut self, action: &Action, reporter: &dyn Reporter) -> bool {
+        let Some(missing) = action
+            .needs
+            .iter()
+            .find(|need| self.lost.contains(*need))
+            .cloned()
+        else {
+            return true;
+        };
+        let waits_on = missing.to_string();
+        reporter.event(&Event::ActionSkipped {
+            action: action.id.clone(),
+            waits_on,
+        });
+        self.lost.extend(action.gives.iter().cloned());
+        self.outcome.skipped.push((action.id.clone(), missing));
+        false
+    }
+}
+
+/// Says that an action begins, durably.
+pub(super) fn begin(context: &Context<'_>, action: &Action) -> Result<()> {
+    context.journal.write(Moment::Begin, Some(&action.id))?;
+    context.run.reporter.event(&Event::ActionStarted {
+        action: action.id.clone(),
+    });
+    Ok(())
+}
+
+/// Says how an action ended, durably. An interruption ends the walk.
+pub(super) fn end(
+    context: &Context<'_>,
+    action: &Action,
+    result: Result<()>,
+    book: &Mutex<Book>,
+) -> Result<()> {
+    let mut book = Book::lock(book);
+    match result {
+        Ok(()) => {
+            context.journal.write(Moment::Done, Some(&action.id))?;
+            context.run.reporter.event(&Event::ActionDone {
+                action: action.id.clone(),
+            });
+            book.outcome.done += 1;
+        }
+        Err(error) if error.kind() == Kind::Interrupted => return Err(error),
+        Err(error) => {
+            context.journal.write(Moment::Failed, Some(&action.id))?;
+            let text = crate::error::chain(&error);
+            context.run.reporter.event(&Event::ActionFailed {
+                action: action.id.clone(),
+                error: text,
+            });
+            book.lost.extend(action.gives.iter().cloned());
+            book.outcome.failed.push((action.id.clone(), error));
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn interrupted() -> Error {
+    Error::new(
+        Kind::Interrupted,
+        "stopped before the end, between two steps",
+    )
+    .hint("nothing is half-done; run `reconcile apply` again to go on from here")
+}
+
+fn perform(context: &Context<'_>, action: &Action) -> Result<()> {
+    let target = context.run.target;
+    match &action.change {
+        Change::MergeAccounts(merge) => merge_accounts(context, merge),
+        Change::ClaimTrees { users } => context
+            .store
+            .update(|receipt| receipt.trees.extend(users.clone())),
+        Change::SetAside { renames, .. } => renames
+            .iter()
+            .try_for_each(|Rename { from, to }| target.rename_new(from, to)),
+        Change::EditFile(file) => edit::perform(target, file),
+        Change::HandOver { to, keep } => context
+            .store
+            .update(|receipt| receipt.hand_over(*to, keep, Timestamp::now())),
+        Change::CopyMail(_) | Change::ProveMail(_) => Err(Error::new(
+            Kind::Internal,
+            format!("{} was not carried out together with its kind", action.id),
+        )),
+    }
+}
+
+/// Merges, and looks again: nothing may be left to merge.
+fn merge_accounts(context: &Context<'_>, merge: &AccountsMerge) -> Result<()> {
+    let source = context.run.source.ok_or_else(|| {
+        Error::new(
+            Kind::Host,
+            "the source is gone, and its password hashes with it",
+        )
+    })?;
+    // Before the merge: an account that exists and is not on record would look like a stranger.
+    context.store.update(|receipt| {
+        receipt
+            .accounts
+            .extend(merge.users.iter().map(|user| user.name.clone()));
+    })?;
+    accounts::merge(source, context.run.target, merge)?;
+    let actual = accounts::observe(Some(source), context.run.target)?;
+    let receipt = crate::planner::read_receipt(&context.run.plan.manifest, context.run.target)?;
+    let manifest = &context.run.plan.manifest;
+    let resolved = accounts::resolve(manifest, &actual, receipt.as_ref());
+    let left = accounts::diff(manifest, &actual, &resolved, receipt.as_ref());
+    if left.actions.is_empty() && left.blocked.is_empty() {
+        return Ok(());
+    }
+    let what = "the accounts were merged, but the target's files are still not as planned";
+    Err(Error::new(Kind::Verification, what)
+        .hint("another program may have changed them; run `reconcile plan` to see what differs"))
+}

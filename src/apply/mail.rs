@@ -1,0 +1,266 @@
+//! Copying and proving mail trees: several users at a time, one flush for all of them.
+
+use std::collections::BTreeSet;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::execute::{Book, Context, begin, end, interrupted};
+use crate::error::{Error, Kind, Result};
+use crate::plan::change::MailCopy;
+use crate::plan::{Action, Change};
+use crate::replicate::{
+    Depth, Filter, Job, PendingIndex, Place, Report, Tree, compare, copy, sync,
+};
+use crate::resource::mail::{Places, index_name, room_for};
+
+/// Users between two flushes: enough to spread the cost of a flush, few enough that a run that dies
+/// repeats little.
+const BATCH: usize = 32;
+/// More threads than this do not make a disk faster.
+const MOST_THREADS: usize = 4;
+
+/// Whether two actions are carried out side by side.
+pub(super) fn together(first: &Action, other: &Action) -> bool {
+    matches!(
+        (&first.change, &other.change),
+        (Change::CopyMail(_), Change::CopyMail(_)) | (Change::ProveMail(_), Change::ProveMail(_))
+    )
+}
+
+/// Carries out copies, or proofs, in batches.
+pub(super) fn perform(
+    context: &Context<'_>,
+    actions: &[&Action],
+    book: &Mutex<Book>,
+) -> Result<()> {
+    let index_dir = context.store.index_directory();
+    let index = context.run.target.open_tree(&index_dir)?.ok_or_else(|| {
+        Error::new(
+            Kind::Host,
+            format!("{index_dir} on {} is gone", context.run.target.label()),
+        )
+    })?;
+    for batch in actions.chunks(BATCH) {
+        if context.run.stop.load(Ordering::Relaxed) {
+            return Err(interrupted());
+        }
+        Batch {
+            context,
+            index: &index,
+        }
+        .run(batch, book)?;
+    }
+    Ok(())
+}
+
+struct Batch<'a> {
+    context: &'a Context<'a>,
+    index: &'a OwnedFd,
+}
+
+/// What a copy leaves to be done once it is durable.
+#[derive(Default)]
+struct Written {
+    pending: Mutex<Vec<PendingIndex>>,
+    places: Vec<Places>,
+}
+
+impl Batch<'_> {
+    fn run(&self, actions: &[&Action], book: &Mutex<Book>) -> Result<()> {
+        let results = in_parallel(actions, |action| -> Result<Result<Written>> {
+            begin(self.context, action)?;
+            Ok(self.write(action))
+        });
+        let mut written = Vec::with_capacity(actions.len());
+        for (action, result) in actions.iter().zip(results) {
+            match result? {
+                Ok(done) => written.push((*action, done)),
+                Err(error) => end(self.context, action, Err(error), book)?,
+            }
+        }
+        flush(&written)?;
+        let verified = in_parallel(&written, |(action, done)| self.commit(action, done));
+        for ((action, _), result) in written.iter().zip(verified) {
+            end(self.context, action, result, book)?;
+        }
+        Ok(())
+    }
+
+    /// Copies a user's trees, or compares them by content.
+    fn write(&self, action: &Action) -> Result<Written> {
+        match &action.change {
+            Change::CopyMail(copy) => self.copy(copy),
+            Change::ProveMail(copy) => {
+                self.compare(copy, Depth::Content)?;
+                Ok(Written::default())
+            }
+            _ => Err(Error::new(
+                Kind::Internal,
+                format!("{} is no change of mail", action.id),
+            )),
+        }
+    }
+
+    fn copy(&self, change: &MailCopy) -> Result<Written> {
+        let filter = Filter::new(&change.select)?;
+        let mut places_of = Vec::new();
+        let mut pending = Vec::new();
+        for paths in &change.trees {
+            room_for(paths, self.context.run.target)?;
+            let places = Places::open(paths, self.source()?, self.context.run.target)?;
+            let name = index_name(&change.user, paths.kind);
+            let copied = copy(&self.job(change, &filter, &[places.tree()], &name))?;
+            complete(change, &copied.report)?;
+            pending.extend(copied.index);
+            places_of.push(places);
+        }
+        Ok(Written {
+            pending: Mutex::new(pending),
+            places: places_of,
+        })
+    }
+
+    fn source(&self) -> Result<&dyn crate::host::ReadHost> {
+        self.context
+            .run
+            .source
+            .ok_or_else(|| Error::new(Kind::Host, "the source is gone"))
+    }
+
+    /// The data is durable: the index may say so. Then the trees are looked at again.
+    fn commit(&self, action: &Action, written: &Written) -> Result<()> {
+        match &action.change {
+            Change::CopyMail(copy) => {
+                let mut pending = written
+                    .pending
+                    .lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner);
+                pending.drain(..).try_for_each(PendingIndex::commit)?;
+                self.compare(copy, Depth::Index)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Nothing may differ.
+    fn compare(&self, change: &MailCopy, depth: Depth) -> Result<()> {
+        let filter = Filter::new(&change.select)?;
+        for paths in &change.trees {
+            let places = Places::open(paths, self.source()?, self.context.run.target)?;
+            let name = index_name(&change.user, paths.kind);
+            let trees = [places.tree()];
+            let report = compare(
+                &self.job(change, &filter, &trees, &name),
+                depth,
+                &mut |_, _, _| {},
+            )?;
+            complete(change, &report)?;
+            if let Some(first) = report.delta.sample.first() {
+                let what = format!(
+                    "the mail of {} is not equal on both hosts, first at {}",
+                    change.user, first.path
+                );
+                return Err(Error::new(Kind::Verification, what).hint(
+                    "something wrote there meanwhile; `reconcile plan --full` lists what differs",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn job<'b>(
+        &'b self,
+        change: &'b MailCopy,
+        filter: &'b Filter,
+        trees: &'b [Tree<'b>],
+        index: &'b str,
+    ) -> Job<'b> {
+        Job {
+            trees,
+            owner: change.uid,
+            ids: &self.context.run.plan.ids,
+            filter,
+            extraneous: change.extraneous,
+            index: Some(Place {
+                dir: self.index.as_fd(),
+                name: index.as_bytes(),
+            }),
+            sample: 1,
+            progress: self.context.progress,
+            stop: self.context.run.stop,
+        }
+    }
+}
+
+/// One flush for each file system that was written.
+fn flush(written: &[(&Action, Written)]) -> Result<()> {
+    let mut flushed = BTreeSet::new();
+    for places in written.iter().flat_map(|(_, done)| &done.places) {
+        let dir = places.target_dir();
+        let device = rustix::fs::fstat(dir)
+            .map_err(|errno| {
+                let error = std::io::Error::from(errno);
+                Error::caused(
+                    Kind::Host,
+                    "cannot look at a directory of the target",
+                    error,
+                )
+            })?
+            .st_dev;
+        if flushed.insert(device) {
+            sync(dir.as_fd())?;
+        }
+    }
+    Ok(())
+}
+
+/// A copy with a hole in it is no copy.
+fn complete(change: &MailCopy, report: &Report) -> Result<()> {
+    if report.complete() {
+        return Ok(());
+    }
+    let first = report
+        .failures
+        .first()
+        .map_or("files changed while they were read".into(), |f| {
+            f.to_string()
+        });
+    let what = format!(
+        "the mail of {} could not be read in full: {first}",
+        change.user
+    );
+    Err(Error::new(Kind::Host, what).hint("mend that and run `reconcile apply` again"))
+}
+
+/// Maps in a few threads; the results come in the order of the items.
+fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let next = AtomicUsize::new(0);
+    let slots: Vec<Mutex<Option<R>>> = items.iter().map(|_| Mutex::new(None)).collect();
+    let threads = std::thread::available_parallelism()
+        .map_or(1, usize::from)
+        .min(MOST_THREADS);
+    std::thread::scope(|scope| {
+        for _ in 0..threads.min(items.len()) {
+            scope.spawn(|| {
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let (Some(item), Some(slot)) = (items.get(at), slots.get(at)) else {
+                        break;
+                    };
+                    let result = work(item);
+                    *slot
+                        .lock()
+                        .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(result);
+                }
+            });
+        }
+    });
+    let taken = slots.into_iter().map(|slot| {
+        slot.into_inner()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    });
+    taken
+        .map(|result| result.expect("every item was worked on"))
+        .collect()
+}

@@ -1,0 +1,96 @@
+//! The command line: arguments to library calls to an exit code. One file per command.
+
+mod apply;
+mod documents;
+mod failure;
+mod local;
+mod observe;
+mod plan;
+mod session;
+mod status;
+mod validate;
+mod verify;
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+pub use failure::Failure;
+
+use crate::error::Exit;
+use crate::report::Reporter;
+use crate::report::json::JsonLines;
+use crate::report::terminal::{Bar, Plain};
+
+/// Move a Unix mail server without a user noticing.
+///
+/// A YAML manifest says what a finished migration looks like. `plan` shows what differs and changes
+/// nothing; `apply` does what the plan says and no more; both can be run at any time, any number of
+/// times.
+#[derive(Parser, Debug)]
+#[command(name = "reconcile", version, max_term_width = 100)]
+pub struct Arguments {
+    /// The manifest.
+    #[arg(
+        short = 'f',
+        long = "file",
+        global = true,
+        value_name = "FILE",
+        default_value = "migration.yaml"
+    )]
+    manifest: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Check the manifest, without looking at any host.
+    Validate,
+    /// Show what differs from the manifest and what would be done. Changes nothing.
+    Plan(plan::Options),
+    /// Do what the plan says, after asking.
+    Apply(apply::Options),
+    /// Compare everything: accounts, and every file's content and metadata. Changes nothing.
+    Verify(verify::Options),
+    /// Tell whose mail counts, since when, and what to do next. Changes nothing.
+    Status(status::Options),
+    /// Save what is seen on both hosts, for `plan --observation`. Holds no secret.
+    Observe(observe::Options),
+    /// Print the JSON schema of the manifest or of the plan.
+    Schema(documents::SchemaOptions),
+    /// Print completions for a shell.
+    Completions(documents::CompletionOptions),
+    /// Print the manual page.
+    Man,
+}
+
+/// Runs a command. `stop` is set from outside when the user wants to stop.
+pub fn run(arguments: Arguments, stop: &Arc<AtomicBool>) -> Result<Exit, Failure> {
+    let manifest = arguments.manifest.as_path();
+    match arguments.command {
+        Command::Validate => validate::run(manifest),
+        Command::Plan(options) => plan::run(manifest, &options, stop),
+        Command::Apply(options) => apply::run(manifest, &options, stop),
+        Command::Verify(options) => verify::run(manifest, &options, stop),
+        Command::Status(options) => status::run(manifest, &options),
+        Command::Observe(options) => observe::run(manifest, &options, stop),
+        Command::Schema(options) => documents::schema(&options),
+        Command::Completions(options) => documents::completions(&options, Arguments::command()),
+        Command::Man => documents::man(Arguments::command()),
+    }
+}
+
+/// Who listens: JSON lines when asked for, a bar on a terminal, plain lines elsewhere.
+fn reporter(json: bool) -> Box<dyn Reporter> {
+    if json {
+        Box::new(JsonLines)
+    } else if std::io::stderr().is_terminal() {
+        Box::new(Bar::new())
+    } else {
+        Box::new(Plain::default())
+    }
+}

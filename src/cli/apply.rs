@@ -1,0 +1,195 @@
+//! `reconcile apply`.
+
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::Args;
+use jiff::Timestamp;
+
+use super::session::Session;
+use super::{Failure, local, plan, reporter, session};
+use crate::apply::{Outcome, Owner, Run, RunLock, Store, execute};
+use crate::error::{Error, Exit, Kind, Result};
+use crate::plan::{PLAN_VERSION, Plan, render};
+use crate::planner::{self, Observation};
+use crate::report::{Event, Reporter};
+use crate::resource::mail::Look;
+
+#[derive(Args, Debug)]
+pub(super) struct Options {
+    /// A plan that `plan -o` saved; refused if either host changed since.
+    #[arg(value_name = "PLANFILE")]
+    saved: Option<PathBuf>,
+    /// Do not ask.
+    #[arg(long)]
+    yes: bool,
+    /// Tell what happens as JSON, one event per line on stdout.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(path: &Path, options: &Options, stop: &AtomicBool) -> Result<Exit, Failure> {
+    let saved = options.saved.as_deref().map(saved_plan).transpose()?;
+    let manifest = match &saved {
+        Some(plan) => plan.manifest.clone(),
+        None => session::manifest(path)?,
+    };
+    let Some(session) = Session::open(manifest.clone(), path)? else {
+        plan::print_text(&planner::plan(&manifest, &Observation::none())?)?;
+        return Ok(Exit::Blocked);
+    };
+    let _lock = RunLock::take(session.target(), &manifest.name)?;
+    let reporter = reporter(options.json);
+    let look = Look::new(stop);
+    reporter.event(&Event::Observing {
+        what: "Looking at both hosts".to_owned(),
+    });
+    let fresh = planner::plan(&manifest, &session.observe(&look)?)?;
+    if let Some(saved) = &saved {
+        refuse_stale(saved, &fresh)?;
+    }
+    if !options.json || !fresh.blocked.is_empty() {
+        show(&fresh, options.json)?;
+    }
+    if !fresh.blocked.is_empty() {
+        return Ok(Exit::Blocked);
+    }
+    if fresh.actions.is_empty() {
+        return Ok(Exit::Done);
+    }
+    if !options.yes {
+        ask(&fresh)?;
+    }
+    carry_out(&session, &fresh, reporter.as_ref(), stop)?;
+    look_again(&session, &look)
+}
+
+/// On `--json`, stdout belongs to the events.
+fn show(plan: &Plan, json: bool) -> Result<()> {
+    if json {
+        let text = render::text(plan, render::Paint::Plain);
+        anstream::eprint!("{text}");
+        return Ok(());
+    }
+    plan::print_text(plan)
+}
+
+fn saved_plan(file: &Path) -> Result<Plan> {
+    let what = || format!("{} is no saved plan", file.display());
+    let plan: Plan = serde_json::from_slice(&local::read(file)?).map_err(|error| {
+        Error::caused(Kind::Usage, what(), error).hint("save one with `reconcile plan -o FILE`")
+    })?;
+    if plan.version == PLAN_VERSION {
+        return Ok(plan);
+    }
+    Err(Error::new(
+        Kind::Usage,
+        format!("{} of a version that this program knows", what()),
+    ))
+}
+
+/// A saved plan is obeyed to the letter or not at all.
+fn refuse_stale(saved: &Plan, fresh: &Plan) -> Result<()> {
+    if saved == fresh {
+        return Ok(());
+    }
+    let [old, new] = [saved, fresh].map(|plan| render::text(plan, render::Paint::Plain));
+    let diff = similar::TextDiff::from_lines(&old, &new)
+        .unified_diff()
+        .header("saved plan", "plan now")
+        .to_string();
+    let shown = if diff.is_empty() {
+        "what would be copied is no longer the same\n".to_owned()
+    } else {
+        diff
+    };
+    anstream::eprint!("{shown}");
+    let what = "the hosts changed since the plan was saved; nothing was done";
+    Err(Error::new(Kind::Stale, what).hint("plan again, review it, and apply the new plan"))
+}
+
+fn ask(plan: &Plan) -> Result<()> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Error::new(Kind::Usage, "there is no terminal to ask on")
+            .hint("review the plan, then run `reconcile apply --yes`"));
+    }
+    anstream::eprint!(
+        "\nApply these {} actions? Only `yes` is a yes: ",
+        plan.actions.len()
+    );
+    let mut answer = String::new();
+    let answered = std::io::stderr()
+        .flush()
+        .and_then(|()| std::io::stdin().lock().read_line(&mut answer))
+        .map_err(|error| Error::caused(Kind::Usage, "cannot read the answer", error))?;
+    if answered > 0 && answer.trim() == "yes" {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::Interrupted,
+        "not confirmed; nothing was done",
+    ))
+}
+
+fn carry_out(
+    session: &Session,
+    plan: &Plan,
+    reporter: &dyn Reporter,
+    stop: &AtomicBool,
+) -> Result<()> {
+    let target = session.target();
+    Store::open(target, &plan.manifest)?;
+    let owner = Owner {
+        machine: rustix::system::uname()
+            .nodename()
+            .to_string_lossy()
+            .into_owned(),
+        pid: std::process::id(),
+        since: Timestamp::now(),
+    };
+    RunLock::sign(target, &plan.manifest.name, &owner)?;
+    let outcome = execute(&Run {
+        plan,
+        source: session.source(),
+        target,
+        reporter,
+        stop,
+    })?;
+    if stop.load(Ordering::Relaxed) {
+        return Err(Error::new(Kind::Interrupted, "stopped by a signal")
+            .hint("nothing is half-done; run `reconcile apply` again to go on from here"));
+    }
+    conclude(outcome)
+}
+
+fn conclude(outcome: Outcome) -> Result<()> {
+    let mut failed = outcome.failed.into_iter();
+    let Some((action, error)) = failed.next() else {
+        return Ok(());
+    };
+    let kind = error.kind();
+    let more = match failed.len() + outcome.skipped.len() {
+        0 => String::new(),
+        n => format!(", and {n} more were not carried out"),
+    };
+    let hint = error.remedy().map(str::to_owned);
+    let what = format!("{action} failed{more}; {} actions are done", outcome.done);
+    let error = Error::caused(kind, what, error);
+    Err(error.hint(hint.unwrap_or_else(|| {
+        "mend the cause and run `reconcile apply` again: it does only what is missing".to_owned()
+    })))
+}
+
+/// Success means that the state afterwards was observed to be right.
+fn look_again(session: &Session, look: &Look<'_>) -> Result<Exit, Failure> {
+    let plan = planner::plan(&session.manifest, &session.observe(look)?)?;
+    if plan.is_empty() {
+        return Ok(Exit::Done);
+    }
+    anstream::eprint!("{}", render::text(&plan, render::Paint::Plain));
+    let what = "everything was applied, and the plan is still not empty";
+    Err(Error::new(Kind::Verification, what)
+        .hint("files may have changed meanwhile; run `reconcile apply` again")
+        .into())
+}

@@ -1,0 +1,54 @@
+//! Files of the operator's machine that the command line names: manifests, saved plans,
+//! observations. Files of the two hosts never pass through here.
+
+use std::io::{Read as _, Write as _};
+use std::path::Path;
+
+use crate::error::{Doing as _, Kind, Result};
+
+/// Larger than any plan or observation of a mail server; a device or a wrong file ends here.
+const LIMIT: u64 = 1 << 30;
+
+/// Reads a whole file.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a file that the operator named, not a host's"
+)]
+pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
+    let what = || format!("cannot read {}", path.display());
+    let meta = std::fs::metadata(path).doing(Kind::Usage, what)?;
+    if meta.is_dir() || meta.len() > LIMIT {
+        let what = format!(
+            "{} is no file of a size that makes sense here",
+            path.display()
+        );
+        return Err(crate::error::Error::new(Kind::Usage, what));
+    }
+    let file = std::fs::File::open(path).doing(Kind::Usage, what)?;
+    let mut bytes = Vec::new();
+    file.take(LIMIT)
+        .read_to_end(&mut bytes)
+        .doing(Kind::Usage, what)?;
+    Ok(bytes)
+}
+
+/// Writes a whole file: complete or not at all.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a file that the operator named, not a host's"
+)]
+pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    let what = || format!("cannot write {}", path.display());
+    let mut temp = path.as_os_str().to_owned();
+    temp.push(".new");
+    std::fs::write(&temp, bytes).doing(Kind::Usage, what)?;
+    std::fs::rename(&temp, path).doing(Kind::Usage, what)
+}
+
+/// Writes data to stdout; a reader that went away is no error of ours.
+pub(super) fn print(text: &str) -> Result<()> {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.doing(Kind::Host, || "cannot write to standard output".to_owned()),
+    }
+}

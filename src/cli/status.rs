@@ -1,0 +1,199 @@
+//! `reconcile status`: whose mail counts, since when, what the last run did, what to do next.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::session::Session;
+use super::{Failure, local, session};
+use crate::apply::{Entry, Moment, Owner, RunLock, read_journal};
+use crate::error::{Error, Exit, Kind, Result};
+use crate::host::Host as _;
+use crate::names::Side;
+use crate::planner::read_receipt;
+
+#[derive(Args, Debug)]
+pub(super) struct Options {
+    /// Print it as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Status {
+    migration: String,
+    authority: Side,
+    since: Option<jiff::Timestamp>,
+    accounts: usize,
+    trees: usize,
+    running: Option<Owner>,
+    last_run: LastRun,
+    source_reachable: bool,
+    next: String,
+}
+
+/// How the last run ended, from the journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "ended", rename_all = "snake_case")]
+enum LastRun {
+    Never,
+    Well {
+        at: jiff::Timestamp,
+    },
+    Failed {
+        at: jiff::Timestamp,
+        actions: Vec<String>,
+    },
+    Interrupted {
+        at: jiff::Timestamp,
+        during: Vec<String>,
+    },
+}
+
+pub(super) fn run(path: &Path, options: &Options) -> Result<Exit, Failure> {
+    let manifest = session::manifest(path)?;
+    let Some(session) = Session::open(manifest, path)? else {
+        let what = "this version can look at dir: hosts only";
+        return Err(Error::new(Kind::Blocked, what)
+            .hint("`reconcile plan` says what to do")
+            .into());
+    };
+    let status = look(&session)?;
+    if options.json {
+        local::print(&format!("{}\n", serde_json::json!(status)))?;
+    } else {
+        local::print(&text(&status))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn look(session: &Session) -> Result<Status> {
+    let (manifest, target) = (&session.manifest, session.target());
+    let receipt = read_receipt(manifest, target)?;
+    let running = match target.try_lock()? {
+        Some(_free) => None,
+        None => RunLock::owner(target, &manifest.name)?,
+    };
+    let last_run = last_run(&read_journal(target, &manifest.name)?, running.is_some());
+    let authority = receipt
+        .as_ref()
+        .map_or(Side::Source, |receipt| receipt.authority);
+    Ok(Status {
+        migration: manifest.name.to_string(),
+        authority,
+        since: receipt.as_ref().map(|receipt| receipt.since),
+        accounts: receipt.as_ref().map_or(0, |receipt| receipt.accounts.len()),
+        trees: receipt
+            .as_ref()
+            .map_or(0, |receipt| receipt.trees.values().map(Vec::len).sum()),
+        next: next(&last_run, running.is_some(), manifest.serve_from, authority).to_owned(),
+        running,
+        last_run,
+        source_reachable: session.source().is_some(),
+    })
+}
+
+fn last_run(entries: &[Entry], running: bool) -> LastRun {
+    let Some(start) = entries
+        .iter()
+        .rposition(|e| e.action.is_none() && e.moment == Moment::Begin)
+    else {
+        return LastRun::Never;
+    };
+    let run = &entries[start..];
+    let last = &run[run.len() - 1];
+    let with = |moment| {
+        let of = run
+            .iter()
+            .filter(move |entry: &&Entry| entry.moment == moment);
+        of.filter_map(|entry| entry.action.clone())
+    };
+    match (last.action.is_none(), last.moment) {
+        (true, Moment::Done) => LastRun::Well { at: last.at },
+        (true, Moment::Failed) => {
+            let actions = with(Moment::Failed)
+                .map(|action| action.to_string())
+                .collect();
+            LastRun::Failed {
+                at: last.at,
+                actions,
+            }
+        }
+        _ if running => LastRun::Never,
+        _ => {
+            let ended: Vec<_> = with(Moment::Done).chain(with(Moment::Failed)).collect();
+            let during = with(Moment::Begin).filter(|action| !ended.contains(action));
+            LastRun::Interrupted {
+                at: last.at,
+                during: during.map(|a| a.to_string()).collect(),
+            }
+        }
+    }
+}
+
+fn next(last: &LastRun, running: bool, wanted: Side, authority: Side) -> &'static str {
+    match (last, wanted, authority) {
+        _ if running => "wait for the run that is at work",
+        (LastRun::Never, ..) => "run `reconcile plan`, then `reconcile apply`",
+        (LastRun::Interrupted { .. } | LastRun::Failed { .. }, ..) => {
+            "mend what stopped the last run and run `reconcile apply` again"
+        }
+        (_, Side::Source, Side::Source) => {
+            "run `reconcile apply` to bring the copy up to date, or set serve_from: target"
+        }
+        (_, Side::Target, Side::Source) => "run `reconcile apply` to hand over to the target",
+        (_, Side::Target, Side::Target) => "nothing; `reconcile plan` shows drift, if any",
+        (_, Side::Source, Side::Target) => {
+            "set serve_from: target: an offline source takes no mail back"
+        }
+    }
+}
+
+fn text(status: &Status) -> String {
+    let mut out = String::new();
+    let mut line = |label: &str, text: &str| {
+        writeln!(out, "{label:<11} {text}").expect("writing to a String cannot fail");
+    };
+    line("migration", &status.migration);
+    let since = status
+        .since
+        .map_or("always".to_owned(), |since| since.to_string());
+    line(
+        "mail counts",
+        &format!("on the {} (since: {since})", status.authority),
+    );
+    line(
+        "managed",
+        &format!("{} accounts, {} trees", status.accounts, status.trees),
+    );
+    if let Some(owner) = &status.running {
+        let Owner {
+            machine,
+            pid,
+            since,
+        } = owner;
+        line(
+            "running",
+            &format!("process {pid} on {machine}, since {since}"),
+        );
+    }
+    let last = match &status.last_run {
+        LastRun::Never => "none has ended".to_owned(),
+        LastRun::Well { at } => format!("ended well at {at}"),
+        LastRun::Failed { at, actions } => format!("failed at {at}: {}", actions.join(", ")),
+        LastRun::Interrupted { at, during } if during.is_empty() => {
+            format!("died after {at}, between two actions")
+        }
+        LastRun::Interrupted { at, during } => {
+            format!("died after {at}, during {}", during.join(", "))
+        }
+    };
+    line("last run", &last);
+    if !status.source_reachable {
+        line("source", "not there; it is not needed any more");
+    }
+    line("next", &status.next);
+    out
+}

@@ -1,0 +1,137 @@
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+
+use super::*;
+
+fn root() -> (tempfile::TempDir, DirHost) {
+    let dir = tempfile::tempdir().unwrap();
+    let host = DirHost::open(Side::Target, dir.path()).unwrap();
+    (dir, host)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the tests look past the host on purpose"
+)]
+fn write(dir: &tempfile::TempDir, name: &str, content: &str) {
+    let path = dir.path().join(name);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, content).unwrap();
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the tests look past the host on purpose"
+)]
+fn read(dir: &tempfile::TempDir, name: &str) -> String {
+    std::fs::read_to_string(dir.path().join(name)).unwrap()
+}
+
+#[test]
+fn links_lead_nowhere_but_into_the_root() {
+    let outside = tempfile::tempdir().unwrap();
+    write(&outside, "shadow", "outside");
+    let (dir, host) = root();
+    write(&dir, "etc/real", "inside");
+    symlink("/etc/real", dir.path().join("etc/absolute")).unwrap();
+    symlink(
+        "../../../../../../etc/real",
+        dir.path().join("etc/climbing"),
+    )
+    .unwrap();
+    symlink(outside.path().join("shadow"), dir.path().join("etc/escape")).unwrap();
+    symlink(outside.path(), dir.path().join("out")).unwrap();
+
+    for inside in ["/etc/absolute", "/etc/climbing"] {
+        assert_eq!(host.read(&inside.into()).unwrap().unwrap(), b"inside");
+    }
+    assert_eq!(host.read(&"/etc/escape".into()).unwrap(), None);
+    assert_eq!(host.read(&"/out/shadow".into()).unwrap(), None);
+    assert!(
+        host.replace(&"/out/new".into(), b"x", NewFile::root(0o644))
+            .is_err()
+    );
+    assert!(
+        host.replace(&"/etc/escape".into(), b"x", NewFile::root(0o644))
+            .is_err()
+    );
+    assert_eq!(read(&outside, "shadow"), "outside");
+
+    host.replace(&"/etc/absolute".into(), b"new", NewFile::root(0o644))
+        .unwrap();
+    assert_eq!(read(&dir, "etc/real"), "new");
+    assert!(dir.path().join("etc/absolute").is_symlink());
+}
+
+#[test]
+fn replacing_keeps_owner_mode_and_attributes() {
+    let (dir, host) = root();
+    write(&dir, "etc/shadow", "old");
+    let path = dir.path().join("etc/shadow");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(&path, Some(0), Some(42)).unwrap();
+    }
+    let gid = path.metadata().unwrap().gid();
+    host.replace(&"/etc/shadow".into(), b"new", NewFile::root(0o644))
+        .unwrap();
+    let after = path.metadata().unwrap();
+    assert_eq!((after.mode() & 0o7777, after.gid()), (0o640, gid));
+    assert_eq!(read(&dir, "etc/shadow"), "new");
+    assert_eq!(
+        host.list(&"/etc".into()).unwrap().unwrap(),
+        ["shadow".into()]
+    );
+}
+
+#[test]
+fn absent_is_an_answer_and_a_fifo_does_not_hang() {
+    let (dir, host) = root();
+    write(&dir, "etc/file", "x");
+    assert_eq!(host.read(&"/etc/none".into()).unwrap(), None);
+    assert_eq!(host.read(&"/etc/file/below".into()).unwrap(), None);
+    assert!(host.list(&"/none".into()).unwrap().is_none());
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        dir.path().join("etc/fifo"),
+        rustix::fs::FileType::Fifo,
+        Mode::RUSR | Mode::WUSR,
+        0,
+    )
+    .unwrap();
+    let error = host.read(&"/etc/fifo".into()).unwrap_err();
+    assert!(error.to_string().contains("no regular file"), "{error}");
+}
+
+#[test]
+fn the_lock_keeps_a_second_run_away_until_it_is_dropped() {
+    let (dir, host) = root();
+    let second = DirHost::open(Side::Target, dir.path()).unwrap();
+    let lock = host.try_lock().unwrap().expect("free");
+    assert!(second.try_lock().unwrap().is_none());
+    drop(lock);
+    assert!(second.try_lock().unwrap().is_some());
+}
+
+#[test]
+fn account_locks_look_as_shadow_utils_makes_them_and_go_away() {
+    let (dir, host) = root();
+    write(&dir, "etc/passwd", "");
+    write(&dir, "etc/shadow.lock", "999999999\0");
+    let lock = host.lock_accounts().unwrap();
+    let me = std::process::id();
+    assert_eq!(read(&dir, "etc/passwd.lock"), format!("{me}\0"));
+    assert_eq!(read(&dir, "etc/shadow.lock"), format!("{me}\0"));
+    drop(lock);
+    let left = host.list(&"/etc".into()).unwrap().unwrap();
+    assert_eq!(left, [".pwd.lock".into(), "passwd".into()]);
+}
+
+#[test]
+fn renaming_never_replaces() {
+    let (dir, host) = root();
+    write(&dir, "a", "a");
+    write(&dir, "b", "b");
+    assert!(host.rename_new(&"/a".into(), &"/b".into()).is_err());
+    host.rename_new(&"/a".into(), &"/c".into()).unwrap();
+    assert_eq!((read(&dir, "b"), read(&dir, "c")), ("b".into(), "a".into()));
+}

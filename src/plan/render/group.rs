@@ -1,0 +1,92 @@
+//! Actions of one kind and one reason, shown under one heading: a thousand users need no thousand
+//! times the same reason.
+
+use super::{Row, Sign};
+use crate::plan::{Action, Change, Plan, Resource};
+use crate::resource::{accounts, address, dovecot, mail};
+
+/// So many proofs are listed; more are counted.
+const LISTED_PROOFS: usize = 3;
+
+/// A heading and what stands under it.
+pub(super) struct Group {
+    /// What is done.
+    pub(super) heading: &'static str,
+    /// Why.
+    pub(super) because: String,
+    /// The rows.
+    pub(super) rows: Vec<Row>,
+}
+
+/// The plan's actions, in order, grouped.
+pub(super) fn groups(plan: &Plan) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    for action in &plan.actions {
+        let heading = heading(action);
+        let because = action.because.to_string();
+        match groups
+            .iter_mut()
+            .find(|g| g.heading == heading && g.because == because)
+        {
+            Some(group) => group.rows.extend(rows(action)),
+            None => groups.push(Group {
+                heading,
+                because,
+                rows: rows(action),
+            }),
+        }
+    }
+    for group in &mut groups {
+        if group.heading == PROVE && group.rows.len() > LISTED_PROOFS {
+            let title = format!(
+                "compare every file of {} users by content",
+                group.rows.len()
+            );
+            let resource = Resource::Migration;
+            group.rows = vec![Row {
+                sign: Sign::Run,
+                resource,
+                title,
+                details: Vec::new(),
+            }];
+        }
+    }
+    groups
+}
+
+const PROVE: &str = "Prove the copies";
+
+fn heading(action: &Action) -> &'static str {
+    match &action.change {
+        Change::MergeAccounts(_) => "Merge accounts",
+        Change::ClaimTrees { .. } => "Claim the trees",
+        Change::SetAside { .. } => "Set aside",
+        Change::CopyMail(_) => "Copy mail",
+        Change::ProveMail(_) => PROVE,
+        Change::EditFile(_) => "Edit configuration",
+        Change::HandOver { .. } => "Hand over",
+    }
+}
+
+fn rows(action: &Action) -> Vec<Row> {
+    match &action.change {
+        Change::MergeAccounts(merge) => accounts::rows(merge),
+        Change::ClaimTrees { .. }
+        | Change::SetAside { .. }
+        | Change::CopyMail(_)
+        | Change::ProveMail(_) => mail::rows(&action.change),
+        Change::EditFile(edit) => match Resource::of(action) {
+            Resource::Dovecot(_) => dovecot::rows(edit),
+            _ => address::rows(action, edit),
+        },
+        Change::HandOver { to, keep } => vec![Row {
+            sign: Sign::Run,
+            resource: Resource::Migration,
+            title: format!(
+                "from here on the {to}'s mail counts, for {} users; no later run copies mail to it",
+                keep.users.len()
+            ),
+            details: Vec::new(),
+        }],
+    }
+}

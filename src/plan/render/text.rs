@@ -1,0 +1,142 @@
+//! The plan as text for a terminal.
+
+use std::fmt::Write as _;
+
+use anstyle::{AnsiColor, Style};
+
+use super::group::groups;
+use super::{Paint, Row, Sign, summary};
+use crate::plan::{Level, Plan};
+
+/// Widest column of resource names; longer ones push their title to the right.
+const COLUMN: usize = 26;
+
+/// Width of prose without its indent; with it, 96 columns.
+const PROSE: usize = 90;
+
+/// The plan as text.
+pub fn text(plan: &Plan, paint: Paint) -> String {
+    let mut out = String::new();
+    let ink = Ink(paint);
+    let name = &plan.manifest.name;
+    let line = format!(
+        "{name}: serve_from is {}, and the {}'s mail counts now.",
+        plan.manifest.serve_from, plan.authority
+    );
+    push(&mut out, &line);
+    for group in groups(plan) {
+        push(&mut out, "");
+        push(
+            &mut out,
+            &format!("{}: {}", ink.bold(group.heading), group.because),
+        );
+        for row in &group.rows {
+            write_row(&mut out, row, ink);
+        }
+    }
+    if !plan.blocked.is_empty() {
+        push(&mut out, "");
+        push(
+            &mut out,
+            &ink.red("Blocked: nothing is applied while one of these stands."),
+        );
+        for blocked in &plan.blocked {
+            let resource = ink.bold(&blocked.resource.to_string());
+            push(&mut out, &format!("  {} {resource}", ink.red("!")));
+            wrapped(&mut out, &blocked.by.to_string());
+        }
+    }
+    if !plan.notes.is_empty() {
+        push(&mut out, "");
+        push(&mut out, &ink.bold("Notes"));
+        for note in &plan.notes {
+            let level = match note.level {
+                Level::Info => "info".to_owned(),
+                Level::Warning => ink.yellow("warning"),
+            };
+            push(&mut out, &format!("  {level} {}", note.resource));
+            wrapped(&mut out, &note.text);
+        }
+    }
+    push(&mut out, "");
+    push(&mut out, &ink.bold(&summary(plan)));
+    out
+}
+
+fn write_row(out: &mut String, row: &Row, ink: Ink) {
+    let resource = row.resource.to_string();
+    push(
+        out,
+        format!("  {} {resource:<COLUMN$} {}", ink.sign(row.sign), row.title).trim_end(),
+    );
+    for detail in &row.details {
+        push(out, format!("      {}", ink.diff(detail)).trim_end());
+    }
+}
+
+fn push(out: &mut String, line: &str) {
+    writeln!(out, "{line}").expect("writing to a String cannot fail");
+}
+
+/// Prose, indented, in lines that fit a terminal; a word longer than a line stands alone.
+fn wrapped(out: &mut String, text: &str) {
+    let mut line = String::new();
+    for word in text.split_whitespace() {
+        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > PROSE {
+            push(out, &format!("      {line}"));
+            line.clear();
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    push(out, &format!("      {line}"));
+}
+
+#[derive(Clone, Copy)]
+struct Ink(Paint);
+
+impl Ink {
+    fn colour(self, text: &str, colour: AnsiColor) -> String {
+        self.style(text, colour.on_default())
+    }
+
+    fn style(self, text: &str, style: Style) -> String {
+        match self.0 {
+            Paint::Plain => text.to_owned(),
+            Paint::Colour => format!("{style}{text}{style:#}"),
+        }
+    }
+
+    fn bold(self, text: &str) -> String {
+        self.style(text, Style::new().bold())
+    }
+
+    fn red(self, text: &str) -> String {
+        self.colour(text, AnsiColor::Red)
+    }
+
+    fn yellow(self, text: &str) -> String {
+        self.colour(text, AnsiColor::Yellow)
+    }
+
+    fn sign(self, sign: Sign) -> String {
+        let mark = sign.mark().to_string();
+        match sign {
+            Sign::Create => self.colour(&mark, AnsiColor::Green),
+            Sign::Update => self.yellow(&mark),
+            Sign::Remove => self.red(&mark),
+            Sign::Run => self.colour(&mark, AnsiColor::Cyan),
+        }
+    }
+
+    /// Colours the lines of a unified diff; other details stay as they are.
+    fn diff(self, line: &str) -> String {
+        match line.as_bytes().first() {
+            Some(b'+') => self.colour(line, AnsiColor::Green),
+            Some(b'-') => self.red(line),
+            _ => line.to_owned(),
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Observing both hosts, and planning: `Manifest` + `Observation` -> `Plan`.
+//!
+//! [`observe`] does all the reading and decides nothing; [`plan`] decides everything and does no IO:
+//! it knows no clock, no randomness and no environment, so a saved observation is a test case.
+
+mod limits;
+mod observation;
+mod predict;
+
+use std::collections::BTreeSet;
+
+use crate::error::Result;
+use crate::manifest::Manifest;
+use crate::names::Side;
+use crate::plan::change::HandOverRecord;
+use crate::plan::{
+    Action, ActionId, Change, Draft, Fact, Level, Obstacle, PLAN_VERSION, Plan, Reason, Resource,
+    Risk, Undo, graph, lint,
+};
+use crate::resource::{accounts, address, dovecot, mail, spool};
+
+pub use observation::{Hosts, OBSERVATION_VERSION, Observation, observe, read_receipt};
+pub use predict::predict;
+
+/// Makes the plan. Fails only on a defect of reconcile (a cycle, a broken invariant).
+pub fn plan(manifest: &Manifest, observation: &Observation) -> Result<Plan> {
+    let receipt = observation.receipt.as_ref();
+    let authority = receipt.map_or(Side::Source, |receipt| receipt.authority);
+    let mut draft = limits::draft(manifest, authority);
+    let mut ids = crate::plan::change::IdMap::default();
+    if observation.looked_at_hosts() {
+        let resolved = accounts::resolve(manifest, &observation.accounts, receipt);
+        let [accounts, mail, dovecot, address, spool] = [
+            accounts::diff(manifest, &observation.accounts, &resolved, receipt),
+            mail::diff(manifest, &observation.mail, &resolved, receipt),
+            dovecot::diff(manifest, &observation.dovecot, receipt),
+            address::diff(manifest, &observation.address, receipt),
+            spool::diff(manifest, &observation.spool),
+        ];
+        for part in [accounts, mail, dovecot, address, spool] {
+            draft.absorb(part);
+        }
+        draft.absorb(hand_over(manifest, observation, &resolved, authority));
+        ids = resolved.ids;
+    }
+    let ordered = graph::order(draft.actions, &draft.settled)?;
+    let mut blocked = draft.blocked;
+    blocked.extend(ordered.waiting);
+    draft.notes.sort();
+    draft.notes.dedup();
+    let plan = Plan {
+        version: PLAN_VERSION,
+        manifest: manifest.clone(),
+        basis: observation.basis(),
+        authority,
+        actions: ordered.actions,
+        blocked,
+        notes: draft.notes,
+        ids,
+    };
+    lint::lint(&plan)?;
+    Ok(plan)
+}
+
+/// Authority changes hands when everything is in place; until then nothing has to be given back.
+fn hand_over(
+    manifest: &Manifest,
+    observation: &Observation,
+    resolved: &accounts::Resolved,
+    authority: Side,
+) -> Draft {
+    let mut draft = Draft::default();
+    match (manifest.serve_from, authority) {
+        (Side::Source, Side::Source) => {}
+        (Side::Target, Side::Target) => {
+            draft.settled.insert(Fact::Authority(Side::Target));
+        }
+        (Side::Source, Side::Target) => draft.block(
+            Resource::Migration,
+            Obstacle::Migration {
+                problem: "the target's mail counts, and an offline source is never written, so it \
+                          cannot take the mail back; set serve_from: target, or give the source as \
+                          a live host"
+                    .to_owned(),
+            },
+        ),
+        (Side::Target, Side::Source) => {
+            let users: BTreeSet<_> = resolved.users.keys().cloned().collect();
+            let mut needs: BTreeSet<Fact> = users.iter().cloned().map(Fact::MailProven).collect();
+            needs.extend([Fact::AccountsMerged, Fact::UidlEnforced]);
+            let uidl_format =
+                dovecot::wanted(manifest, &observation.dovecot, observation.receipt.as_ref());
+            draft.actions.push(Action {
+                id: ActionId("migration/hand-over".to_owned()),
+                change: Change::HandOver {
+                    to: Side::Target,
+                    keep: HandOverRecord { uidl_format, users },
+                },
+                because: Reason::ServeFromTarget,
+                needs,
+                gives: BTreeSet::from([Fact::Authority(Side::Target)]),
+                risk: Risk::PointOfNoReturn,
+                undo: Undo::Never(
+                    "an offline source cannot take mail back; it keeps its own copy as it is"
+                        .to_owned(),
+                ),
+            });
+            draft.note(
+                Resource::Migration,
+                Level::Info,
+                "the source is offline and serves nothing: nothing is frozen, no address is taken \
+                 from it, nothing is probed",
+            );
+        }
+    }
+    draft
+}

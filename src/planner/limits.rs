@@ -1,0 +1,74 @@
+//! What a manifest may ask for and this version, or an offline root, cannot do: said, not ignored.
+
+use crate::manifest::{HostAddress, Manifest, SourceAfter, Units};
+use crate::names::Side;
+use crate::plan::{Draft, Level, Obstacle, Resource};
+
+/// The obstacles and notes that follow from the manifest alone.
+pub(super) fn draft(manifest: &Manifest, authority: Side) -> Draft {
+    let mut draft = Draft::default();
+    for (side, host) in [
+        (Side::Source, &manifest.source),
+        (Side::Target, &manifest.target),
+    ] {
+        if let HostAddress::Ssh { .. } = host.host {
+            draft.block(
+                Resource::Migration,
+                Obstacle::NotInThisVersion {
+                    part: format!("{side}.host: {}", host.host),
+                    remedy: "live hosts come with a later version; mount the disk, or restore a \
+                             backup, and give it as dir:PATH"
+                        .to_owned(),
+                },
+            );
+        }
+    }
+    if let Some(mx) = &manifest.mx {
+        draft.block(
+            Resource::Mx(mx.domain.clone()),
+            Obstacle::NotInThisVersion {
+                part: "mx".to_owned(),
+                remedy: "check the zone by hand and take `mx` out of the manifest until then"
+                    .to_owned(),
+            },
+        );
+    }
+    if looked_up(manifest) {
+        offline_notes(manifest, authority, &mut draft);
+    }
+    draft
+}
+
+/// Whether both hosts are roots that this version can look at.
+pub(super) fn looked_up(manifest: &Manifest) -> bool {
+    [&manifest.source, &manifest.target]
+        .iter()
+        .all(|h| matches!(h.host, HostAddress::Dir(_)))
+}
+
+/// Parts that mean something only between live hosts. On offline roots nothing runs, so there is
+/// nothing to do about them, and the plan says so.
+fn offline_notes(manifest: &Manifest, authority: Side, draft: &mut Draft) {
+    let mut note = |text: &str| draft.note(Resource::Migration, Level::Info, text);
+    if authority == Side::Target {
+        return;
+    }
+    if manifest.services.mta != Units::Auto || manifest.services.imap != Units::Auto {
+        note("services: nothing runs on an offline root, so nothing is stopped or started");
+    }
+    if manifest.freeze.is_some() {
+        note(
+            "freeze: an offline source stands still already; its window and budget mean nothing here",
+        );
+    }
+    if let Some(cutover) = &manifest.cutover {
+        if cutover.source_after == SourceAfter::PowerOff {
+            note("cutover.source_after: an offline source is off already");
+        }
+        if cutover.confirm_within.is_some() {
+            note(
+                "cutover.confirm_within: nothing is switched live between offline roots, so there is nothing to confirm",
+            );
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Everything that a plan rests on, as one value that can be printed, saved and compared.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Kind, Result};
+use crate::host::ReadHost;
+use crate::manifest::Manifest;
+use crate::names::Side;
+use crate::receipt::{RECEIPT_VERSION, Receipt};
+use crate::resource::{accounts, address, dovecot, mail, spool};
+
+/// Version of the observation's form.
+pub const OBSERVATION_VERSION: u32 = 1;
+
+/// The two hosts, for looking only.
+#[derive(Clone, Copy)]
+pub struct Hosts<'a> {
+    /// The old host; `None` when it is gone and need not be there any more.
+    pub source: Option<&'a dyn ReadHost>,
+    /// The new host.
+    pub target: &'a dyn ReadHost,
+}
+
+impl std::fmt::Debug for Hosts<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let source = self.source.map(ReadHost::label);
+        f.debug_struct("Hosts")
+            .field("source", &source)
+            .field("target", &self.target.label())
+            .finish()
+    }
+}
+
+/// What was seen on both hosts. Holds no secret.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Observation {
+    /// [`OBSERVATION_VERSION`].
+    pub version: u32,
+    /// The migration's record on the target; `None` before the first apply.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<Receipt>,
+    /// Accounts and groups; `None` when the hosts cannot be looked at by this version.
+    #[serde(default)]
+    pub accounts: accounts::Actual,
+    /// Homes and spool entries.
+    #[serde(default)]
+    pub mail: mail::Actual,
+    /// Dovecot's settings.
+    #[serde(default)]
+    pub dovecot: dovecot::Actual,
+    /// Interface configuration and `/etc/hosts`.
+    #[serde(default)]
+    pub address: address::Actual,
+    /// Sizes of spool files.
+    #[serde(default)]
+    pub spool: spool::Actual,
+    /// Whether the hosts were looked at at all.
+    #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
+    pub looked: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Observation {
+    /// Of hosts that this version cannot look at.
+    pub fn none() -> Self {
+        Self {
+            version: OBSERVATION_VERSION,
+            receipt: None,
+            accounts: accounts::Actual::default(),
+            mail: mail::Actual::default(),
+            dovecot: dovecot::Actual::default(),
+            address: address::Actual::default(),
+            spool: spool::Actual::default(),
+            looked: false,
+        }
+    }
+
+    /// Whether the hosts were looked at.
+    pub fn looked_at_hosts(&self) -> bool {
+        self.looked
+    }
+
+    /// Digest of all that a plan rests on. Free space changes all the time and is no part of it.
+    pub fn basis(&self) -> String {
+        let mut stable = self.clone();
+        for volume in &mut stable.mail.volumes {
+            volume.free_bytes = 0;
+            volume.free_inodes = None;
+        }
+        let json =
+            serde_json::to_vec(&stable).expect("an observation is plain data with text keys");
+        blake3::hash(&json).to_hex().to_string()
+    }
+}
+
+/// Looks at both hosts. Changes nothing on either.
+pub fn observe(
+    manifest: &Manifest,
+    hosts: Hosts<'_>,
+    look: &mail::Look<'_>,
+) -> Result<Observation> {
+    let receipt = read_receipt(manifest, hosts.target)?;
+    let receipt_ref = receipt.as_ref();
+    let authority = receipt_ref.map_or(Side::Source, |receipt| receipt.authority);
+    let accounts = accounts::observe(hosts.source, hosts.target)?;
+    let resolved = accounts::resolve(manifest, &accounts, receipt_ref);
+    let mail = match (hosts.source, authority) {
+        (Some(source), Side::Source) => {
+            mail::observe(manifest, source, hosts.target, &resolved, receipt_ref, look)?
+        }
+        _ => mail::Actual::default(),
+    };
+    let serving = match (hosts.source, authority) {
+        (Some(source), Side::Source) => source,
+        _ => hosts.target,
+    };
+    Ok(Observation {
+        version: OBSERVATION_VERSION,
+        mail,
+        dovecot: dovecot::observe(hosts.source, hosts.target)?,
+        address: address::observe(manifest, hosts.source, hosts.target)?,
+        spool: spool::observe(
+            serving,
+            &mail::spool_dir(manifest, serving)?,
+            resolved.users.keys(),
+        )?,
+        accounts,
+        receipt,
+        looked: true,
+    })
+}
+
+/// Reads the migration's receipt from the target.
+pub fn read_receipt(manifest: &Manifest, target: &dyn ReadHost) -> Result<Option<Receipt>> {
+    let path = Receipt::directory(&manifest.name).join("receipt.json");
+    let Some(bytes) = target.read(&path)? else {
+        return Ok(None);
+    };
+    let what = || format!("{path} on {} is no receipt", target.label());
+    let receipt: Receipt = serde_json::from_slice(&bytes).map_err(|error| {
+        Error::caused(Kind::Malformed, what(), error).hint(
+            "restore it from a backup of the target; without it nobody knows whose mail counts",
+        )
+    })?;
+    if receipt.version != RECEIPT_VERSION || receipt.name != manifest.name {
+        return Err(Error::new(
+            Kind::Malformed,
+            format!(
+                "{}: it is of version {} and migration {}",
+                what(),
+                receipt.version,
+                receipt.name
+            ),
+        )
+        .hint("use the version of reconcile that wrote it"));
+    }
+    Ok(Some(receipt))
+}

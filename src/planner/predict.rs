@@ -1,0 +1,42 @@
+//! What an observation will be once a plan is applied, as far as the planner knows: for proving, on
+//! every case, that planning again finds nothing to do.
+
+use super::Observation;
+use crate::error::Result;
+use crate::manifest::Manifest;
+use crate::names::Side;
+use crate::plan::{Change, Fact, Plan};
+use crate::receipt::Receipt;
+use crate::resource::{accounts, address, dovecot, mail};
+
+/// The observation after the plan.
+pub fn predict(manifest: &Manifest, observation: &Observation, plan: &Plan) -> Result<Observation> {
+    let mut after = observation.clone();
+    let fresh = Receipt::new(manifest.name.clone(), jiff::Timestamp::UNIX_EPOCH);
+    for action in &plan.actions {
+        let receipt = after.receipt.get_or_insert_with(|| fresh.clone());
+        match &action.change {
+            Change::MergeAccounts(merge) => {
+                receipt
+                    .accounts
+                    .extend(merge.users.iter().map(|user| user.name.clone()));
+                accounts::predict(&mut after.accounts, merge);
+            }
+            Change::ClaimTrees { users } => receipt.trees.extend(users.clone()),
+            Change::SetAside { user, .. } => mail::predict_set_aside(&mut after.mail, user),
+            Change::CopyMail(copy) => mail::predict(&mut after.mail, copy),
+            Change::ProveMail(_) => {}
+            Change::EditFile(edit) => match action.gives.first() {
+                Some(Fact::UidlEnforced) => dovecot::predict(&mut after.dovecot, edit),
+                _ => address::predict(&mut after.address, edit)?,
+            },
+            Change::HandOver { to, keep } => {
+                receipt.hand_over(*to, keep, jiff::Timestamp::UNIX_EPOCH);
+                if *to == Side::Target {
+                    after.mail = mail::Actual::default();
+                }
+            }
+        }
+    }
+    Ok(after)
+}

@@ -1,0 +1,97 @@
+//! What a run tells while it goes on, and who listens. The engine emits [`Event`]s and never prints.
+
+pub mod json;
+pub mod terminal;
+
+use serde::Serialize;
+
+use crate::plan::ActionId;
+
+/// Something that happened.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// The hosts are being looked at.
+    Observing {
+        /// What for.
+        what: String,
+    },
+    /// The plan is about to be carried out.
+    RunStarted {
+        /// Number of actions.
+        actions: usize,
+        /// Bytes to be copied, as planned.
+        bytes: u64,
+        /// Files to be copied or touched, as planned.
+        files: u64,
+    },
+    /// An action begins.
+    ActionStarted {
+        /// Which.
+        action: ActionId,
+    },
+    /// An action was carried out and its result looked at.
+    ActionDone {
+        /// Which.
+        action: ActionId,
+    },
+    /// An action failed.
+    ActionFailed {
+        /// Which.
+        action: ActionId,
+        /// Message and causes.
+        error: String,
+    },
+    /// An action was left out because one that it needs failed or was left out.
+    ActionSkipped {
+        /// Which.
+        action: ActionId,
+        /// What it needed.
+        waits_on: String,
+    },
+    /// How far the copying is.
+    Progress {
+        /// Files done.
+        files: u64,
+        /// Bytes done.
+        bytes: u64,
+        /// Bytes to do, as planned.
+        total_bytes: u64,
+        /// Bytes a second since the last such event.
+        rate: u64,
+        /// Seconds left at the rate so far; absent while unknown.
+        eta_seconds: Option<u64>,
+    },
+    /// The run ended.
+    RunEnded {
+        /// Actions carried out.
+        done: usize,
+        /// Actions that failed.
+        failed: usize,
+        /// Actions left out.
+        skipped: usize,
+        /// Files copied or touched.
+        files: u64,
+        /// Bytes copied.
+        bytes: u64,
+    },
+}
+
+/// Somebody who listens.
+pub trait Reporter: Sync {
+    /// Takes one event; must not block for long.
+    fn event(&self, event: &Event);
+}
+
+/// Nobody.
+#[derive(Debug, Clone, Copy)]
+pub struct Silent;
+
+impl Reporter for Silent {
+    fn event(&self, _: &Event) {}
+}
+
+/// Bytes for people, in decimal units.
+pub fn size(bytes: u64) -> String {
+    bytesize::ByteSize::b(bytes).display().si().to_string()
+}

@@ -1,0 +1,128 @@
+//! Events for people, on stderr: a progress bar on a terminal, plain lines elsewhere.
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::{Event, Reporter, size};
+
+/// Plain lines come no more often than this.
+const QUIET: Duration = Duration::from_secs(10);
+
+/// A progress bar with bytes, files, rate and time left; messages scroll above it.
+#[derive(Debug)]
+pub struct Bar {
+    bar: ProgressBar,
+}
+
+impl Bar {
+    /// A bar that is not drawn yet.
+    pub fn new() -> Self {
+        Self {
+            bar: ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden()),
+        }
+    }
+}
+
+impl Default for Bar {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Reporter for Bar {
+    fn event(&self, event: &Event) {
+        match event {
+            Event::RunStarted { bytes, .. } => {
+                let style = ProgressStyle::with_template(
+                    "{bar:30} {bytes}/{total_bytes}  {binary_bytes_per_sec}  {msg}  left {eta}",
+                )
+                .expect("the template is a constant that parses");
+                self.bar.set_style(style);
+                self.bar.set_length(*bytes);
+                self.bar.set_draw_target(ProgressDrawTarget::stderr());
+            }
+            Event::Progress { files, bytes, .. } => {
+                self.bar.set_position(*bytes);
+                self.bar.set_message(format!("{files} files"));
+            }
+            Event::RunEnded { .. } => {
+                self.bar.finish_and_clear();
+                anstream::eprintln!("{}", sentence(event).unwrap_or_default());
+            }
+            Event::ActionFailed { .. } | Event::ActionSkipped { .. } => {
+                self.bar
+                    .suspend(|| anstream::eprintln!("{}", sentence(event).unwrap_or_default()));
+            }
+            Event::Observing { .. } => {
+                anstream::eprintln!("{}", sentence(event).unwrap_or_default());
+            }
+            Event::ActionStarted { .. } | Event::ActionDone { .. } => {}
+        }
+    }
+}
+
+/// One line per event that a person wants to find in a log.
+#[derive(Debug, Default)]
+pub struct Plain {
+    last_progress: Mutex<Option<Instant>>,
+}
+
+impl Reporter for Plain {
+    fn event(&self, event: &Event) {
+        if let Event::Progress { .. } = event {
+            let mut last = self
+                .last_progress
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            let now = Instant::now();
+            if now.duration_since(*last.get_or_insert(now)) < QUIET {
+                return;
+            }
+            *last = Some(now);
+        }
+        if let Some(line) = sentence(event) {
+            anstream::eprintln!("{line}");
+        }
+    }
+}
+
+fn sentence(event: &Event) -> Option<String> {
+    Some(match event {
+        Event::Observing { what } => format!("{what} ..."),
+        Event::RunStarted { actions, bytes, .. } => {
+            format!("Applying {actions} actions, {} to copy.", size(*bytes))
+        }
+        Event::ActionStarted { .. } => return None,
+        Event::ActionDone { action } => format!("  done {action}"),
+        Event::ActionFailed { action, error } => format!("  failed {action}: {error}"),
+        Event::ActionSkipped { action, waits_on } => {
+            format!("  left out {action}: it needs {waits_on}")
+        }
+        Event::Progress {
+            files,
+            bytes,
+            total_bytes,
+            rate,
+            eta_seconds,
+        } => {
+            let eta = eta_seconds.map_or(String::new(), |s| format!(", {s} s left"));
+            let (done, total) = (size(*bytes), size(*total_bytes));
+            format!("  {files} files, {done} of {total}, {}/s{eta}", size(*rate))
+        }
+        Event::RunEnded {
+            done,
+            failed,
+            skipped,
+            files,
+            bytes,
+        } => {
+            let copied = format!("{files} files and {} copied", size(*bytes));
+            match (failed, skipped) {
+                (0, 0) => format!("Applied {done} actions; {copied}."),
+                _ => format!("{done} actions done, {failed} failed, {skipped} left out; {copied}."),
+            }
+        }
+    })
+}

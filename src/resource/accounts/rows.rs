@@ -1,0 +1,87 @@
+//! A merge for people: groups, then accounts, with a line for each field.
+
+use super::diff::{join, show};
+use crate::names::UserName;
+use crate::plan::Resource;
+use crate::plan::change::{AccountsMerge, FieldChange, GroupChange, UserChange, Verb};
+use crate::plan::render::{Row, Sign};
+
+/// The rows of the plan.
+pub fn rows(merge: &AccountsMerge) -> Vec<Row> {
+    let groups = merge.groups.iter().map(group);
+    let users = merge.users.iter().map(|user| self::user(user, merge));
+    groups.chain(users).collect()
+}
+
+fn group(group: &GroupChange) -> Row {
+    let mut details: Vec<String> = group.differs.iter().map(line).collect();
+    if group.verb == Verb::Create {
+        if !group.add_members.is_empty() {
+            details.push(format!("members: {}", join(&group.add_members)));
+        }
+        if !group.add_admins.is_empty() {
+            details.push(format!("administrators: {}", join(&group.add_admins)));
+        }
+        if let Some(password) = &group.password {
+            details.push(format!("password: {}", show(password)));
+        }
+    }
+    Row {
+        sign: sign(group.verb),
+        resource: Resource::Group(group.name.clone()),
+        title: format!("gid {}", group.gid),
+        details,
+    }
+}
+
+fn user(user: &UserChange, merge: &AccountsMerge) -> Row {
+    let mut details: Vec<String> = user.differs.iter().map(line).collect();
+    if user.verb == Verb::Create {
+        if !user.gecos.is_empty() {
+            details.push(format!("gecos: {}", user.gecos));
+        }
+        details.push(format!(
+            "shell: {}",
+            if user.shell.is_empty() {
+                "/bin/sh, by default".to_owned()
+            } else {
+                user.shell.to_string()
+            }
+        ));
+        details.push(match &user.password {
+            Some(password) => format!("password: {}", show(password)),
+            None => "password: none, locked".to_owned(),
+        });
+        let groups = supplementary(&user.name, merge);
+        if !groups.is_empty() {
+            details.push(format!("groups: {groups}"));
+        }
+    }
+    Row {
+        sign: sign(user.verb),
+        resource: Resource::Account(user.name.clone()),
+        title: format!("uid {}, gid {}, home {}", user.uid, user.gid, user.home),
+        details,
+    }
+}
+
+fn supplementary(user: &UserName, merge: &AccountsMerge) -> String {
+    let names: Vec<String> = merge
+        .groups
+        .iter()
+        .filter(|group| group.add_members.contains(user))
+        .map(|group| group.name.to_string())
+        .collect();
+    names.join(", ")
+}
+
+fn sign(verb: Verb) -> Sign {
+    match verb {
+        Verb::Create => Sign::Create,
+        Verb::Update => Sign::Update,
+    }
+}
+
+fn line(change: &FieldChange) -> String {
+    format!("{}: {} -> {}", change.field, change.from, change.to)
+}

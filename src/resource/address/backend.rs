@@ -1,0 +1,59 @@
+//! The five backends behind one door: what to read, what it says, and how an address is added.
+
+use ipnet::IpNet;
+
+use super::files::{BadFile, Files};
+use super::interface::{Backend, Interface};
+use super::{ifcfg, ifupdown, netplan, networkd, networkmanager};
+use crate::error::Result;
+use crate::host::ReadHost;
+use crate::manifest::MigrationName;
+use crate::raw::HostPath;
+
+/// A file as it should be.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Placement {
+    /// Where.
+    pub path: HostPath,
+    /// Its whole text; hidden secrets stay hidden.
+    pub text: String,
+    /// Permission bits if it is made new.
+    pub mode: u32,
+}
+
+/// Reads the persistent configuration of every backend; most hosts have one.
+pub fn collect(host: &dyn ReadHost) -> Result<Files> {
+    let mut files = Files::default();
+    ifupdown::collect(host, &mut files)?;
+    networkd::collect(host, &mut files)?;
+    netplan::collect(host, &mut files)?;
+    networkmanager::collect(host, &mut files)?;
+    ifcfg::collect(host, &mut files)?;
+    Ok(files)
+}
+
+/// The interfaces that have a persistent configuration, loopback apart.
+pub fn read(files: &Files) -> Result<Vec<Interface>, BadFile> {
+    let mut all = ifupdown::read(files)?;
+    all.extend(networkd::read(files)?);
+    all.extend(netplan::read(files)?);
+    all.extend(networkmanager::read(files)?);
+    all.extend(ifcfg::read(files)?);
+    Ok(all)
+}
+
+/// The file that gives the interface these addresses too, in its backend's own way.
+pub fn add(
+    files: &Files,
+    interface: &Interface,
+    addresses: &[IpNet],
+    owner: &MigrationName,
+) -> Result<Placement, BadFile> {
+    match interface.backend {
+        Backend::Ifupdown => ifupdown::add(files, interface, addresses, owner),
+        Backend::Networkd => Ok(networkd::add(files, interface, addresses, owner)),
+        Backend::Netplan => netplan::add(files, interface, addresses, owner),
+        Backend::NetworkManager => networkmanager::add(files, interface, addresses),
+        Backend::Ifcfg => Ok(ifcfg::add(files, interface, addresses)),
+    }
+}

@@ -1,0 +1,62 @@
+//! A planned edit for people, and what the observation will be after it.
+
+use super::{Actual, HOSTS};
+use crate::error::{Error, Kind, Result};
+use crate::plan::change::FileEdit;
+use crate::plan::render::{Row, Sign};
+use crate::plan::{Action, Fact, Resource};
+use crate::raw::escape;
+use crate::resource::edit;
+
+/// One row for each address and name that the action settles; the unified diff below the first.
+pub fn rows(action: &Action, edit: &FileEdit) -> Vec<Row> {
+    let sign = if edit.before.is_none() {
+        Sign::Create
+    } else {
+        Sign::Update
+    };
+    let resources = action.gives.iter().filter_map(|fact| match fact {
+        Fact::AddressConfigured(address) => Some(Resource::Address(address.clone())),
+        Fact::HostnameSet(name) => Some(Resource::Hostname(name.clone())),
+        _ => None,
+    });
+    let mut details: Vec<String> = edit.diff.lines().map(shown).collect();
+    resources
+        .map(|resource| Row {
+            sign,
+            resource,
+            title: format!("{}: {}", edit.path, action.because),
+            details: std::mem::take(&mut details),
+        })
+        .collect()
+}
+
+/// A line of a foreign file cannot steer a terminal; tabs and backslashes are shown as they are.
+fn shown(line: &str) -> String {
+    line.split('\t')
+        .map(|part| {
+            part.split('\\')
+                .map(|part| escape(part.as_bytes()))
+                .collect::<Vec<_>>()
+                .join("\\")
+        })
+        .collect::<Vec<_>>()
+        .join("\t")
+}
+
+/// Makes the edit in the observation.
+pub fn predict(actual: &mut Actual, edit: &FileEdit) -> Result<()> {
+    if edit.path == HOSTS.into() {
+        actual.hosts = Some(edit::apply(edit, actual.hosts.as_deref())?);
+        return Ok(());
+    }
+    let after = edit::apply(edit, actual.target_files.get(&edit.path))?;
+    let path = edit.path.clone();
+    actual.target_files.insert(path, &after).map_err(|bad| {
+        Error::caused(
+            Kind::Internal,
+            format!("the edit of {} is malformed", bad.path),
+            bad.malformed,
+        )
+    })
+}

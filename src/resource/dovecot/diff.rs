@@ -1,0 +1,205 @@
+//! Comparing with the manifest, and how the change is shown. Pure.
+
+use std::collections::BTreeSet;
+
+use super::uidl::{Format, Syntax};
+use super::{Actual, Effect, HostDovecot, Problem, ReadBy, Version, drop_in};
+use crate::manifest::{Manifest, UidlFormat};
+use crate::names::Side;
+use crate::plan::change::FileEdit;
+use crate::plan::render::{Row, Sign};
+use crate::plan::{
+    Action, ActionId, Change, Draft, Fact, Level, Obstacle, Reason, Resource, Risk, Undo,
+};
+use crate::receipt::Receipt;
+use crate::resource::edit;
+
+fn resource() -> Resource {
+    Resource::Dovecot("uidl_format".to_owned())
+}
+
+/// What must be done so that POP3 clients see the UIDLs that they know.
+pub fn diff(manifest: &Manifest, actual: &Actual, receipt: Option<&Receipt>) -> Draft {
+    let mut draft = Draft::default();
+    if let Some(source) = &actual.source {
+        describe(&mut draft, Side::Source, source);
+    }
+    describe(&mut draft, Side::Target, &actual.target);
+    match desired(manifest, actual, receipt) {
+        Ok(Some(wanted)) => enforce(&mut draft, actual, wanted),
+        Ok(None) => {
+            draft.note(
+                resource(),
+                Level::Info,
+                "no UIDL format was recorded at the cutover",
+            );
+            draft.settled.insert(Fact::UidlEnforced);
+        }
+        Err(problem) => draft.block(resource(), Obstacle::Dovecot { problem }),
+    }
+    draft
+}
+
+/// The format that clients know, in the target's own syntax, for the record of the hand-over; `None`
+/// where there is none or it cannot be had.
+pub fn wanted(manifest: &Manifest, actual: &Actual, receipt: Option<&Receipt>) -> Option<String> {
+    desired(manifest, actual, receipt).ok().flatten()
+}
+
+/// Says who read what.
+fn describe(draft: &mut Draft, side: Side, host: &HostDovecot) {
+    let Some(format) = &host.uidl_format else {
+        return;
+    };
+    let version = match host.version {
+        Version::Absent => return,
+        Version::V2_3 => "2.3 or before",
+        Version::V2_4 => "2.4",
+    };
+    let reader = match host.read_by {
+        ReadBy::Doveconf => "doveconf",
+        ReadBy::OwnReader => "reconcile's own reader",
+    };
+    draft.note(
+        resource(),
+        Level::Info,
+        format!(
+            "the {side} serves {format}, read by {reader} (Dovecot {version}; {})",
+            host.evidence
+        ),
+    );
+    for doubt in &host.doubts {
+        draft.note(
+            resource(),
+            Level::Warning,
+            format!("on the {side}: {doubt}"),
+        );
+    }
+}
+
+/// The format to enforce, in the target's syntax; `None` if the cutover recorded none.
+fn desired(
+    manifest: &Manifest,
+    actual: &Actual,
+    receipt: Option<&Receipt>,
+) -> Result<Option<String>, Problem> {
+    let target = actual
+        .target
+        .version
+        .syntax()
+        .ok_or(Problem::TargetWithoutDovecot)?;
+    if let UidlFormat::Literal(text) = &manifest.dovecot.uidl_format {
+        return express(text, Syntax::guess(text), target, None).map(Some);
+    }
+    match (receipt, &actual.source) {
+        (Some(receipt), _) if receipt.authority == Side::Target => recorded(receipt, target),
+        (_, Some(source)) => {
+            let served = source.version.syntax().zip(source.uidl_format.as_deref());
+            let (syntax, text) = served.ok_or(Problem::SourceWithoutDovecot)?;
+            express(text, syntax, target, Some(Side::Source)).map(Some)
+        }
+        (Some(receipt), None) if receipt.uidl_format.is_some() => recorded(receipt, target),
+        (_, None) => Err(Problem::SourceOutOfReach),
+    }
+}
+
+/// The format of the receipt. The target's Dovecot may have been upgraded since it was written.
+fn recorded(receipt: &Receipt, target: Syntax) -> Result<Option<String>, Problem> {
+    receipt
+        .uidl_format
+        .as_deref()
+        .map(|text| express(text, Syntax::guess(text), target, Some(Side::Target)))
+        .transpose()
+}
+
+/// A format in the target's syntax. What is in that syntax already needs no translation.
+fn express(
+    text: &str,
+    syntax: Syntax,
+    target: Syntax,
+    served_by: Option<Side>,
+) -> Result<String, Problem> {
+    match Format::parse(text, syntax) {
+        Ok(_) if syntax == target => Ok(text.to_owned()),
+        Ok(format) => Ok(format.to(target)),
+        Err(error) if syntax == target && !error.is_refused_by_dovecot() => Ok(text.to_owned()),
+        Err(error) => Err(Problem::NoTranslation {
+            format: text.to_owned(),
+            served_by,
+            reason: error.to_string(),
+        }),
+    }
+}
+
+/// Whether two formats of the same syntax give the same UIDLs.
+fn same(one: &str, other: &str, syntax: Syntax) -> bool {
+    let meaning = |text: &str| Format::parse(text, syntax);
+    one == other || matches!((meaning(one), meaning(other)), (Ok(a), Ok(b)) if a == b)
+}
+
+fn enforce(draft: &mut Draft, actual: &Actual, wanted: String) {
+    let serves = actual.target.uidl_format.as_deref();
+    let settled = actual
+        .target
+        .version
+        .syntax()
+        .zip(serves)
+        .is_some_and(|(syntax, serves)| same(serves, &wanted, syntax));
+    if settled {
+        draft.settled.insert(Fact::UidlEnforced);
+        return;
+    }
+    let problem = match &actual.drop_in.effect {
+        Effect::Effective => None,
+        Effect::NotIncluded { main } => Some(Problem::NotIncluded { main: main.clone() }),
+        Effect::Beaten { by } => Some(Problem::Beaten { by: by.clone() }),
+    };
+    if let Some(problem) = problem {
+        draft.block(resource(), Obstacle::Dovecot { problem });
+        return;
+    }
+    let edit = edit::between(
+        &drop_in::path(),
+        actual.drop_in.content.as_deref(),
+        &drop_in::render(&wanted),
+        0o644,
+    );
+    draft.actions.push(Action {
+        id: ActionId("dovecot/uidl_format/enforce".to_owned()),
+        change: Change::EditFile(edit),
+        because: Reason::UidlDiffers {
+            serves: serves.map(str::to_owned),
+            wanted,
+        },
+        needs: BTreeSet::new(),
+        gives: BTreeSet::from([Fact::UidlEnforced]),
+        risk: Risk::Safe,
+        undo: Undo::Manual(format!("remove {} on the target", drop_in::PATH)),
+    });
+}
+
+/// The change for people.
+pub fn rows(edit: &FileEdit) -> Vec<Row> {
+    vec![Row {
+        sign: match edit.before {
+            None => Sign::Create,
+            Some(_) => Sign::Update,
+        },
+        resource: resource(),
+        title: edit.path.to_string(),
+        details: edit.diff.lines().map(str::to_owned).collect(),
+    }]
+}
+
+/// What the target serves once the edit is made.
+pub fn predict(actual: &mut Actual, edit: &FileEdit) {
+    let before = actual.drop_in.content.as_deref();
+    let after = edit::apply(edit, before).expect("the edit was planned on this very drop-in");
+    if let Some(format) = drop_in::format_in(&after) {
+        actual.target.uidl_format = Some(format);
+    }
+    actual.drop_in.content = Some(after);
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,166 @@
+//! A host in memory, for tests of what is done to configuration files.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::OwnedFd;
+use std::sync::Mutex;
+
+use crate::error::Result;
+use crate::host::dir::AccountLock;
+use crate::host::{Answer, FileKind, Host, NewFile, Probe, ReadHost, Space, Stat};
+use crate::names::{Gid, Side, Uid};
+use crate::raw::{HostPath, Raw};
+
+/// Files by path; directories are there when something is in them.
+pub(crate) struct FakeHost {
+    side: Side,
+    files: Mutex<BTreeMap<HostPath, Vec<u8>>>,
+    masked: Mutex<BTreeSet<HostPath>>,
+    /// Every change that was asked for, as text.
+    pub(crate) log: Mutex<Vec<String>>,
+}
+
+impl FakeHost {
+    pub(crate) fn new(side: Side, files: &[(&str, &str)]) -> Self {
+        let files = files
+            .iter()
+            .map(|(path, text)| (HostPath::from(*path), text.as_bytes().to_vec()));
+        Self {
+            side,
+            files: Mutex::new(files.collect()),
+            masked: Mutex::default(),
+            log: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn put(&self, path: &str, content: &[u8]) {
+        self.files
+            .lock()
+            .unwrap()
+            .insert(path.into(), content.to_vec());
+    }
+
+    /// Makes a link to `/dev/null`, in a root without devices.
+    pub(crate) fn mask(&self, path: &str) {
+        self.masked.lock().unwrap().insert(path.into());
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Option<String> {
+        let files = self.files.lock().unwrap();
+        let content = files.get(&HostPath::from(path))?.clone();
+        Some(String::from_utf8(content).unwrap())
+    }
+
+    fn has_dir(&self, dir: &HostPath) -> bool {
+        let files = self.files.lock().unwrap();
+        files
+            .keys()
+            .any(|path| path != dir && path.as_path().starts_with(dir.as_path()))
+    }
+}
+
+impl ReadHost for FakeHost {
+    fn side(&self) -> Side {
+        self.side
+    }
+
+    fn label(&self) -> String {
+        format!("{} (dir:/fake)", self.side)
+    }
+
+    fn lstat(&self, path: &HostPath) -> Result<Option<Stat>> {
+        let size = self.files.lock().unwrap().get(path).map(Vec::len);
+        let kind = match size {
+            Some(_) => FileKind::File,
+            None if self.has_dir(path) => FileKind::Dir,
+            None => return Ok(None),
+        };
+        Ok(Some(Stat {
+            kind,
+            mode: 0o644,
+            uid: Uid(0),
+            gid: Gid(0),
+            size: size.unwrap_or(0) as u64,
+            dev: 1,
+            ino: 1,
+        }))
+    }
+
+    fn stat(&self, path: &HostPath) -> Result<Option<Stat>> {
+        self.lstat(path)
+    }
+
+    fn read_link(&self, path: &HostPath) -> Result<Option<Raw>> {
+        let masked = self.masked.lock().unwrap();
+        Ok(masked.contains(path).then(|| Raw::from("/dev/null")))
+    }
+
+    fn list(&self, dir: &HostPath) -> Result<Option<Vec<Raw>>> {
+        if !self.has_dir(dir) {
+            return Ok(None);
+        }
+        let files = self.files.lock().unwrap();
+        let masked = self.masked.lock().unwrap();
+        let names: BTreeSet<Raw> = files
+            .keys()
+            .chain(masked.iter())
+            .filter_map(|path| path.as_path().strip_prefix(dir.as_path()).ok())
+            .filter_map(|rest| rest.iter().next())
+            .map(|name| Raw::from(name.as_encoded_bytes()))
+            .collect();
+        Ok(Some(names.into_iter().collect()))
+    }
+
+    fn read(&self, path: &HostPath) -> Result<Option<Vec<u8>>> {
+        Ok(self.files.lock().unwrap().get(path).cloned())
+    }
+
+    fn space(&self, _: &HostPath) -> Result<Space> {
+        panic!("not asked of a fake host")
+    }
+
+    fn probe(&self, _: &Probe) -> Result<Option<Answer>> {
+        panic!("not asked of a fake host")
+    }
+
+    fn open_tree(&self, _: &HostPath) -> Result<Option<OwnedFd>> {
+        panic!("not asked of a fake host")
+    }
+}
+
+impl Host for FakeHost {
+    fn replace(&self, path: &HostPath, content: &[u8], new: NewFile) -> Result<()> {
+        let mut log = self.log.lock().unwrap();
+        log.push(format!("replace {path} {:o}", new.mode));
+        self.files
+            .lock()
+            .unwrap()
+            .insert(path.clone(), content.to_vec());
+        Ok(())
+    }
+
+    fn append(&self, _: &HostPath, _: &[u8], _: NewFile) -> Result<()> {
+        panic!("not asked of a fake host")
+    }
+
+    fn make_dirs(&self, dir: &HostPath, mode: u32) -> Result<()> {
+        let mut log = self.log.lock().unwrap();
+        log.push(format!("make_dirs {dir} {mode:o}"));
+        Ok(())
+    }
+
+    fn rename_new(&self, _: &HostPath, _: &HostPath) -> Result<()> {
+        panic!("not asked of a fake host")
+    }
+
+    fn remove_file(&self, _: &HostPath) -> Result<()> {
+        panic!("not asked of a fake host")
+    }
+
+    fn try_lock(&self) -> Result<Option<OwnedFd>> {
+        panic!("not asked of a fake host")
+    }
+
+    fn lock_accounts(&self) -> Result<AccountLock> {
+        panic!("not asked of a fake host")
+    }
+}

@@ -1,0 +1,277 @@
+//! What must be done about each user's trees. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use globset::GlobSet;
+
+use super::{Actual, Problem, TreeState, UserMail, oddity, selection};
+use crate::manifest::Manifest;
+use crate::names::{Side, UserName};
+use crate::plan::change::{Extraneous, MailCopy, Rename, TreePaths};
+use crate::plan::{
+    Action, ActionId, Change, Draft, Fact, Level, Obstacle, Reason, Resource, Risk, Undo,
+};
+use crate::receipt::Receipt;
+use crate::resource::accounts::{Clearance, Resolved};
+
+/// Compares what is there with what should be.
+pub fn diff(
+    manifest: &Manifest,
+    actual: &Actual,
+    resolved: &Resolved,
+    receipt: Option<&Receipt>,
+) -> Draft {
+    let mut draft = Draft::default();
+    if let Some(receipt) = receipt.filter(|receipt| receipt.authority == Side::Target) {
+        let text = format!(
+            "the target's mail counts since {}; nothing is copied",
+            receipt.since
+        );
+        draft.note(Resource::Migration, Level::Info, text);
+        return draft;
+    }
+    let adopt = crate::resource::patterns(&manifest.mail.adopt);
+    let mut claims = BTreeMap::new();
+    for (name, chosen) in &resolved.users {
+        match (chosen.blocked, actual.users.get(name)) {
+            (Clearance::Clear, Some(mail)) => {
+                let user = User {
+                    manifest,
+                    receipt,
+                    name,
+                    mail,
+                };
+                user.plan(&adopt, &mut claims, &mut draft);
+            }
+            (Clearance::Clear, None) | (Clearance::InConflict, _) => {
+                let on = vec![Fact::AccountExists(name.clone())];
+                draft.block(Resource::Mail(name.clone()), Obstacle::Waits { on });
+            }
+        }
+    }
+    claim(claims, &mut draft);
+    room(actual, &mut draft);
+    strays(actual, &mut draft);
+    draft
+}
+
+struct User<'a> {
+    manifest: &'a Manifest,
+    receipt: Option<&'a Receipt>,
+    name: &'a UserName,
+    mail: &'a UserMail,
+}
+
+impl User<'_> {
+    fn plan(
+        &self,
+        adopt: &GlobSet,
+        claims: &mut BTreeMap<UserName, Vec<TreePaths>>,
+        draft: &mut Draft,
+    ) {
+        let resource = || Resource::Mail(self.name.clone());
+        for tree in &self.mail.trees {
+            for (level, text) in oddity::sentences(tree.paths.kind, &tree.oddities) {
+                draft.note(resource(), level, text);
+            }
+        }
+        if !self.mail.problems.is_empty() {
+            for problem in &self.mail.problems {
+                draft.block(
+                    resource(),
+                    Obstacle::Mail {
+                        problem: problem.clone(),
+                    },
+                );
+            }
+            return;
+        }
+        if !self.make_clear(adopt, draft) {
+            return;
+        }
+        let claimed = Fact::TreesClaimed(self.name.clone());
+        let managed = self.receipt.is_some_and(|r| {
+            self.mail
+                .trees
+                .iter()
+                .all(|t| r.manages(self.name, &t.paths))
+        });
+        if managed {
+            draft.settled.insert(claimed.clone());
+        } else {
+            claims.insert(self.name.clone(), self.mail.paths());
+        }
+        let copied = Fact::MailCopied(self.name.clone());
+        let extraneous = if managed {
+            Extraneous::Remove
+        } else {
+            Extraneous::Refuse
+        };
+        let copy = self.copy(extraneous);
+        if copy.delta.is_empty() {
+            draft.settled.insert(copied.clone());
+        } else {
+            let because = if managed {
+                Reason::MailDiffers
+            } else {
+                Reason::FirstCopy
+            };
+            let needs = BTreeSet::from([
+                Fact::AccountExists(self.name.clone()),
+                Fact::TreesClear(self.name.clone()),
+                claimed,
+            ]);
+            let change = Change::CopyMail(copy.clone());
+            draft
+                .actions
+                .push(self.action("copy", change, because, needs, copied.clone()));
+        }
+        if self.manifest.serve_from == Side::Target {
+            let needs = BTreeSet::from([copied]);
+            let proven = Fact::MailProven(self.name.clone());
+            let because = Reason::BeforeHandOver;
+            draft.actions.push(self.action(
+                "prove",
+                Change::ProveMail(copy),
+                because,
+                needs,
+                proven,
+            ));
+        }
+    }
+
+    /// Settles or plans that nothing is in the way; false if something stays there.
+    fn make_clear(&self, adopt: &GlobSet, draft: &mut Draft) -> bool {
+        let foreign = |tree: &TreeState| {
+            let managed = self
+                .receipt
+                .is_some_and(|r| r.manages(self.name, &tree.paths));
+            tree.in_the_way.clone().filter(|_| !managed)
+        };
+        let renames: Vec<Rename> = self.mail.trees.iter().filter_map(foreign).collect();
+        let clear = Fact::TreesClear(self.name.clone());
+        if renames.is_empty() {
+            draft.settled.insert(clear);
+            return true;
+        }
+        if !adopt.is_match(crate::resource::as_path(self.name)) {
+            for rename in renames {
+                let problem = Problem::InTheWay {
+                    path: rename.from,
+                    user: self.name.clone(),
+                };
+                draft.block(
+                    Resource::Mail(self.name.clone()),
+                    Obstacle::Mail { problem },
+                );
+            }
+            return false;
+        }
+        let change = Change::SetAside {
+            user: self.name.clone(),
+            renames,
+        };
+        let action = self.action("aside", change, Reason::Adopted, BTreeSet::new(), clear);
+        let undo = "rename it back".to_owned();
+        draft.actions.push(Action {
+            undo: Undo::Manual(undo),
+            ..action
+        });
+        true
+    }
+
+    fn copy(&self, extraneous: Extraneous) -> MailCopy {
+        MailCopy {
+            user: self.name.clone(),
+            uid: self.mail.uid,
+            trees: self.mail.paths(),
+            select: selection(self.manifest),
+            extraneous,
+            delta: self.mail.delta(),
+        }
+    }
+
+    fn action(
+        &self,
+        verb: &str,
+        change: Change,
+        because: Reason,
+        needs: BTreeSet<Fact>,
+        gives: Fact,
+    ) -> Action {
+        Action {
+            id: ActionId(format!("mail/{}/{verb}", self.name)),
+            change,
+            because,
+            needs,
+            gives: BTreeSet::from([gives]),
+            risk: Risk::Safe,
+            undo: Undo::Repeat,
+        }
+    }
+}
+
+/// One record for all trees that will be written for the first time.
+fn claim(users: BTreeMap<UserName, Vec<TreePaths>>, draft: &mut Draft) {
+    if users.is_empty() {
+        return;
+    }
+    draft.actions.push(Action {
+        id: ActionId("mail/claim".to_owned()),
+        needs: users.keys().cloned().map(Fact::TreesClear).collect(),
+        gives: users.keys().cloned().map(Fact::TreesClaimed).collect(),
+        change: Change::ClaimTrees { users },
+        because: Reason::FirstCopy,
+        risk: Risk::Safe,
+        undo: Undo::Repeat,
+    });
+}
+
+/// Space and inodes: what is transferred, one temporary copy of the largest file, and a tenth.
+fn room(actual: &Actual, draft: &mut Draft) {
+    for (number, volume) in actual.volumes.iter().enumerate() {
+        let (mut bytes, mut inodes, mut largest) = (0_u64, 0_u64, 0_u64);
+        let trees = actual.users.values().flat_map(|user| &user.trees);
+        for tree in trees.filter(|tree| tree.volume == number) {
+            bytes = bytes.saturating_add(tree.delta.bytes());
+            inodes = inodes.saturating_add(tree.delta.create.files);
+            largest = largest.max(tree.delta.largest);
+        }
+        if bytes == 0 && inodes == 0 {
+            continue;
+        }
+        let path = volume.path.clone();
+        let needed = bytes.saturating_add(bytes / 10).saturating_add(largest);
+        if needed > volume.free_bytes {
+            let problem = Problem::NoRoom {
+                path: path.clone(),
+                needed,
+                free: volume.free_bytes,
+            };
+            draft.block(Resource::Migration, Obstacle::Mail { problem });
+        }
+        let needed = inodes.saturating_add(inodes / 10);
+        if let Some(free) = volume.free_inodes.filter(|&free| needed > free) {
+            let problem = Problem::NoInodes { path, needed, free };
+            draft.block(Resource::Migration, Obstacle::Mail { problem });
+        }
+    }
+}
+
+fn strays(actual: &Actual, draft: &mut Draft) {
+    let strays = &actual.strays;
+    if strays.count > 0 {
+        let names: Vec<String> = strays.first.iter().map(ToString::to_string).collect();
+        let text = format!(
+            "{} entries of the source's spool belong to nobody who moves and stay there: {}{}",
+            strays.count,
+            names.join(", "),
+            if strays.count > names.len() as u64 {
+                ", ..."
+            } else {
+                ""
+            }
+        );
+        draft.note(Resource::Migration, Level::Info, text);
+    }
+}

@@ -1,0 +1,166 @@
+//! What can make a user's trees impossible to copy, each with what to do about it.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::names::UserName;
+use crate::raw::HostPath;
+use crate::report::size;
+
+/// What is in the way of a user's trees.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Problem {
+    /// The home is a directory of the system.
+    SystemHome {
+        /// The home.
+        home: HostPath,
+    },
+    /// The home field is no absolute path.
+    NoAbsoluteHome {
+        /// The field.
+        home: HostPath,
+    },
+    /// Several chosen users live in one home.
+    SharedHome {
+        /// The home, links resolved.
+        home: HostPath,
+        /// The others.
+        with: Vec<UserName>,
+    },
+    /// The home lies inside another chosen user's home.
+    NestedHome {
+        /// The home, links resolved.
+        home: HostPath,
+        /// Whose home is around it.
+        inside: UserName,
+    },
+    /// The home is on a network file system.
+    NetworkHome {
+        /// The home.
+        home: HostPath,
+        /// Kind of the file system.
+        file_system: String,
+    },
+    /// The home is there and no directory.
+    HomeNoDirectory {
+        /// The home.
+        home: HostPath,
+    },
+    /// It was copied before and is not there any more; perhaps a file system is not mounted.
+    GoneOnSource {
+        /// What is gone.
+        path: HostPath,
+    },
+    /// Files on the target that did not come from this migration.
+    InTheWay {
+        /// Where.
+        path: HostPath,
+        /// The user, for the remedy.
+        user: UserName,
+    },
+    /// The target has no spool directory, and the user has a spool file.
+    NoSpoolDirectory {
+        /// Where it should be.
+        path: HostPath,
+    },
+    /// The tree cannot be read in full.
+    Unreadable {
+        /// Path and cause.
+        first: String,
+        /// How many places.
+        count: u64,
+    },
+    /// The target's file system is too small.
+    NoRoom {
+        /// A directory on it.
+        path: HostPath,
+        /// Bytes that must be free.
+        needed: u64,
+        /// Bytes that are free.
+        free: u64,
+    },
+    /// The target's file system has too few inodes.
+    NoInodes {
+        /// A directory on it.
+        path: HostPath,
+        /// Inodes that must be free.
+        needed: u64,
+        /// Inodes that are free.
+        free: u64,
+    },
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SystemHome { home } => write!(
+                f,
+                "the home {home} is a directory of the system; exclude the user, or use \
+                 `homes: mail-only` after moving the mail"
+            ),
+            Self::NoAbsoluteHome { home } => {
+                write!(
+                    f,
+                    "the home `{home}` is no absolute path; mend it with usermod -d or exclude the user"
+                )
+            }
+            Self::SharedHome { home, with } => {
+                let with: Vec<String> = with.iter().map(ToString::to_string).collect();
+                write!(
+                    f,
+                    "the home {home} is also the home of {}; exclude all of them but one",
+                    with.join(", ")
+                )
+            }
+            Self::NestedHome { home, inside } => write!(
+                f,
+                "the home {home} lies inside the home of {inside}; exclude one of the two users"
+            ),
+            Self::NetworkHome { home, file_system } => write!(
+                f,
+                "the home {home} is on {file_system}; mount it on the target instead and exclude \
+                 the user, or copy it on its own server"
+            ),
+            Self::HomeNoDirectory { home } => {
+                write!(
+                    f,
+                    "the home {home} is no directory; mend it or exclude the user"
+                )
+            }
+            Self::GoneOnSource { path } => write!(
+                f,
+                "{path} on the source is gone or empty, and was copied before; mount its file \
+                 system, or exclude the user if it is meant to be gone"
+            ),
+            Self::InTheWay { path, user } => write!(
+                f,
+                "{path} on the target holds files that did not come from this migration; look at \
+                 them, then add `{user}` to mail.adopt to have them renamed and kept aside"
+            ),
+            Self::NoSpoolDirectory { path } => write!(
+                f,
+                "the target has no spool directory {path}; install its MTA or name the directory \
+                 in mail.spool.target"
+            ),
+            Self::Unreadable { first, count } => write!(
+                f,
+                "{count} places cannot be read, the first: {first}; a copy would be incomplete"
+            ),
+            Self::NoRoom { path, needed, free } => write!(
+                f,
+                "the file system of {path} needs {} free and has {}; make room or move less \
+                 (mail.exclude, users.exclude)",
+                size(*needed),
+                size(*free)
+            ),
+            Self::NoInodes { path, needed, free } => write!(
+                f,
+                "the file system of {path} needs {needed} free inodes and has {free}; make a file \
+                 system with more inodes"
+            ),
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Trees for people.
+
+use crate::plan::change::{Count, Delta, Difference, MailCopy, Rename, TreeKind};
+use crate::plan::render::{Row, Sign};
+use crate::plan::{Change, Resource};
+use crate::report::size;
+
+/// So few differences are listed one by one; more are counted.
+const LISTED: usize = 5;
+
+/// The rows of a change of mail trees; none for other changes.
+pub fn rows(change: &Change) -> Vec<Row> {
+    match change {
+        Change::CopyMail(copy) => vec![copy_row(copy)],
+        Change::SetAside { user, renames } => vec![Row {
+            sign: Sign::Update,
+            resource: Resource::Mail(user.clone()),
+            title: "set aside what is in the way".to_owned(),
+            details: renames
+                .iter()
+                .map(|Rename { from, to }| format!("{from} -> {to}"))
+                .collect(),
+        }],
+        Change::ClaimTrees { users } => vec![Row {
+            sign: Sign::Run,
+            resource: Resource::Migration,
+            title: format!(
+                "record the trees of {} users as managed by this migration",
+                users.len()
+            ),
+            details: Vec::new(),
+        }],
+        Change::ProveMail(copy) => vec![Row {
+            sign: Sign::Run,
+            resource: Resource::Mail(copy.user.clone()),
+            title: "compare every file by content".to_owned(),
+            details: Vec::new(),
+        }],
+        Change::MergeAccounts(_) | Change::EditFile(_) | Change::HandOver { .. } => Vec::new(),
+    }
+}
+
+fn copy_row(copy: &MailCopy) -> Row {
+    let delta = &copy.delta;
+    let only_new = [delta.update, delta.touch, delta.remove]
+        .iter()
+        .all(|c| c.files == 0);
+    let details = if !only_new && delta.sample.len() <= LISTED {
+        delta
+            .sample
+            .iter()
+            .map(|sample| {
+                let tree = tree_name(sample.tree);
+                format!("{tree}: {} ({})", sample.path, difference(sample.differs))
+            })
+            .collect()
+    } else {
+        Vec::new()
+    };
+    Row {
+        sign: if only_new { Sign::Create } else { Sign::Update },
+        resource: Resource::Mail(copy.user.clone()),
+        title: summary(delta),
+        details,
+    }
+}
+
+/// `12 new (3.1 MB), 2 changed (40 kB), 1 with other metadata, 1 removed`.
+fn summary(delta: &Delta) -> String {
+    let part = |count: Count, what: &str| {
+        (count.files > 0).then(|| match count.bytes {
+            0 => format!("{} {what}", count.files),
+            bytes => format!("{} {what} ({})", count.files, size(bytes)),
+        })
+    };
+    let touched = Count {
+        bytes: 0,
+        ..delta.touch
+    };
+    let parts: Vec<String> = [
+        part(delta.create, "new"),
+        part(delta.update, "changed"),
+        part(touched, "with other metadata"),
+        part(delta.remove, "removed"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    parts.join(", ")
+}
+
+/// A tree's kind as a word.
+pub(crate) fn tree_name(kind: TreeKind) -> &'static str {
+    match kind {
+        TreeKind::Home => "home",
+        TreeKind::Spool => "spool",
+    }
+}
+
+/// What differs, in words.
+pub(crate) fn difference(difference: Difference) -> &'static str {
+    match difference {
+        Difference::Missing => "missing on the target",
+        Difference::Extraneous => "not on the source",
+        Difference::Kind => "of another kind",
+        Difference::Content => "other content",
+        Difference::Owner => "other owner",
+        Difference::Mode => "other mode",
+        Difference::Mtime => "other modification time",
+        Difference::Xattrs => "other attributes or ACL",
+        Difference::HardLinks => "other hard links",
+    }
+}
