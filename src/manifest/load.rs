@@ -203,6 +203,15 @@ mod tests {
             "{said}"
         );
 
+        // Anchors in anchors: each copy holds all copies within.
+        let nested: String = (0..25).map(|n| format!("&a{n} [")).collect();
+        let text = format!("a: {nested}{}{}\n", "1,".repeat(10_000), "]".repeat(25));
+        let said = refused(text.as_bytes());
+        assert!(
+            said.contains("aliases make this manifest too large"),
+            "{said}"
+        );
+
         let long = "x".repeat(500_000);
         let many = vec!["*a"; 100_000].join(",");
         let said = refused(format!("a: &a {long}\nb: [{many}]\n").as_bytes());
