@@ -3,6 +3,7 @@
 mod conflicts;
 mod files;
 mod groups;
+mod laws;
 mod staging;
 mod tables;
 

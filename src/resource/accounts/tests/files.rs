@@ -1,5 +1,10 @@
 //! A merge on directory roots: what is read, what is written, and what a crash leaves.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the test lays out and reads the roots itself"
+)]
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -338,7 +343,6 @@ fn pwck_and_grpck_find_nothing_to_say() {
         if !rustix::process::geteuid().is_root() || !Path::new("/usr/sbin").join(program).exists() {
             return;
         }
-        #[expect(clippy::disallowed_methods, reason = "an independent judge")]
         let output = std::process::Command::new(format!("/usr/sbin/{program}"))
             .args([flags, "-R"])
             .arg(pair.target.path())
