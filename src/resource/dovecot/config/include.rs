@@ -176,13 +176,22 @@ impl Reader<'_> {
 
     /// The files that a pattern names, relative to the including file, in glob(3)'s order.
     fn matching(&self, here: &Place<'_>, pattern: &str) -> Result<Vec<HostPath>> {
+        let mut present = Vec::new();
+        for pattern in alternatives(pattern) {
+            present.extend(self.glob(here, &pattern)?);
+        }
+        Ok(present)
+    }
+
+    /// The same for a pattern without braces.
+    fn glob(&self, here: &Place<'_>, pattern: &str) -> Result<Vec<HostPath>> {
         let (start, rest) = match pattern.strip_prefix('/') {
             Some(rest) => (HostPath::from("/"), rest),
             None => (here.file.parent(), pattern),
         };
         let mut found = vec![start];
         for component in rest.split('/').filter(|c| !c.is_empty() && *c != ".") {
-            found = if component.contains(['*', '?', '[', '{']) {
+            found = if component.contains(['*', '?', '[']) {
                 self.expand(here, &found, component)?
             } else if component == ".." {
                 found.iter().map(HostPath::parent).collect()
@@ -278,4 +287,47 @@ impl Reader<'_> {
         )
         .hint("correct that line; `doveconf -n` on that host says when it is right")
     }
+}
+
+/// A pattern for each alternative in braces, in their order (`GLOB_BRACE` of glob(3)); at most
+/// [`FILE_LIMIT`] of them.
+fn alternatives(pattern: &str) -> Vec<String> {
+    let mut done = Vec::new();
+    let mut waiting = vec![pattern.to_owned()];
+    while let Some(pattern) = waiting.pop() {
+        match first_braces(&pattern) {
+            Some((before, choices, after)) if waiting.len() + choices.len() < FILE_LIMIT => {
+                let each = choices.iter().rev();
+                waiting.extend(each.map(|choice| format!("{before}{choice}{after}")));
+            }
+            _ if done.len() < FILE_LIMIT => done.push(pattern),
+            _ => break,
+        }
+    }
+    done
+}
+
+/// The first pair of braces: what stands before, the alternatives, what stands after.
+fn first_braces(pattern: &str) -> Option<(&str, Vec<&str>, &str)> {
+    let open = pattern.find('{')?;
+    let inside = &pattern[open + 1..];
+    let mut depth = 0;
+    let mut start = 0;
+    let mut choices = Vec::new();
+    for (at, c) in inside.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth > 0 => depth -= 1,
+            ',' if depth == 0 => {
+                choices.push(&inside[start..at]);
+                start = at + 1;
+            }
+            '}' => {
+                choices.push(&inside[start..at]);
+                return Some((&pattern[..open], choices, &inside[at + 1..]));
+            }
+            _ => {}
+        }
+    }
+    None
 }

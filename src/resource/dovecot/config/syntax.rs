@@ -143,33 +143,51 @@ fn statement(line: &str) -> Result<Statement, &'static str> {
         }
         return Ok(Statement::Assign {
             key: key.to_owned(),
-            value: unquote(value.trim_start_matches(WHITE)),
+            value: value_of(value.trim_start_matches(WHITE)),
         });
     }
-    let header = line
+    header(key, rest).map(Statement::Open)
+}
+
+/// `protocol pop3 {`: `key` and what follows it.
+fn header(key: &str, rest: &str) -> Result<String, &'static str> {
+    let name = rest
         .strip_suffix('{')
         .ok_or("expected `name = value`, `name {` or `}`")?;
-    let name = header[key_end.min(header.len())..].trim_matches(WHITE);
     if key.is_empty() || key == "{" {
         return Err("there is no name before `{`");
     }
-    if !header.ends_with(WHITE) && !header.ends_with('"') {
+    if !name.is_empty() && !name.ends_with(WHITE) && !name.ends_with('"') {
         return Err("a space is missing before `{`");
     }
+    let name = name.trim_matches(WHITE);
+    let words = name.split(WHITE).filter(|word| !word.is_empty()).count();
     if name.contains(['{', '}']) {
-        return Err("there is something after `{`");
+        Err("there is something after `{`")
+    } else if words > 1 && key != "group" && !name.starts_with('"') {
+        Err("expected `{` after the first name")
+    } else {
+        Ok(format!("{key} {}", unquote(name)).trim_end().to_owned())
     }
-    Ok(Statement::Open(
-        format!("{key} {}", unquote(name)).trim_end().to_owned(),
-    ))
 }
 
 fn pattern(rest: &str) -> Result<String, &'static str> {
     if rest.is_empty() {
         Err("the name of the file to include is missing")
     } else {
-        Ok(unquote(rest))
+        // Quotes would be part of the name: Dovecot does not remove them here.
+        Ok(rest.to_owned())
     }
+}
+
+/// A value without its quotes; a reference (`<file`, `$name`) without the space after its sign.
+fn value_of(written: &str) -> String {
+    for sign in ['<', '$'] {
+        if let Some(name) = written.strip_prefix(sign) {
+            return format!("{sign}{}", name.trim_start_matches(WHITE));
+        }
+    }
+    unquote(written)
 }
 
 /// Removes the quotes around the whole of a value, and the backslashes before characters in them.

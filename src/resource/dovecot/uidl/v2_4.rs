@@ -4,11 +4,11 @@ use std::fmt;
 
 use super::{Form, FormatError, Part, Variable, form_for, literal};
 
-/// Functions of 2.4 (`lib-var-expand/expansion-filter*.c`) that are not in the table of proven
+/// Functions of 2.4 (`lib-var-expand/expansion-filter.c`) that are not in the table of proven
 /// equivalents; any other name makes every POP3 session fail.
 const UNTRANSLATED: &[&str] = &[
     "base64",
-    "benc",
+    "benumber",
     "calculate",
     "concat",
     "decrypt",
@@ -19,24 +19,22 @@ const UNTRANSLATED: &[&str] = &[
     "if",
     "index",
     "ldap_dn",
-    "length",
+    "lenumber",
     "list",
     "literal",
     "lookup",
     "regexp",
     "reverse",
     "rfill",
-    "safe",
     "sha1",
     "sha256",
     "sha384",
     "sha512",
-    "switch",
     "text",
     "truncate",
     "unbase64",
-    "unhexlify",
     "unhex",
+    "unhexlify",
     "username",
 ];
 
