@@ -32,7 +32,7 @@ const POLICIES: [&str; 3] = [
     "on_uid_conflict: remap, remap: {al: 1003, cy: 1100}",
 ];
 
-fn uid_of<'a>(users: &'a BTreeMap<UserName, User>, uid: Uid) -> impl Iterator<Item = &'a UserName> {
+fn uid_of(users: &BTreeMap<UserName, User>, uid: Uid) -> impl Iterator<Item = &UserName> {
     users
         .iter()
         .filter(move |(_, user)| user.uid == uid)
