@@ -169,6 +169,8 @@ struct Staging<'a> {
     target_by_gid: BTreeMap<Gid, &'a GroupName>,
     /// Groups of the source by gid; the one with the name of an account first.
     source_by_gid: BTreeMap<Gid, &'a GroupName>,
+    /// Uids given by hand.
+    promised: BTreeSet<Uid>,
     free: FreeIds,
     resolved: Resolved,
 }
@@ -190,6 +192,7 @@ impl<'a> Staging<'a> {
             target_by_uid: BTreeMap::new(),
             target_by_gid: BTreeMap::new(),
             source_by_gid: BTreeMap::new(),
+            promised: manifest.remap.values().copied().map(Uid).collect(),
             free: FreeIds::new(target.ranges),
             resolved: Resolved::default(),
         };
@@ -249,12 +252,11 @@ impl<'a> Staging<'a> {
         self.free.take_uids(self.target_by_uid.keys().copied());
         self.free.take_gids(self.target_by_gid.keys().copied());
         self.free.take_uids(users.iter().map(|(_, user)| user.uid));
-        self.free
-            .take_uids(self.manifest.remap.values().copied().map(Uid));
+        self.free.take_uids(self.promised.iter().copied());
         self.free.take_uids(select::RESERVED);
         self.free.take_gids(self.source_by_gid.keys().copied());
         self.free
-            .take_gids(self.manifest.remap.values().copied().map(Gid));
+            .take_gids(self.promised.iter().map(|uid| Gid(uid.0)));
         self.free.take_gids(select::RESERVED.map(|uid| Gid(uid.0)));
     }
 
