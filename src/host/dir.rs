@@ -57,7 +57,13 @@ impl DirHost {
     }
 
     fn open_in(&self, path: &HostPath, flags: OFlags) -> Result<Option<OwnedFd>, Errno> {
-        let flags = flags | OFlags::CLOEXEC | OFlags::NOCTTY;
+        // With O_PATH the kernel refuses O_NOCTTY; nothing is opened then that could be a terminal.
+        let terminal = if flags.contains(OFlags::PATH) {
+            OFlags::empty()
+        } else {
+            OFlags::NOCTTY
+        };
+        let flags = flags | OFlags::CLOEXEC | terminal;
         absent_is_none(openat2(
             &self.root,
             path.relative(),
