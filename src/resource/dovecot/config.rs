@@ -4,6 +4,7 @@
 //! ([`include`]) and remembers where each assignment of the asked settings stands, so that the one a
 //! POP3 session sees can be told ([`effective`]). It knows nothing of what a setting means.
 
+mod braces;
 pub mod include;
 pub mod syntax;
 

@@ -62,7 +62,7 @@ pub fn parse(text: &str) -> Result<Vec<Line>, SyntaxError> {
             if let Some((line, _)) = pending {
                 return Err(SyntaxError {
                     line,
-                    what: "a `\\` is followed by an empty line",
+                    what: "a `\\` is followed by an empty line or a comment",
                 });
             }
             continue;
