@@ -18,7 +18,7 @@ use crate::raw::HostPath;
 
 /// Which sessions an assignment is meant for.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
+#[serde(tag = "kind", content = "section", rename_all = "snake_case")]
 pub enum Scope {
     /// All of them: outside of every section.
     Global,

@@ -268,16 +268,11 @@ impl Reader<'_> {
 
     /// A file that cannot be read as configuration, blamed on the line that includes it.
     fn at(&self, from: Option<&Place<'_>>, path: &HostPath, what: &str) -> Error {
-        match from {
-            Some(from) => self.malformed(from, &format!("cannot include {path}: {what}")),
-            None => {
-                let host = self.host.label();
-                Error::new(
-                    Kind::Malformed,
-                    format!("cannot read {path} on {host}: {what}"),
-                )
-            }
-        }
+        let Some(from) = from else {
+            let what = format!("cannot read {path} on {}: {what}", self.host.label());
+            return Error::new(Kind::Malformed, what);
+        };
+        self.malformed(from, &format!("cannot include {path}: {what}"))
     }
 
     fn malformed(&self, here: &Place<'_>, what: &str) -> Error {
