@@ -83,7 +83,7 @@ fn version_schema(_: &mut SchemaGenerator) -> Schema {
 pub struct Source {
     /// Where it is.
     pub host: HostAddress,
-    /// Pin of its SSH host key, `SHA256:...`; else known_hosts decides.
+    /// Pin of its SSH host key, `SHA256:...`; else `known_hosts` decides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<scalar::HostKeyPin>")]
     pub host_key: Option<String>,
@@ -107,7 +107,7 @@ pub enum Become {
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Users {
-    /// Range of uids on the source; default: its UID_MIN..UID_MAX from login.defs.
+    /// Range of uids on the source; default: its `UID_MIN..UID_MAX` from login.defs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uid: Option<UidRange>,
     /// Names or globs beyond the range.

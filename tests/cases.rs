@@ -27,7 +27,10 @@ fn case(path: &Path) -> datatest_stable::Result<()> {
 
     let plan = planner::plan(&manifest, &observation)?;
     let mut actual = render::text(&plan, render::Paint::Plain);
-    actual.push_str(&format!("\nplan again: {}\n", plan_again(&plan, &observation)?));
+    actual.push_str(&format!(
+        "\nplan again: {}\n",
+        plan_again(&plan, &observation)?
+    ));
 
     let json: serde_json::Value = serde_json::from_str(&render::json(&plan))?;
     jsonschema::validate(&plan::schema(), &json).map_err(|error| error.to_string())?;
@@ -61,7 +64,11 @@ fn plan_again(plan: &Plan, observation: &Observation) -> datatest_stable::Result
     if again.is_empty() {
         return Ok("empty");
     }
-    Err(format!("not empty after apply:\n{}", render::text(&again, render::Paint::Plain)).into())
+    Err(format!(
+        "not empty after apply:\n{}",
+        render::text(&again, render::Paint::Plain)
+    )
+    .into())
 }
 
 /// A file that no case uses is a mistake.

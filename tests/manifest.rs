@@ -1,7 +1,17 @@
-//! Bad manifests and what is said about them: `tests/manifest/NAME.yaml` and `NAME.txt`.
+//! Bad manifests and what is said about them: `tests/manifest/NAME.yaml` and `NAME.txt`. Good ones:
+//! `examples/`. The schema: `schemas/`. Each file is a test of its own.
 //!
 //! To add a case, write the YAML and run the test: it says where the text that it got was put, to
 //! be read by eye and copied beside the YAML.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test reads and writes files of its own"
+)]
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "datatest-stable hands contents over by value"
+)]
 
 use std::path::Path;
 
@@ -64,13 +74,54 @@ fn refused_by_the_schema(_: &Path, bytes: Vec<u8>) -> Outcome {
 
 /// Each expected text belongs to a case.
 fn has_a_case(path: &Path) -> Outcome {
-    match path.with_extension("yaml").exists() {
-        true => Ok(()),
-        false => Err("no manifest has this name".into()),
+    if path.with_extension("yaml").exists() {
+        Ok(())
+    } else {
+        Err("no manifest has this name".into())
     }
 }
 
+/// An example loads, tells editors where its schema is, satisfies it, and survives being written.
+fn accepted(path: &Path, text: String) -> Outcome {
+    if !text.starts_with("# yaml-language-server: $schema=../schemas/manifest.schema.json\n") {
+        return Err("the first line does not name the schema".into());
+    }
+    let name = path.display().to_string();
+    let manifest = match load::parse(&name, &text) {
+        Ok(manifest) => manifest,
+        Err(invalid) => return Err(render(&invalid)?.into()),
+    };
+    let value: serde_json::Value = serde_yaml::from_str(&text)?;
+    jsonschema::validate(&schema(), &value).map_err(|error| error.to_string())?;
+    let written = serde_yaml::to_string(&manifest)?;
+    match load::parse("written", &written) {
+        Ok(again) if again == manifest => Ok(()),
+        Ok(_) => Err(format!("not the same when read again:\n{written}").into()),
+        Err(invalid) => Err(render(&invalid)?.into()),
+    }
+}
+
+/// The schema that editors read is the one of the types.
+fn fresh(_: &Path, text: String) -> Outcome {
+    let checked_in: serde_json::Value = serde_json::from_str(&text)?;
+    if checked_in == schema() {
+        return Ok(());
+    }
+    let put = Path::new(env!("CARGO_TARGET_TMPDIR")).join("manifest.schema.json");
+    std::fs::write(
+        &put,
+        format!("{}\n", serde_json::to_string_pretty(&schema())?),
+    )?;
+    Err(format!(
+        "stale; run: reconcile schema > schemas/manifest.schema.json (or copy {})",
+        put.display()
+    )
+    .into())
+}
+
 datatest_stable::harness! {
+    { test = accepted, root = "examples", pattern = r"^[^/]+\.yaml$" },
+    { test = fresh, root = "schemas", pattern = r"^manifest\.schema\.json$" },
     { test = refused, root = "tests/manifest", pattern = r"\.yaml$" },
     { test = refused_by_the_schema, root = "tests/manifest", pattern = r"\.yaml$" },
     { test = has_a_case, root = "tests/manifest", pattern = r"\.txt$" },

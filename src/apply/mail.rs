@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::execute::{Book, Context, begin, end, interrupted};
 use crate::error::{Error, Kind, Result};
-use crate::plan::change::{Extraneous, MailCopy};
+use crate::plan::change::MailCopy;
 use crate::plan::{Action, Change};
 use crate::replicate::{
     Depth, Filter, Job, PendingIndex, Place, Report, Tree, compare, copy, sync,
@@ -79,7 +79,7 @@ impl Batch<'_> {
                 Err(error) => end(self.context, action, Err(error), book)?,
             }
         }
-        self.flush(&written)?;
+        flush(&written)?;
         let verified = in_parallel(&written, |(action, done)| self.commit(action, done));
         for ((action, _), result) in written.iter().zip(verified) {
             end(self.context, action, result, book)?;
@@ -126,28 +126,6 @@ impl Batch<'_> {
             .run
             .source
             .ok_or_else(|| Error::new(Kind::Host, "the source is gone"))
-    }
-
-    /// One flush for each file system that was written.
-    fn flush(&self, written: &[(&Action, Written)]) -> Result<()> {
-        let mut flushed = BTreeSet::new();
-        for places in written.iter().flat_map(|(_, done)| &done.places) {
-            let dir = places.target_dir();
-            let device = rustix::fs::fstat(dir)
-                .map_err(|errno| {
-                    let error = std::io::Error::from(errno);
-                    Error::caused(
-                        Kind::Host,
-                        "cannot look at a directory of the target",
-                        error,
-                    )
-                })?
-                .st_dev;
-            if flushed.insert(device) {
-                sync(dir.as_fd())?;
-            }
-        }
-        Ok(())
     }
 
     /// The data is durable: the index may say so. Then the trees are looked at again.
@@ -203,7 +181,7 @@ impl Batch<'_> {
             owner: change.uid,
             ids: &self.context.run.plan.ids,
             filter,
-            extraneous: extraneous(change),
+            extraneous: change.extraneous,
             index: Some(Place {
                 dir: self.index.as_fd(),
                 name: index.as_bytes(),
@@ -215,8 +193,26 @@ impl Batch<'_> {
     }
 }
 
-fn extraneous(change: &MailCopy) -> Extraneous {
-    change.extraneous
+/// One flush for each file system that was written.
+fn flush(written: &[(&Action, Written)]) -> Result<()> {
+    let mut flushed = BTreeSet::new();
+    for places in written.iter().flat_map(|(_, done)| &done.places) {
+        let dir = places.target_dir();
+        let device = rustix::fs::fstat(dir)
+            .map_err(|errno| {
+                let error = std::io::Error::from(errno);
+                Error::caused(
+                    Kind::Host,
+                    "cannot look at a directory of the target",
+                    error,
+                )
+            })?
+            .st_dev;
+        if flushed.insert(device) {
+            sync(dir.as_fd())?;
+        }
+    }
+    Ok(())
 }
 
 /// A copy with a hole in it is no copy.

@@ -57,7 +57,7 @@ impl DirHost {
     }
 
     fn open_in(&self, path: &HostPath, flags: OFlags) -> Result<Option<OwnedFd>, Errno> {
-        // With O_PATH the kernel refuses O_NOCTTY; nothing is opened then that could be a terminal.
+        // openat2, unlike open, refuses O_PATH together with flags that mean nothing to it.
         let terminal = if flags.contains(OFlags::PATH) {
             OFlags::empty()
         } else {

@@ -12,7 +12,7 @@ mod users;
 mod window;
 
 use super::problem::{Problem, Problems};
-use super::scalar::{Size, quote};
+use super::scalar::Size;
 use super::tree::Node;
 use look::Look;
 pub(super) use users::{FIRST_USER_UID, LAST_USER_UID};

@@ -128,7 +128,7 @@ enum Gap {
 }
 
 /// The character, or a picture of it if it would steer the terminal.
-fn printable(c: char) -> char {
+pub(super) fn printable(c: char) -> char {
     match c {
         '\t' => c,
         '\0'..='\u{1f}' => char::from_u32(0x2400 + u32::from(c)).unwrap_or('\u{fffd}'),

@@ -5,7 +5,7 @@ use std::fmt;
 
 use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
 
-use super::excerpt::Source;
+use super::excerpt::{Source, printable};
 
 /// A part of the manifest's text, in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -16,8 +16,7 @@ pub(crate) struct Place {
     pub(crate) end: usize,
 }
 
-/// One thing that is wrong. Texts are lowercase fragments that quote the manifest only through
-/// [`super::scalar::quote`].
+/// One thing that is wrong. Texts are lowercase fragments.
 #[derive(Debug)]
 pub(crate) struct Problem {
     pub(super) what: String,
@@ -190,9 +189,9 @@ impl Shown {
     fn new(problem: Problem, source: &Source<'_>) -> Self {
         if problem.labels.is_empty() {
             return Self {
-                what: format!("{}: {}", source.name, problem.what),
+                what: clean(&format!("{}: {}", source.name, problem.what)),
                 labels: Vec::new(),
-                help: problem.help,
+                help: problem.help.as_deref().map(clean),
                 excerpt: None,
             };
         }
@@ -200,10 +199,10 @@ impl Shown {
         let (text, moved) = source.excerpt(&places);
         let labels = moved.into_iter().zip(problem.labels).enumerate();
         Self {
-            what: problem.what,
+            what: clean(&problem.what),
             labels: labels
                 .map(|(at, (place, (_, label)))| {
-                    let span = place.start..place.end;
+                    let (span, label) = (place.start..place.end, clean(&label));
                     if at == 0 {
                         LabeledSpan::new_primary_with_span(Some(label), span)
                     } else {
@@ -211,10 +210,24 @@ impl Shown {
                     }
                 })
                 .collect(),
-            help: problem.help,
+            help: problem.help.as_deref().map(clean),
             excerpt: Some(NamedSource::new(source.name, text)),
         }
     }
+}
+
+/// Longest text beside an excerpt, in characters.
+const LONGEST: usize = 600;
+
+/// A text as it may be shown, whatever of the manifest it repeats: of bounded length, and without
+/// characters that steer a terminal.
+fn clean(text: &str) -> String {
+    let shown = |c| if c == '\n' { c } else { printable(c) };
+    let mut clean: String = text.chars().take(LONGEST).map(shown).collect();
+    if text.chars().nth(LONGEST).is_some() {
+        clean.push('…');
+    }
+    clean
 }
 
 impl fmt::Display for Shown {

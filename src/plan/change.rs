@@ -449,7 +449,7 @@ pub enum Redaction {
     /// The format has none.
     #[default]
     None,
-    /// `key=value` in sections: NetworkManager keyfiles, systemd units.
+    /// `key=value` in sections: `NetworkManager` keyfiles, systemd units.
     Keyfile,
     /// `KEY=value` with shell quotes: ifcfg files.
     Shell,

@@ -6,6 +6,7 @@
 
 pub mod backend;
 pub mod choose;
+mod configure;
 mod diff;
 pub mod files;
 pub mod hosts;

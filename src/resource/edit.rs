@@ -98,6 +98,14 @@ pub fn perform(host: &dyn Host, edit: &FileEdit) -> Result<()> {
         return Ok(());
     }
     apply(edit, seen)?;
+    // Such a line would put the mark in the place of the secret.
+    let mut inserted = edit.edits.iter().flat_map(|edit| &edit.insert);
+    if edit.redaction != Redaction::None && inserted.any(|line| line.contains(HIDDEN)) {
+        return Err(stale(
+            edit,
+            "cannot be edited by this plan, which replaces a secret",
+        ));
+    }
     let after = splice(edit, real.as_deref().unwrap_or_default())?;
     // The lines were chosen on the redacted text; here is the proof that they fit the real one.
     if digest(hide(host, edit, &after)?.as_str()) != edit.after {

@@ -21,7 +21,7 @@ use crate::raw::{HostPath, Raw};
 use crate::replicate::Oddities;
 
 pub use diff::diff;
-pub use observe::{Look, observe, spool_dir};
+pub use observe::{Listener, Look, observe, spool_dir};
 pub use place::{Places, index_name, room_for};
 pub use problem::Problem;
 pub use rows::rows;

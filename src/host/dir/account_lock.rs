@@ -96,7 +96,7 @@ impl AccountLock {
                 Err(Errno::EXIST) => {}
                 Err(errno) => return Err(host.fail("make the lock file", &path, errno)),
             }
-            if self.holder_is_dead(host, &path)? {
+            if holder_is_dead(host, &path)? {
                 match unlinkat(&self.etc, link, AtFlags::empty()) {
                     Ok(()) | Err(Errno::NOENT) => continue,
                     Err(errno) => return Err(host.fail("remove the stale lock", &path, errno)),
@@ -108,18 +108,6 @@ impl AccountLock {
             pause();
         }
     }
-
-    /// A lock whose pid is gone, or which holds no pid, is stale, as shadow-utils has it.
-    fn holder_is_dead(&self, host: &DirHost, path: &HostPath) -> Result<bool> {
-        let Some(content) = host.read(path)? else {
-            return Ok(true);
-        };
-        let pid = std::str::from_utf8(&content)
-            .ok()
-            .and_then(|text| text.trim_end_matches(['\0', '\n']).parse::<i32>().ok())
-            .and_then(Pid::from_raw);
-        Ok(pid.is_none_or(|pid| pid == getpid() || test_kill_process(pid) == Err(Errno::SRCH)))
-    }
 }
 
 impl Drop for AccountLock {
@@ -129,6 +117,18 @@ impl Drop for AccountLock {
             unlinkat(self.etc.as_fd(), link, AtFlags::empty()).ok();
         }
     }
+}
+
+/// A lock whose pid is gone, or which holds no pid, is stale, as shadow-utils has it.
+fn holder_is_dead(host: &DirHost, path: &HostPath) -> Result<bool> {
+    let Some(content) = host.read(path)? else {
+        return Ok(true);
+    };
+    let pid = std::str::from_utf8(&content)
+        .ok()
+        .and_then(|text| text.trim_end_matches(['\0', '\n']).parse::<i32>().ok())
+        .and_then(Pid::from_raw);
+    Ok(pid.is_none_or(|pid| pid == getpid() || test_kill_process(pid) == Err(Errno::SRCH)))
 }
 
 fn pause() {

@@ -144,10 +144,13 @@ fn normal(path: &HostPath) -> Normal {
     for part in text.split('/') {
         match part {
             "" | "." => {}
-            ".." => match (parts.pop(), &mut kind) {
-                (None, Base::Manifest(up)) => *up += 1,
-                (None, Base::Root) | (Some(_), _) => {}
-            },
+            ".." => {
+                if parts.pop().is_none()
+                    && let Base::Manifest(up) = &mut kind
+                {
+                    *up += 1;
+                }
+            }
             part => parts.push(part.to_owned()),
         }
     }

@@ -60,13 +60,17 @@ fn directory(path: &str) -> Result<HostAddress, BadScalar> {
             "write the directory that holds the host's root, as in dir:/mnt/old-disk",
         );
     }
-    if path.contains('\0') {
+    if path.starts_with('~') {
         return bad(
-            format!("{} is no path", quote(path)),
-            "leave out the NUL byte",
+            format!(
+                "{} begins with `~`, which no shell will expand",
+                quote(path)
+            ),
+            "write the whole path; a directory of this name is dir:./~",
         );
     }
     match path.parse::<Raw>() {
+        Ok(path) if path.as_bytes().contains(&0) => bad("a NUL byte in a path", "leave it out"),
         Ok(path) => Ok(HostAddress::Dir(HostPath::from(path.as_bytes()))),
         Err(error) => bad(format!("{}: {error}", quote(path)), BACKSLASH),
     }
@@ -229,6 +233,8 @@ mod tests {
             "ssh://a b",
             "dir:",
             "dir:/a\\b",
+            "dir:/a\\x00",
+            "dir:~/old",
             "http://old",
         ] {
             assert!(text.parse::<HostAddress>().is_err(), "{text}");

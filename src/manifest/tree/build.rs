@@ -51,6 +51,15 @@ struct Builder<'t, 'p> {
     problems: &'p mut Problems,
 }
 
+/// How a collection is written.
+#[derive(Clone, Copy)]
+enum Layout {
+    /// By indentation.
+    Block,
+    /// In brackets.
+    Flow,
+}
+
 impl<'t> Builder<'t, '_> {
     fn document(mut self) -> Result<Option<Node>, Problem> {
         let mut root = None;
@@ -114,22 +123,22 @@ impl<'t> Builder<'t, '_> {
             }
             Event::SequenceStart(anchor, tag) => {
                 self.spend(0, place)?;
-                let bracket = self.open(place);
+                let layout = self.open(place);
                 let (items, end) = self.items(depth)?;
                 (
                     Body::List(items),
-                    self.close(bracket, place, end),
+                    self.close(layout, place, end),
                     anchor,
                     tag.is_some(),
                 )
             }
             Event::MappingStart(anchor, tag) => {
                 self.spend(0, place)?;
-                let bracket = self.open(place);
+                let layout = self.open(place);
                 let (entries, end) = self.entries(depth)?;
                 (
                     Body::Mapping(entries),
-                    self.close(bracket, place, end),
+                    self.close(layout, place, end),
                     anchor,
                     tag.is_some(),
                 )
@@ -183,23 +192,40 @@ impl<'t> Builder<'t, '_> {
         }
     }
 
-    /// Remembers a flow collection as open; a block collection has no bracket.
-    fn open(&mut self, place: Place) -> bool {
-        let bracket = self.text[place.start..place.end].contains(['[', '{']);
-        if bracket {
-            self.flow.push(place);
+    /// Begins a collection; a flow collection is remembered as open.
+    fn open(&mut self, place: Place) -> Layout {
+        match self.text[place.start..place.end].find(['[', '{']) {
+            Some(at) => {
+                let start = place.start + at;
+                self.flow.push(Place {
+                    start,
+                    end: start + 1,
+                });
+                Layout::Flow
+            }
+            None => Layout::Block,
         }
-        bracket
     }
 
-    fn close(&mut self, open: bool, start: Place, end: Place) -> Place {
-        if open {
-            self.flow.pop();
-        }
-        let start = self.without_properties(start, true).start;
-        Place {
-            start,
-            end: end.end.max(start),
+    /// Ends a collection and gives its place, from the two that the parser gave for its ends.
+    fn close(&mut self, layout: Layout, start: Place, end: Place) -> Place {
+        match layout {
+            Layout::Flow => {
+                let start = self.flow.pop().unwrap_or(start).start;
+                // The parser counts in blanks and comments behind the bracket.
+                let bracket = self.text[end.start..].starts_with([']', '}']);
+                Place {
+                    start,
+                    end: end.start + usize::from(bracket),
+                }
+            }
+            Layout::Block => {
+                let start = self.without_properties(start, true).start;
+                Place {
+                    start,
+                    end: end.end.max(start),
+                }
+            }
         }
     }
 
@@ -364,6 +390,102 @@ impl Bytes {
         match self {
             Self::Ascii(len) => characters.min(*len),
             Self::Table(starts) => starts[characters.min(starts.len() - 1)],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_yaml::Value;
+
+    use super::*;
+
+    fn tree(text: &str) -> Option<Node> {
+        let mut problems = Problems::default();
+        let root = build(text, &mut problems).ok()?;
+        root.filter(|_| problems.is_empty())
+    }
+
+    fn text_at<'t>(text: &'t str, path: &[&str]) -> &'t str {
+        let root = tree(text).unwrap();
+        let node = path.iter().try_fold(&root, |node, key| node.get(key));
+        let place = node.unwrap().place;
+        &text[place.start..place.end]
+    }
+
+    #[test]
+    fn places_are_those_of_the_values_in_bytes() {
+        for (text, path, place) in [
+            ("ä: ö\nk: wert\n", &["k"][..], "wert"),
+            ("k: &anchor 'v'\n", &["k"], "'v'"),
+            ("k: &anchor [1, 2] # c\n", &["k"], "[1, 2]"),
+            ("k: { a: b, c: { d: e } }\n", &["k", "c"], "{ d: e }"),
+            ("k: \"a\\tb\"\n", &["k"], "\"a\\tb\""),
+            ("k:\nl: 1\n", &["k"], ""),
+        ] {
+            assert_eq!(text_at(text, path), place, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_alias_remembers_where_it_stands() {
+        let text = "a: &x { b: [c] }\nd: *x\n";
+        let root = tree(text).unwrap();
+        let node = root.get("d").and_then(|d| d.get("b")).unwrap();
+        let alias = node.alias.unwrap();
+        assert_eq!(&text[alias.start..alias.end], "*x");
+        assert_eq!(&text[node.place.start..node.place.end], "[c]");
+        assert!(root.get("a").unwrap().alias.is_none());
+    }
+
+    /// Whether the parser that makes the types sees the same as the one that gives the places.
+    fn agree(node: &Node, value: &Value) -> bool {
+        match (&node.body, value) {
+            (Body::List(items), Value::Sequence(values)) => {
+                items.len() == values.len()
+                    && items
+                        .iter()
+                        .zip(values)
+                        .all(|(node, value)| agree(node, value))
+            }
+            (Body::Mapping(entries), Value::Mapping(values)) => {
+                entries.len() == values.len()
+                    && entries
+                        .iter()
+                        .zip(values.values())
+                        .all(|(entry, value)| agree(&entry.value, value))
+            }
+            (Body::Scalar(scalar), value) => match (scalar.kind(), value) {
+                (Kind::Text, Value::String(text)) => *text == scalar.text,
+                (Kind::Null, Value::Null)
+                | (Kind::Boolean, Value::Bool(_))
+                | (Kind::Number, Value::Number(_)) => true,
+                // We call more a number, so that a name like it has to be quoted.
+                (Kind::Number, Value::String(text)) => *text == scalar.text,
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn both_parsers_see_the_same_values(
+            text in "([a-c]{1,2}: ?([a-c0-9.+~-]{0,4}|'[a-c ]*'|\"[a-c]*\"|\\[[a-c0, ]*\\]|\\{[a-c]: [0-9]\\}|\\|\n  x|>-\n  x\n  y)( #.?)?\n( - [a-c]\n| {1,2}[a-c]: [a-c]\n){0,2}){1,4}"
+        ) {
+            let value = serde_yaml::from_str::<Value>(&text);
+            if let (Some(root), Ok(value)) = (tree(&text), value) {
+                proptest::prop_assert!(agree(&root, &value), "{}\n{:?}\n{:?}", text, root, value);
+            }
+        }
+
+        #[test]
+        fn both_parsers_see_the_same_scalars(text in "[-+0-9a-fxob_.eE~]{0,6}") {
+            let text = format!("k: {text}\n");
+            let value = serde_yaml::from_str::<Value>(&text);
+            if let (Some(root), Ok(value)) = (tree(&text), value) {
+                proptest::prop_assert!(agree(&root, &value), "{}\n{:?}", text, value);
+            }
         }
     }
 }

@@ -19,11 +19,12 @@ pub(super) fn problem(text: &str, at: usize, info: &str, open: Option<Place>) ->
                 .filter(|c| !c.is_whitespace())
                 .map_or(0, char::len_utf8),
     };
-    let word = text[at..]
-        .split(|c: char| c.is_whitespace() || ",]}".contains(c))
-        .next()
-        .unwrap_or_default();
-    let (label, help) = explain(info, next, word);
+    let word: String = text[at..]
+        .chars()
+        .take(40)
+        .take_while(|c| !c.is_whitespace() && !",]}".contains(*c))
+        .collect();
+    let (label, help) = explain(info, next, &word);
     let problem = Problem::new("this is not YAML").at(place, label);
     match (help, open) {
         (Some(help), _) => problem.help(help),
@@ -38,7 +39,6 @@ pub(super) fn problem(text: &str, at: usize, info: &str, open: Option<Place>) ->
 fn explain(info: &str, next: Option<char>, word: &str) -> (String, Option<String>) {
     let say = |label: &str, help: &str| (label.to_owned(), Some(help.to_owned()));
     let quote_it = |label: &str| {
-        let word: String = word.chars().take(40).filter(|c| !c.is_control()).collect();
         let help = format!("quote text that begins with this character: \"{word}\"");
         (label.to_owned(), Some(help))
     };
@@ -50,7 +50,7 @@ fn explain(info: &str, next: Option<char>, word: &str) -> (String, Option<String
             _ => (
                 "no anchor has this name".to_owned(),
                 Some(format!(
-                    "a glob that begins with `*` has to be quoted: \"{word}\""
+                    "quote a glob that begins with `*`: \"{word}\"; an alias needs its anchor earlier on"
                 )),
             ),
         }

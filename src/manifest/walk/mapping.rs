@@ -6,7 +6,7 @@ use super::path::Path;
 use super::{Walk, closest};
 use crate::manifest::problem::{Place, Problem};
 use crate::manifest::scalar::quote;
-use crate::manifest::shape::{Field, Need, Shape};
+use crate::manifest::shape::{Field, Need};
 use crate::manifest::tree::{Entry, Key, Kind, Node};
 
 type Fields = BTreeMap<String, Field>;

@@ -11,6 +11,9 @@ use crate::plan::{Level, Plan};
 /// Widest column of resource names; longer ones push their title to the right.
 const COLUMN: usize = 26;
 
+/// Width of prose without its indent; with it, 96 columns.
+const PROSE: usize = 90;
+
 /// The plan as text.
 pub fn text(plan: &Plan, paint: Paint) -> String {
     let mut out = String::new();
@@ -38,11 +41,9 @@ pub fn text(plan: &Plan, paint: Paint) -> String {
             &ink.red("Blocked: nothing is applied while one of these stands."),
         );
         for blocked in &plan.blocked {
-            let resource = blocked.resource.to_string();
-            push(
-                &mut out,
-                &format!("  {} {resource:<COLUMN$} {}", ink.red("!"), blocked.by),
-            );
+            let resource = ink.bold(&blocked.resource.to_string());
+            push(&mut out, &format!("  {} {resource}", ink.red("!")));
+            wrapped(&mut out, &blocked.by.to_string());
         }
     }
     if !plan.notes.is_empty() {
@@ -50,14 +51,11 @@ pub fn text(plan: &Plan, paint: Paint) -> String {
         push(&mut out, &ink.bold("Notes"));
         for note in &plan.notes {
             let level = match note.level {
-                Level::Info => "info   ".to_owned(),
+                Level::Info => "info".to_owned(),
                 Level::Warning => ink.yellow("warning"),
             };
-            let resource = note.resource.to_string();
-            push(
-                &mut out,
-                &format!("  {level} {resource:<COLUMN$} {}", note.text),
-            );
+            push(&mut out, &format!("  {level} {}", note.resource));
+            wrapped(&mut out, &note.text);
         }
     }
     push(&mut out, "");
@@ -78,6 +76,22 @@ fn write_row(out: &mut String, row: &Row, ink: Ink) {
 
 fn push(out: &mut String, line: &str) {
     writeln!(out, "{line}").expect("writing to a String cannot fail");
+}
+
+/// Prose, indented, in lines that fit a terminal; a word longer than a line stands alone.
+fn wrapped(out: &mut String, text: &str) {
+    let mut line = String::new();
+    for word in text.split_whitespace() {
+        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > PROSE {
+            push(out, &format!("      {line}"));
+            line.clear();
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    push(out, &format!("      {line}"));
 }
 
 #[derive(Clone, Copy)]

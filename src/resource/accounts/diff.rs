@@ -80,7 +80,11 @@ fn staging(source: &Database, actual: &Actual, resolved: &Resolved, draft: &mut 
     missing_shells(actual, resolved, source, draft);
     privileges(&merge, draft);
     if !merge.groups.is_empty() || !merge.users.is_empty() {
-        draft.actions.push(action(merge));
+        let mut action = action(merge);
+        if draft.blocked.is_empty() {
+            action.gives.insert(Fact::AccountsMerged);
+        }
+        draft.actions.push(action);
     } else if draft.blocked.is_empty() {
         draft.settled.insert(Fact::AccountsMerged);
     }
@@ -92,12 +96,11 @@ fn action(merge: AccountsMerge) -> Action {
         groups.chain(merge.users.iter().map(|user| user.verb))
     };
     let count = |verb: Verb| verbs().filter(|&v| v == verb).map(|_| 1).sum();
-    let mut gives: BTreeSet<Fact> = merge
+    let gives = merge
         .users
         .iter()
         .map(|user| Fact::AccountExists(user.name.clone()))
         .collect();
-    gives.insert(Fact::AccountsMerged);
     Action {
         id: ActionId("accounts/merge".to_owned()),
         because: Reason::AccountsDiffer {

@@ -10,7 +10,7 @@ use super::shadow::{self, ageing_fields};
 use super::table::extend_list;
 use super::{group, gshadow};
 use crate::error::{Error, Kind, Result};
-use crate::names::UserName;
+use crate::names::{Gid, Uid, UserName};
 use crate::plan::change::{AccountsMerge, GroupChange, Password, UserChange};
 use crate::secret::{DigestKey, Secret};
 
@@ -22,12 +22,21 @@ pub(super) struct Merge<'a> {
     source: &'a Files,
     target: &'a mut Files,
     key: DigestKey,
+    /// Numbers that have a line on the target, ours included as they are added.
+    uids: BTreeSet<Uid>,
+    gids: BTreeSet<Gid>,
 }
 
 impl<'a> Merge<'a> {
     pub(super) fn new(source: &'a Files, target: &'a mut Files) -> Self {
         Self {
             key: source.digest_key(),
+            uids: target
+                .passwd()
+                .records()
+                .map(|(_, line)| line.uid)
+                .collect(),
+            gids: target.group().records().map(|(_, line)| line.gid).collect(),
             source,
             target,
         }
@@ -67,6 +76,12 @@ impl<'a> Merge<'a> {
         let hash = password.map_or(LOCKED, Secret::expose);
         let members = extend(&list, &known, &change.add_members);
         if is_new {
+            if !self.gids.insert(change.gid) {
+                return Err(stale(
+                    &subject(),
+                    "its gid, now another group's on the target,",
+                ));
+            }
             let gid = change.gid.to_string();
             // Without gshadow the hash can only be here.
             let visible = match (password, &target.gshadow) {
@@ -150,6 +165,12 @@ impl<'a> Merge<'a> {
         let passwd = &mut self.target.passwd.table;
         let gid = change.gid.to_string();
         let Some(line) = passwd.get(name) else {
+            if !self.uids.insert(change.uid) {
+                return Err(stale(
+                    subject,
+                    "its uid, now another account's on the target,",
+                ));
+            }
             let uid = change.uid.to_string();
             passwd.add(&[
                 name,

@@ -224,7 +224,7 @@ impl<'a> Staging<'a> {
         self.resolved
     }
 
-    /// An account in conflict is not made, so it cannot be a member either.
+    /// An account in conflict is not made: it cannot be a member, and needs no group.
     fn without_conflicts(&mut self) {
         let users = &self.resolved.users;
         let clear = |name: &UserName| {
@@ -232,10 +232,16 @@ impl<'a> Staging<'a> {
                 .get(name)
                 .is_some_and(|chosen| chosen.blocked == Clearance::Clear)
         };
-        for group in self.resolved.groups.values_mut() {
+        let primary: BTreeSet<Gid> = users
+            .values()
+            .filter(|chosen| chosen.blocked == Clearance::Clear)
+            .map(|chosen| chosen.gid)
+            .collect();
+        self.resolved.groups.retain(|_, group| {
             group.members.retain(clear);
             group.admins.retain(clear);
-        }
+            primary.contains(&group.gid) || !group.members.is_empty() || !group.admins.is_empty()
+        });
     }
 
     /// Takes every number that is spoken for out of the free ones.

@@ -140,7 +140,7 @@ pub(super) fn guess<'a>(
     names
         .map(ToString::to_string)
         .map(|name| (strsim::damerau_levenshtein(written, &name), name))
-        .filter(|(distance, name)| *distance > 0 && *distance <= 2 && *distance < name.len() / 2)
+        .filter(|(distance, name)| *distance <= 2 && distance * 2 < name.len())
         .min()
         .map(|(_, name)| name)
 }

@@ -52,7 +52,7 @@ pub fn add(
     match interface.backend {
         Backend::Ifupdown => ifupdown::add(files, interface, addresses, owner),
         Backend::Networkd => Ok(networkd::add(files, interface, addresses, owner)),
-        Backend::Netplan => Ok(netplan::add(interface, addresses, owner)),
+        Backend::Netplan => netplan::add(files, interface, addresses, owner),
         Backend::NetworkManager => networkmanager::add(files, interface, addresses),
         Backend::Ifcfg => Ok(ifcfg::add(files, interface, addresses)),
     }

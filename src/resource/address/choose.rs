@@ -130,17 +130,20 @@ fn has_static(interface: &Interface, family: Family, service: &BTreeSet<IpAddr>)
         .any(|a| Family::of(a) == family)
 }
 
-/// Another backend that the admin told to configure the same interface.
+/// Another backend that the admin told to configure the same interface, and that interface's name.
 fn rival<'a>(all: &'a [Interface], chosen: &Interface) -> Option<(String, &'a Interface)> {
-    let Selector::Names(names) = &chosen.selector else {
-        return None;
+    all.iter()
+        .filter(|i| i.backend != chosen.backend && i.origin == Origin::Admin)
+        .find_map(|other| Some((shared(&chosen.selector, &other.selector)?, other)))
+}
+
+/// A name on one side that the other side's names or globs take too.
+fn shared(one: &Selector, other: &Selector) -> Option<String> {
+    let taken = |from: &Selector, by: &Selector| match from {
+        Selector::Names(names) => names.iter().find(|name| by.names(name)).cloned(),
+        Selector::Other(_) => None,
     };
-    names.iter().find_map(|name| {
-        let claims = |i: &&Interface| {
-            i.backend != chosen.backend && i.origin == Origin::Admin && i.selector.names(name)
-        };
-        all.iter().find(claims).map(|rival| (name.clone(), rival))
-    })
+    taken(one, other).or_else(|| taken(other, one))
 }
 
 fn ambiguous(address: IpAddr, found: &[&Interface]) -> Problem {

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::ops::RangeBounds;
+use std::path::Path;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error::{Error, Result};
-use crate::host::ReadHost;
+use crate::host::{FileKind, ReadHost};
 use crate::plan::change::Redaction;
-use crate::raw::HostPath;
+use crate::raw::{HostPath, Raw};
 use crate::resource::edit::redact::{Malformed, redact};
 use crate::resource::edit::{self, Redacted};
 
@@ -85,17 +86,18 @@ impl Files {
     }
 
     /// Reads a file of the host, if it is there. A link to `/dev/null`, with which systemd masks
-    /// files, reads as empty.
+    /// files, reads as empty, with or without the device in an offline root.
     pub fn load(&mut self, host: &dyn ReadHost, path: &HostPath) -> Result<()> {
-        if host
+        let kind = host.stat(path)?.map(|stat| stat.kind);
+        let null = host
             .read_link(path)?
-            .is_some_and(|to| to.as_bytes() == b"/dev/null")
-        {
-            return self
-                .insert(path.clone(), "")
-                .map_err(|bad| bad.on(&host.label()));
-        }
-        match edit::text(host, path)? {
+            .is_some_and(|to| to.as_bytes().ends_with(b"/dev/null"));
+        let text = match kind {
+            _ if null => Some(String::new()),
+            Some(FileKind::File) => edit::text(host, path)?,
+            Some(FileKind::Dir | FileKind::Symlink | FileKind::Special) | None => None,
+        };
+        match text {
             Some(text) => self
                 .insert(path.clone(), &text)
                 .map_err(|bad| bad.on(&host.label())),
@@ -110,7 +112,7 @@ impl Files {
         dir: &HostPath,
         wanted: impl Fn(&str) -> bool,
     ) -> Result<()> {
-        for name in host.list(dir)?.into_iter().flatten() {
+        for name in names_in(host, dir)? {
             if name.as_str().is_some_and(&wanted) {
                 self.load(host, &dir.join(name.as_bytes()))?;
             }
@@ -128,6 +130,22 @@ impl Files {
         }
         all
     }
+}
+
+/// The names in a directory of the host; none if it is absent or something else.
+pub(super) fn names_in(host: &dyn ReadHost, dir: &HostPath) -> Result<Vec<Raw>> {
+    let stat = host.stat(dir)?;
+    if stat.is_none_or(|stat| stat.kind != FileKind::Dir) {
+        return Ok(Vec::new());
+    }
+    Ok(host.list(dir)?.into_iter().flatten().collect())
+}
+
+/// Whether a file name ends in `.EXTENSION`.
+pub(super) fn has_extension(name: &str, extension: &str) -> bool {
+    Path::new(name)
+        .extension()
+        .is_some_and(|found| found == extension)
 }
 
 /// How secrets stand in a file, by where it is. interfaces(5) can source files from anywhere.

@@ -32,9 +32,7 @@ pub fn with_name(text: &str, name: &str, addresses: &BTreeSet<IpAddr>) -> String
     if !missing.is_empty() && !out.is_empty() && !out.ends_with('\n') {
         out.push('\n');
     }
-    for address in missing {
-        out.push_str(&format!("{address}\t{name}\n"));
-    }
+    out.extend(missing.iter().map(|address| format!("{address}\t{name}\n")));
     out
 }
 

@@ -1,4 +1,4 @@
-//! Red Hat's `ifcfg-*` files, as network-scripts and NetworkManager's ifcfg-rh plugin read them.
+//! Red Hat's `ifcfg-*` files, as network-scripts and `NetworkManager`'s ifcfg-rh plugin read them.
 //!
 //! IPv4 addresses are added as the next `IPADDRn` and `PREFIXn`, IPv6 ones to `IPV6ADDR_SECONDARIES`.
 
@@ -72,13 +72,11 @@ pub(super) fn add(files: &Files, interface: &Interface, addresses: &[IpNet]) -> 
         .filter_map(|line| number(line.split_once('=')?.0));
     let first = numbers.max().map_or(1, |last| last + 1);
     let is_v4 = |net: &&IpNet| net.addr().is_ipv4();
-    for (n, net) in (first..).zip(addresses.iter().filter(is_v4)) {
-        text.push_str(&format!(
-            "IPADDR{n}={}\nPREFIX{n}={}\n",
-            net.addr(),
-            net.prefix_len()
-        ));
-    }
+    let numbered = (first..).zip(addresses.iter().filter(is_v4));
+    text.extend(
+        numbered
+            .map(|(n, net)| format!("IPADDR{n}={}\nPREFIX{n}={}\n", net.addr(), net.prefix_len())),
+    );
     let v6: Vec<String> = addresses
         .iter()
         .filter(|net| !is_v4(net))
@@ -95,25 +93,19 @@ pub(super) fn add(files: &Files, interface: &Interface, addresses: &[IpNet]) -> 
 }
 
 fn with_secondaries(text: &str, more: &str) -> String {
-    let mut set = false;
-    let mut out = String::with_capacity(text.len());
-    for line in text.split_inclusive('\n') {
-        match line.trim().split_once('=') {
-            Some(("IPV6ADDR_SECONDARIES", value)) => {
-                set = true;
-                let all = format!("{} {more}", unquoted(value));
-                out.push_str(&format!("IPV6ADDR_SECONDARIES=\"{}\"\n", all.trim()));
-            }
-            _ => out.push_str(line),
-        }
+    const KEY: &str = "IPV6ADDR_SECONDARIES";
+    let value =
+        |line: &str| Some(unquoted(line.trim().strip_prefix(KEY)?.strip_prefix('=')?).to_owned());
+    if text.lines().any(|line| value(line).is_some()) {
+        let line = |line: &str| match value(line) {
+            Some(old) => format!("{KEY}=\"{}\"\n", format!("{old} {more}").trim()),
+            None => line.to_owned(),
+        };
+        return text.split_inclusive('\n').map(line).collect();
     }
-    if !set {
-        if !text.lines().any(|line| line.starts_with("IPV6INIT=")) {
-            out.push_str("IPV6INIT=yes\n");
-        }
-        out.push_str(&format!("IPV6ADDR_SECONDARIES=\"{more}\"\n"));
-    }
-    out
+    let init = text.lines().any(|line| line.starts_with("IPV6INIT="));
+    let init = if init { "" } else { "IPV6INIT=yes\n" };
+    format!("{text}{init}{KEY}=\"{more}\"\n")
 }
 
 /// The number of `IPADDRn`; 0 where there is none.

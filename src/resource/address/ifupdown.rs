@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, VecDeque};
 use ipnet::IpNet;
 
 use super::backend::Placement;
-use super::files::{BadFile, Files};
+use super::files::{BadFile, Files, names_in};
 use super::interface::{Backend, Family, Interface, glob_matches, named, parse_net};
 use crate::error::Result;
 use crate::host::ReadHost;
@@ -49,7 +49,7 @@ fn expand(host: &dyn ReadHost, source: &Source) -> Result<Vec<HostPath>> {
                 next.push(dir.join(component));
                 continue;
             }
-            for name in host.list(&dir)?.into_iter().flatten() {
+            for name in names_in(host, &dir)? {
                 if name
                     .as_str()
                     .is_some_and(|name| source.takes(component, name))

@@ -1,4 +1,4 @@
-//! `key=value` in `[sections]`, as systemd units and NetworkManager keyfiles have it.
+//! `key=value` in `[sections]`, as systemd units and `NetworkManager` keyfiles have it.
 
 use crate::resource::edit::redact::Malformed;
 

@@ -3,11 +3,13 @@
 //! Netplan merges lists of addresses across files, so an address is added by a file of ours that says
 //! nothing else of the device. Files in `/run` and `/usr/lib` hold no addresses that last.
 
+use std::collections::BTreeMap;
+
 use ipnet::IpNet;
 use serde_yaml::{Mapping, Value};
 
 use super::backend::Placement;
-use super::files::{BadFile, Files};
+use super::files::{BadFile, Files, has_extension};
 use super::interface::{Backend, Family, Interface, Selector};
 use crate::error::Result;
 use crate::host::ReadHost;
@@ -20,7 +22,7 @@ const DIRECTORY: &str = "/etc/netplan";
 /// Reads the files.
 pub(super) fn collect(host: &dyn ReadHost, files: &mut Files) -> Result<()> {
     files.load_dir(host, &HostPath::from(DIRECTORY), |name| {
-        name.ends_with(".yaml") && !name.starts_with('.')
+        has_extension(name, "yaml")
     })
 }
 
@@ -41,7 +43,11 @@ pub(super) fn read(files: &Files) -> Result<Vec<Interface>, BadFile> {
             let (Some(kind), Value::Mapping(devices)) = (kind.as_str(), devices) else {
                 continue;
             };
-            for (id, device) in devices {
+            // Settings of the switch itself, not devices by name.
+            if kind == "openvswitch" {
+                continue;
+            }
+            for (id, device) in devices.iter().filter(|(id, _)| id.as_str() != Some("lo")) {
                 let (Some(id), Value::Mapping(device)) = (id.as_str(), device) else {
                     return Err(wrong(&format!("a device under `{kind}`")));
                 };
@@ -93,7 +99,7 @@ fn merge(all: &mut Vec<Interface>, found: &Found<'_>, device: &Mapping) -> Resul
     let at = at.unwrap_or_else(|| {
         let selector = Selector::Names(vec![found.id.to_owned()]);
         let mut interface = Interface::new(selector, Backend::Netplan, found.path.clone());
-        interface.device_type = found.kind.to_owned();
+        found.kind.clone_into(&mut interface.device_type);
         all.push(interface);
         all.len() - 1
     });
@@ -166,29 +172,43 @@ fn line_of(text: &str, needle: &str) -> usize {
         .map_or(1, |at| at + 1)
 }
 
-/// Our file with more addresses.
-pub(super) fn add(interface: &Interface, addresses: &[IpNet], owner: &MigrationName) -> Placement {
+/// Our file with more addresses; what it says of other devices stays.
+pub(super) fn add(
+    files: &Files,
+    interface: &Interface,
+    addresses: &[IpNet],
+    owner: &MigrationName,
+) -> Result<Placement, BadFile> {
     let path = HostPath::from(DIRECTORY).join(format!("90-reconcile-{}.yaml", owner.as_str()));
-    let own = interface
-        .addresses
+    let mut devices: BTreeMap<(String, String), Vec<IpNet>> = BTreeMap::new();
+    let all = read(files)?;
+    let own = all
         .iter()
-        .filter(|a| a.file == path)
-        .map(|a| a.net);
-    let list: String = own
-        .chain(addresses.iter().copied())
-        .map(|net| format!("        - \"{net}\"\n"))
-        .collect();
-    let text = format!(
-        "# Written by reconcile for the migration {}.\nnetwork:\n  version: 2\n  {}:\n    {}:\n      addresses:\n{list}",
-        owner.as_str(),
-        interface.device_type,
-        quoted(id(interface)),
+        .flat_map(|i| i.addresses.iter().map(move |a| (i, a)));
+    let own = own.filter(|(_, a)| a.file == path).map(|(i, a)| (i, a.net));
+    for (device, net) in own.chain(addresses.iter().map(|net| (interface, *net))) {
+        let key = (device.device_type.clone(), id(device).to_owned());
+        devices.entry(key).or_default().push(net);
+    }
+    let mut text = format!(
+        "# Written by reconcile for the migration {}.\n",
+        owner.as_str()
     );
-    Placement {
+    text.push_str("network:\n  version: 2\n");
+    let mut open = "";
+    for ((kind, id), nets) in &devices {
+        if open != kind {
+            text.extend(["  ", kind, ":\n"]);
+            open = kind;
+        }
+        text.extend(["    ", &quoted(id), ":\n      addresses:\n"]);
+        text.extend(nets.iter().map(|net| format!("        - \"{net}\"\n")));
+    }
+    Ok(Placement {
         path,
         text,
         mode: 0o600,
-    }
+    })
 }
 
 /// A device id as a YAML key. Ids are plain words as a rule.

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::backend::Placement;
-use super::files::{BadFile, Files};
+use super::files::{BadFile, Files, has_extension, names_in};
 use super::ini::{self, Entry};
 use super::interface::{Backend, Family, Interface, Origin, Selector};
 use crate::error::Result;
@@ -28,11 +28,11 @@ const DIRECTORIES: [&str; 3] = [
 /// Reads the files and their drop-ins.
 pub(super) fn collect(host: &dyn ReadHost, files: &mut Files) -> Result<()> {
     for dir in DIRECTORIES.map(HostPath::from) {
-        files.load_dir(host, &dir, |name| name.ends_with(".network"))?;
-        for name in host.list(&dir)?.into_iter().flatten() {
+        files.load_dir(host, &dir, |name| has_extension(name, "network"))?;
+        for name in names_in(host, &dir)? {
             if name.as_bytes().ends_with(b".network.d") {
                 let dropins = dir.join(name.as_bytes());
-                files.load_dir(host, &dropins, |name| name.ends_with(".conf"))?;
+                files.load_dir(host, &dropins, |name| has_extension(name, "conf"))?;
             }
         }
     }
@@ -45,7 +45,7 @@ pub(super) fn read(files: &Files) -> Result<Vec<Interface>, BadFile> {
     for dir in DIRECTORIES.map(HostPath::from) {
         for (path, name, _) in files
             .in_dir(&dir)
-            .filter(|(_, name, _)| name.ends_with(".network"))
+            .filter(|(_, name, _)| has_extension(name, "network"))
         {
             by_name
                 .entry(name.to_owned())
@@ -170,9 +170,7 @@ pub(super) fn add(
             owner.as_str()
         ),
     };
-    for net in addresses {
-        text.push_str(&format!("Address={net}\n"));
-    }
+    text.extend(addresses.iter().map(|net| format!("Address={net}\n")));
     Placement {
         path,
         text,

@@ -1,4 +1,4 @@
-//! NetworkManager: keyfiles in `/etc/NetworkManager/system-connections`, nm-settings-keyfile(5).
+//! `NetworkManager`: keyfiles in `/etc/NetworkManager/system-connections`, nm-settings-keyfile(5).
 //!
 //! An address is added as the next `addressN=` of the connection, as `nmcli` writes it.
 
@@ -18,7 +18,7 @@ use crate::resource::edit::redact::Malformed;
 const DIRECTORY: &str = "/etc/NetworkManager/system-connections";
 const FAMILIES: [(&str, Family); 2] = [("ipv4", Family::Ipv4), ("ipv6", Family::Ipv6)];
 
-/// Reads the keyfiles. NetworkManager takes every name but those of backups.
+/// Reads the keyfiles. `NetworkManager` takes every name but those of backups.
 pub(super) fn collect(host: &dyn ReadHost, files: &mut Files) -> Result<()> {
     files.load_dir(host, &HostPath::from(DIRECTORY), |name| {
         let backup = ["~", ".bak", ".rpmsave", ".rpmorig", ".rpmnew", ".swp"];
@@ -122,15 +122,15 @@ pub(super) fn add(
 }
 
 /// One more address: after the last one of the section, else at the section's top, else in a new
-/// section. Without `method` NetworkManager takes `auto`, and so the new section says it.
+/// section. Without `method` `NetworkManager` takes `auto`, and so the new section says it.
 fn insert(text: &str, section: &str, net: IpNet) -> Result<String, Malformed> {
     let entries = ini::parse(text)?;
     let ours: Vec<_> = self::addresses(&entries)
         .filter(|e| e.section == section)
         .collect();
     let taken: BTreeSet<u32> = ours.iter().filter_map(|e| number(e.key)).collect();
-    let next = taken.last().map_or(1, |last| last + 1);
-    let address = format!("address{next}={net}\n");
+    let number = taken.last().map_or(1, |last| last + 1);
+    let address = format!("address{number}={net}\n");
     let header = format!("[{section}]");
     let after = ours.last().map(|e| e.line);
     let after = after.or_else(|| {

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::files::BadFile;
 use super::interface::{Backend, Family};
 use crate::raw::HostPath;
 
@@ -75,6 +76,16 @@ pub enum Problem {
         /// What is wrong.
         what: String,
     },
+}
+
+impl From<BadFile> for Problem {
+    fn from(bad: BadFile) -> Self {
+        Self::Unreadable {
+            file: bad.path,
+            line: bad.malformed.line,
+            what: bad.malformed.what,
+        }
+    }
 }
 
 impl fmt::Display for Problem {

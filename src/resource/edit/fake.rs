@@ -1,6 +1,6 @@
 //! A host in memory, for tests of what is done to configuration files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
 use std::sync::Mutex;
 
@@ -14,6 +14,7 @@ use crate::raw::{HostPath, Raw};
 pub(crate) struct FakeHost {
     side: Side,
     files: Mutex<BTreeMap<HostPath, Vec<u8>>>,
+    masked: Mutex<BTreeSet<HostPath>>,
     /// Every change that was asked for, as text.
     pub(crate) log: Mutex<Vec<String>>,
 }
@@ -26,6 +27,7 @@ impl FakeHost {
         Self {
             side,
             files: Mutex::new(files.collect()),
+            masked: Mutex::default(),
             log: Mutex::default(),
         }
     }
@@ -35,6 +37,11 @@ impl FakeHost {
             .lock()
             .unwrap()
             .insert(path.into(), content.to_vec());
+    }
+
+    /// Makes a link to `/dev/null`, in a root without devices.
+    pub(crate) fn mask(&self, path: &str) {
+        self.masked.lock().unwrap().insert(path.into());
     }
 
     pub(crate) fn get(&self, path: &str) -> Option<String> {
@@ -82,8 +89,9 @@ impl ReadHost for FakeHost {
         self.lstat(path)
     }
 
-    fn read_link(&self, _: &HostPath) -> Result<Option<Raw>> {
-        Ok(None)
+    fn read_link(&self, path: &HostPath) -> Result<Option<Raw>> {
+        let masked = self.masked.lock().unwrap();
+        Ok(masked.contains(path).then(|| Raw::from("/dev/null")))
     }
 
     fn list(&self, dir: &HostPath) -> Result<Option<Vec<Raw>>> {
@@ -91,14 +99,15 @@ impl ReadHost for FakeHost {
             return Ok(None);
         }
         let files = self.files.lock().unwrap();
-        let mut names: Vec<Raw> = files
+        let masked = self.masked.lock().unwrap();
+        let names: BTreeSet<Raw> = files
             .keys()
+            .chain(masked.iter())
             .filter_map(|path| path.as_path().strip_prefix(dir.as_path()).ok())
             .filter_map(|rest| rest.iter().next())
             .map(|name| Raw::from(name.as_encoded_bytes()))
             .collect();
-        names.dedup();
-        Ok(Some(names))
+        Ok(Some(names.into_iter().collect()))
     }
 
     fn read(&self, path: &HostPath) -> Result<Option<Vec<u8>>> {

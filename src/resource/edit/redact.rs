@@ -207,7 +207,8 @@ fn command_with_secret(key: &str, value: &str) -> bool {
     COMMANDS.contains(&key)
         && value
             .split(|c: char| c.is_whitespace() || c == '=')
-            .any(is_secret)
+            // The chains of a packet filter are no keys of a tunnel.
+            .any(|word| is_secret(word) && !matches!(word, "INPUT" | "OUTPUT"))
 }
 
 /// YAML: scalars beneath a secret's key, and those with an anchor, which may be used anywhere.
@@ -271,12 +272,12 @@ fn secret_scalars(text: &str) -> Result<Vec<(usize, usize)>, Malformed> {
                     }
                     *key = None;
                 }
-                Some(Open::Sequence { key }) => {
-                    if anchor != 0 || key.as_deref().is_some_and(is_secret) {
-                        found.push(bytes(&span));
-                    }
+                Some(Open::Sequence { key })
+                    if anchor != 0 || key.as_deref().is_some_and(is_secret) =>
+                {
+                    found.push(bytes(&span));
                 }
-                None => {}
+                Some(Open::Sequence { .. }) | None => {}
             },
             Event::Alias(_) => value_taken(&mut open),
             Event::MappingStart(..) => open.push(Open::Mapping { key: None }),

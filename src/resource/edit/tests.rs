@@ -157,3 +157,19 @@ fn configuration_that_is_not_utf8_is_named() {
         "/etc/hosts on target (dir:/fake), line 2: not UTF-8"
     );
 }
+
+#[test]
+fn a_plan_that_would_overwrite_a_secret_with_its_mark_is_refused() {
+    const FILE: &str = "/etc/network/interfaces";
+    let before = redact::redact(Redaction::Words, "wpa-psk a\n").unwrap();
+    let after = format!("{}\n", before.as_str());
+    let mut edit = between_redacted(&FILE.into(), Redaction::Words, Some(&before), &after, 0o644);
+    edit.edits = vec![LineEdit {
+        after: 0,
+        delete: 1,
+        insert: vec![before.as_str().to_owned(), "\n".to_owned()],
+    }];
+    let host = FakeHost::new(Side::Target, &[(FILE, "wpa-psk a\n")]);
+    assert_eq!(perform(&host, &edit).unwrap_err().kind(), Kind::Stale);
+    assert_eq!(host.get(FILE).unwrap(), "wpa-psk a\n");
+}

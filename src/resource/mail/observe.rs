@@ -154,9 +154,7 @@ impl Observer<'_> {
         let mut problems = Vec::new();
         let mut trees = Vec::new();
         let home = &chosen.source_home;
-        if !home.as_bytes().starts_with(b"/") {
-            problems.push(Problem::NoAbsoluteHome { home: home.clone() });
-        } else {
+        if home.as_bytes().starts_with(b"/") {
             let paths = TreePaths {
                 kind: TreeKind::Home,
                 source: real_path(self.source, home)?,
@@ -164,6 +162,8 @@ impl Observer<'_> {
             };
             problems.extend(self.home_problems(name, &paths)?);
             trees.push(paths);
+        } else {
+            problems.push(Problem::NoAbsoluteHome { home: home.clone() });
         }
         let file = name.as_bytes();
         let paths = TreePaths {

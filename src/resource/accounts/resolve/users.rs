@@ -68,9 +68,12 @@ impl Staging<'_> {
     ) -> Result<Uid, Conflict> {
         let wanted = remap.unwrap_or(user.uid);
         let ours = self.is_ours(name);
-        // An account that we made below the target's UID_MIN, seen before the receipt says so.
-        let as_we_would_make_it =
-            here.uid == wanted && here.home == user.home && self.source.ranges.is_person(user.uid);
+        // An account that we made below the target's UID_MIN, seen before the receipt says so. The
+        // uids below SYS_UID_MIN are the distribution's own and never ours.
+        let as_we_would_make_it = here.uid == wanted
+            && here.uid.0 >= self.target.ranges.sys_uid_min
+            && here.home == user.home
+            && self.source.ranges.is_person(user.uid);
         if !ours && !self.target.ranges.is_person(here.uid) && !as_we_would_make_it {
             return Err(Conflict::SystemName {
                 user: name.clone(),

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// As the installer of Debian 12 writes it.
+/// In the form in which the installer of Debian 12 writes it.
 const DEBIAN: &str = "\
 127.0.0.1\tlocalhost
 127.0.1.1\tmail.example.org\tmail

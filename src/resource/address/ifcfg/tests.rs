@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// As the installer of CentOS 7 writes it for a static address.
+/// In the form in which the installer of `CentOS` 7 writes a static address.
 const ANACONDA: &str = "\
 TYPE=\"Ethernet\"
 PROXY_METHOD=\"none\"
@@ -23,7 +23,7 @@ PREFIX=\"24\"
 GATEWAY=\"192.0.2.1\"
 ";
 
-/// As Fedora 13 wrote it.
+/// In the form of Fedora 13.
 const FEDORA: &str = "\
 # Intel Corporation 82540EM Gigabit Ethernet Controller
 DEVICE=eth0

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// As the installer of Debian 12 writes it.
+/// In the form in which the installer of Debian 12 writes it.
 const DEBIAN: &str = "\
 # This file describes the network interfaces available on your system
 # and how to activate them. For more information, see interfaces(5).
@@ -24,7 +24,7 @@ iface ens3 inet static
 iface ens3 inet6 auto
 ";
 
-/// As the installer of Debian 5 wrote it.
+/// In the form in which the installer of Debian 5 wrote it.
 const OLD: &str = "\
 auto lo eth0
 iface lo inet loopback

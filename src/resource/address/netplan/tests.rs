@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// As cloud-init 23 writes it for a static address.
+/// In the form in which cloud-init writes a static address.
 const CLOUD_INIT: &str = "\
 # This file is generated from information provided by the datasource.  Changes
 # to it will not persist across an instance reboot.
@@ -62,7 +62,7 @@ fn files_are_merged() {
     );
 }
 
-// `netplan generate --root-dir` (0.106) made of CLOUD_INIT, without set-name, and of this text one
+// `netplan generate --root-dir` (0.106) made of CLOUD_INIT and of this text one
 // .network file with all four Address= lines.
 #[test]
 fn an_address_is_added_by_a_file_of_ours_with_nothing_else() {
@@ -72,7 +72,7 @@ fn an_address_is_added_by_a_file_of_ours_with_nothing_else() {
         "198.51.100.25/32".parse().unwrap(),
         "2001:db8::25/128".parse().unwrap(),
     ];
-    let placement = add(interface, &addresses, &owner());
+    let placement = add(&files, interface, &addresses, &owner()).unwrap();
     assert_eq!(placement.path, "/etc/netplan/90-reconcile-fc13.yaml".into());
     assert_eq!(placement.mode, 0o600);
     assert_eq!(

@@ -91,10 +91,14 @@ fn shell_and_interfaces_secrets_are_hidden_over_several_lines() {
         hide(Redaction::Shell, ifcfg),
         "DEVICE=eth0\nKEY1=<hidden>\nIEEE_8021X_PASSWORD=<hidden>\n<hidden>\nIPADDR=192.0.2.20\n"
     );
-    let interfaces = "iface wlan0 inet dhcp\n\twpa-ssid Office\n\twpa-psk hunter2\n\twireless-key1 s:hunter2\n\tup connect --token=hunter2 \\\n\t   hunter2\n\tup join \\\n\t  psk=hunter2\n\taddress 192.0.2.20/24\n";
+    let interfaces = "iface wlan0 inet dhcp\n\twpa-ssid Office\n\twpa-psk hunter2\n\twireless-key1 s:hunter2\n\tup iptables -A INPUT -j DROP\n\tup connect --token=hunter2 \\\n\t   hunter2\n\tup join \\\n\t  psk=hunter2\n\taddress 192.0.2.20/24\n";
     let hidden = hide(Redaction::Words, interfaces);
     assert!(!hidden.contains("hunter2"), "{hidden}");
-    assert!(hidden.contains("\twpa-psk <hidden>\n") && hidden.contains("\taddress 192.0.2.20/24"));
+    assert!(
+        hidden.contains("\twpa-psk <hidden>\n")
+            && hidden.contains("-A INPUT")
+            && hidden.contains("\taddress 192.0.2.20/24")
+    );
     assert_eq!(hidden.lines().count(), interfaces.lines().count());
 }
 
