@@ -203,6 +203,15 @@ mod tests {
             "{said}"
         );
 
+        // Anchors in anchors: each copy holds all copies within.
+        let nested: String = "&a [".repeat(25);
+        let text = format!("a: {nested}{}{}\n", "1,".repeat(10_000), "]".repeat(25));
+        let said = refused(text.as_bytes());
+        assert!(
+            said.contains("aliases make this manifest too large"),
+            "{said}"
+        );
+
         let long = "x".repeat(500_000);
         let many = vec!["*a"; 100_000].join(",");
         let said = refused(format!("a: &a {long}\nb: [{many}]\n").as_bytes());
@@ -236,7 +245,7 @@ mod tests {
             "---\n", "#\n", "\t", "\r", "ü: ü\n",
         ] {
             refused(unit.repeat(MAX_BYTES / unit.len()).as_bytes());
-            refused(format!("a: [{}", unit.repeat(MAX_BYTES / unit.len() - 10)).as_bytes());
+            refused(format!("a: [{}", unit.repeat(200_000 / unit.len())).as_bytes());
         }
     }
 
