@@ -9,7 +9,6 @@ pub mod diff;
 pub mod drop_in;
 pub mod observe;
 pub mod problem;
-pub mod uidl;
 mod version;
 
 use schemars::JsonSchema;
@@ -19,8 +18,9 @@ pub use diff::{diff, predict, rows, wanted};
 pub use observe::observe;
 pub use problem::Problem;
 
+use crate::raw::HostPath;
+use crate::uidl::Syntax;
 use config::Assignment;
-use uidl::Syntax;
 
 /// The setting.
 pub const SETTING: &str = "pop3_uidl_format";
@@ -111,7 +111,7 @@ pub struct DropIn {
 
 /// What a value in our drop-in does, or would do.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Effect {
     /// POP3 sessions get it.
     #[default]
@@ -119,7 +119,7 @@ pub enum Effect {
     /// Nothing: no configuration file includes it.
     NotIncluded {
         /// The main configuration file, where the line is missing.
-        main: crate::raw::HostPath,
+        main: HostPath,
     },
     /// Nothing: this assignment comes later or is read first.
     Beaten {
