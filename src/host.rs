@@ -218,11 +218,19 @@ mod tests {
     #[test]
     fn a_failure_names_host_path_and_cause_once_each() {
         let source = io::Error::from(rustix::io::Errno::NOSPC);
-        let error = failed("target (dir:/new)", "write", &HostPath::from("/etc/passwd"), source);
+        let error = failed(
+            "target (dir:/new)",
+            "write",
+            &HostPath::from("/etc/passwd"),
+            source,
+        );
         assert_eq!(
             crate::error::chain(&error),
             "cannot write /etc/passwd on target (dir:/new): No space left on device (os error 28)"
         );
-        assert_eq!(error.remedy(), Some("make room on that file system and run again"));
+        assert_eq!(
+            error.remedy(),
+            Some("make room on that file system and run again")
+        );
     }
 }

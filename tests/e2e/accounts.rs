@@ -49,9 +49,27 @@ impl Account {
         self
     }
 
-    /// Adds the account and its group to a root, and makes the home.
+    /// A primary group that is there already.
+    pub(crate) fn in_group(mut self, gid: u32) -> Self {
+        self.gid = gid;
+        self
+    }
+
+    pub(crate) fn home(mut self, home: String) -> Self {
+        self.home = home;
+        self
+    }
+
+    /// Adds the account to a root, and its group if that is its own, and makes the home.
     pub(crate) fn join(&self, root: &Root) {
-        let Self { name, uid, gid, home, shell, .. } = self;
+        let Self {
+            name,
+            uid,
+            gid,
+            home,
+            shell,
+            ..
+        } = self;
         let passwd = [
             format!("{name}:x:{uid}:{gid}:").as_bytes(),
             &self.gecos,
@@ -59,8 +77,13 @@ impl Account {
         ]
         .concat();
         root.append("etc/passwd", passwd);
-        root.append("etc/shadow", format!("{name}:{}:{}\n", self.password, self.ageing));
-        root.group(name, *gid, &[]);
+        root.append(
+            "etc/shadow",
+            format!("{name}:{}:{}\n", self.password, self.ageing),
+        );
+        if uid == gid {
+            root.group(name, *gid, &[]);
+        }
         let home = home.trim_start_matches('/');
         root.dir(home, 0o755);
         root.own(home, *uid, *gid).mode(home, 0o700);

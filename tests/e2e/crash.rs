@@ -51,12 +51,22 @@ impl Scene {
         let cur = source.join("home/bob/Maildir/cur");
         let seen = cur.join("1290000002.M2P1.old:2,FRS");
         fs::rename(seen, cur.join("1290000002.M2P1.old:2,FRST")).unwrap();
-        source.remove("home/carol/sparse").remove("home/alice/mail/nest");
-        source.remove("home/carol/inside").dir("home/carol/inside", 0o755);
-        source.remove("home/alice/.forward").link("home/alice/.forward", ".procmailrc");
+        source
+            .remove("home/carol/sparse")
+            .remove("home/alice/mail/nest");
+        source
+            .remove("home/carol/inside")
+            .dir("home/carol/inside", 0o755);
+        source
+            .remove("home/alice/.forward")
+            .link("home/alice/.forward", ".procmailrc");
         let erin = Account::person("erin", 1004).password(hashes::BCRYPT);
         erin.join(&source);
-        let home = Home { root: &source, of: &erin, mail_gid: MAIL_GID };
+        let home = Home {
+            root: &source,
+            of: &erin,
+            mail_gid: MAIL_GID,
+        };
         home.maildir().spool(mbox(1, "welcome")).age(5);
         Self::record(sandbox)
     }
@@ -68,9 +78,18 @@ impl Scene {
         let old_lines = journal(&sandbox).len();
         let run = sandbox.reconcile(["apply", "--yes"]).exits(0);
         let journal = journal(&sandbox).split_off(old_lines);
-        assert!(journal.len() > 8, "the run did next to nothing: {journal:?}");
+        assert!(
+            journal.len() > 8,
+            "the run did next to nothing: {journal:?}"
+        );
         let after = Snapshot::of(target.path());
-        Self { sandbox, before, after, took: run.took, journal }
+        Self {
+            sandbox,
+            before,
+            after,
+            took: run.took,
+            journal,
+        }
     }
 
     /// Puts the target back to the beginning.
@@ -84,7 +103,10 @@ impl Scene {
     #[track_caller]
     fn killed_at(&self, failpoint: &str) -> Option<Run> {
         self.rewind();
-        let run = self.sandbox.start_with(&["apply", "--yes"], Some(failpoint)).wait();
+        let run = self
+            .sandbox
+            .start_with(&["apply", "--yes"], Some(failpoint))
+            .wait();
         if run.was_killed() {
             return Some(run);
         }
@@ -98,12 +120,26 @@ impl Scene {
         let target = self.sandbox.target();
         self.assert_whole(&Snapshot::of(target.path()), when);
         let run = self.sandbox.reconcile(["apply", "--yes"]);
-        assert_eq!(run.code(), Some(0), "killed {when}, then {}", run.describe());
+        assert_eq!(
+            run.code(),
+            Some(0),
+            "killed {when}, then {}",
+            run.describe()
+        );
         let after = Snapshot::of(target.path()).without(&RECORDS);
         let expected = self.after.clone().without(&RECORDS);
-        expected.assert_same(&after, Closeness::Equal, &format!("completed after a kill {when}"));
+        expected.assert_same(
+            &after,
+            Closeness::Equal,
+            &format!("completed after a kill {when}"),
+        );
         let run = self.sandbox.reconcile(["plan", "--detailed-exitcode"]);
-        assert_eq!(run.code(), Some(0), "killed {when}, completed, then {}", run.describe());
+        assert_eq!(
+            run.code(),
+            Some(0),
+            "killed {when}, completed, then {}",
+            run.describe()
+        );
     }
 
     /// Each file is as it was or as it will be, in content, owner and mode.
@@ -120,7 +156,10 @@ impl Scene {
                 })
             };
             let shown = path.escape_ascii();
-            assert!(known(&self.before) || known(&self.after), "{shown} is half-done, {when}");
+            assert!(
+                known(&self.before) || known(&self.after),
+                "{shown} is half-done, {when}"
+            );
         }
     }
 }
@@ -128,7 +167,9 @@ impl Scene {
 /// Whether a path is one that only reconcile looks at: staging, temporary files, locks, records.
 fn is_scratch(path: &[u8]) -> bool {
     let names: Vec<_> = path.split(|&byte| byte == b'/').collect();
-    let staged = names.iter().any(|name| name.starts_with(b".reconcile-staging"));
+    let staged = names
+        .iter()
+        .any(|name| name.starts_with(b".reconcile-staging"));
     let name = names[names.len() - 1];
     let lock = names.len() == 2
         && names[0] == b"etc"
@@ -206,7 +247,12 @@ fn kill_at_random_moments(scene: &Scene, half: Half, seed: u64) {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut killed = 0;
     for number in 0..KILLS {
-        let share = random.f64() / 2.0 + if matches!(half, Half::First) { 0.0 } else { 0.5 };
+        let share = random.f64() / 2.0
+            + if matches!(half, Half::First) {
+                0.0
+            } else {
+                0.5
+            };
         let moment = scene.took.mul_f64(share);
         scene.rewind();
         let run = scene.sandbox.start(&["apply", "--yes"]).kill_after(moment);
@@ -217,7 +263,10 @@ fn kill_at_random_moments(scene: &Scene, half: Half, seed: u64) {
         }
         scene.recovers(&format!("after {moment:?} (seed {seed}, kill {number})"));
     }
-    assert!(killed > KILLS / 2, "only {killed} of {KILLS} runs were alive to be killed");
+    assert!(
+        killed > KILLS / 2,
+        "only {killed} of {KILLS} runs were alive to be killed"
+    );
 }
 
 #[test]

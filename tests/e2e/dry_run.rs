@@ -52,8 +52,12 @@ fn looking_changes_nothing_after_an_apply() {
     let sandbox = village();
     sandbox.reconcile(["apply", "--yes"]).exits(0).done();
     look_at_everything(&sandbox);
-    sandbox.source().append("var/mail/alice", message(13, "new on the source"));
-    sandbox.target().append("var/mail/carol", message(3, "new on the target"));
+    sandbox
+        .source()
+        .append("var/mail/alice", message(13, "new on the source"));
+    sandbox
+        .target()
+        .append("var/mail/carol", message(3, "new on the target"));
     look_at_everything(&sandbox);
 }
 

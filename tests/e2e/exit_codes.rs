@@ -17,9 +17,15 @@ fn zero_for_a_plan_and_two_for_pending_changes_only_when_asked_for() {
     }
     let sandbox = village();
     sandbox.reconcile(["plan"]).exits(0).done();
-    sandbox.reconcile(["plan", "--detailed-exitcode"]).exits(2).done();
+    sandbox
+        .reconcile(["plan", "--detailed-exitcode"])
+        .exits(2)
+        .done();
     sandbox.reconcile(["apply", "--yes"]).exits(0).done();
-    sandbox.reconcile(["plan", "--detailed-exitcode"]).exits(0).done();
+    sandbox
+        .reconcile(["plan", "--detailed-exitcode"])
+        .exits(0)
+        .done();
     sandbox.reconcile(["apply", "--yes"]).exits(0).done();
 }
 
@@ -32,7 +38,11 @@ fn one_while_another_run_holds_the_target() {
     let top = File::open(sandbox.target().path()).unwrap();
     flock(&top, FlockOperation::NonBlockingLockExclusive).unwrap();
     let before = Snapshot::of(sandbox.target().path());
-    sandbox.reconcile(["apply", "--yes"]).exits(1).says("another run is at work").done();
+    sandbox
+        .reconcile(["apply", "--yes"])
+        .exits(1)
+        .says("another run is at work")
+        .done();
     sandbox.reconcile(["plan"]).exits(0).done();
     let after = Snapshot::of(sandbox.target().path());
     after.assert_same(&before, Closeness::Untouched, "a run that was locked out");
@@ -44,7 +54,11 @@ fn one_while_another_run_holds_the_target() {
 fn one_for_a_root_that_is_not_there() {
     let sandbox = Sandbox::small();
     sandbox.manifest("source", "");
-    sandbox.reconcile(["plan"]).exits(1).says("cannot open the target root").done();
+    sandbox
+        .reconcile(["plan"])
+        .exits(1)
+        .says("cannot open the target root")
+        .done();
 }
 
 #[test]
@@ -56,8 +70,15 @@ fn three_for_a_conflict_and_nothing_is_written() {
     Account::person("mallory", 1001).join(&sandbox.target());
     let before = Snapshot::of(sandbox.target().path());
     sandbox.reconcile(["plan"]).exits(3).shows("mallory").done();
-    sandbox.reconcile(["plan", "--detailed-exitcode"]).exits(3).done();
-    sandbox.reconcile(["apply", "--yes"]).exits(3).shows("mallory").done();
+    sandbox
+        .reconcile(["plan", "--detailed-exitcode"])
+        .exits(3)
+        .done();
+    sandbox
+        .reconcile(["apply", "--yes"])
+        .exits(3)
+        .shows("mallory")
+        .done();
     let after = Snapshot::of(sandbox.target().path());
     after.assert_same(&before, Closeness::Untouched, "a blocked apply");
 }
@@ -81,8 +102,16 @@ fn three_for_a_host_that_this_version_cannot_reach() {
          target:\n  host: ssh://root@new.example.org\nserve_from: source\n",
     );
     sandbox.reconcile(["validate"]).exits(0).done();
-    sandbox.reconcile(["plan"]).exits(3).shows("this version cannot").done();
-    sandbox.reconcile(["apply", "--yes"]).exits(3).shows("this version cannot").done();
+    sandbox
+        .reconcile(["plan"])
+        .exits(3)
+        .shows("this version cannot")
+        .done();
+    sandbox
+        .reconcile(["apply", "--yes"])
+        .exits(3)
+        .shows("this version cannot")
+        .done();
     for command in ["verify", "status"] {
         sandbox.reconcile([command]).exits(3).done();
     }
@@ -95,7 +124,11 @@ fn four_when_a_verification_finds_a_difference_and_every_one_is_listed() {
     }
     let sandbox = village();
     sandbox.reconcile(["apply", "--yes"]).exits(0).done();
-    sandbox.reconcile(["verify"]).exits(0).shows("Compared 4 users").done();
+    sandbox
+        .reconcile(["verify"])
+        .exits(0)
+        .shows("Compared 4 users")
+        .done();
     let target = sandbox.target();
     // Behind the index's back as far as that is possible: same size, same time.
     let path = target.join("var/mail/alice");
@@ -106,7 +139,10 @@ fn four_when_a_verification_finds_a_difference_and_every_one_is_listed() {
     target.remove("home/alice/mail/nest/sub");
     target.file("home/carol/extra", "");
     let run = sandbox.reconcile(["verify"]).exits(4);
-    let run = run.shows("alice").shows("Maildir/subscriptions").shows("mail/nest/sub");
+    let run = run
+        .shows("alice")
+        .shows("Maildir/subscriptions")
+        .shows("mail/nest/sub");
     run.shows("extra").says("differences").done();
     sandbox.reconcile(["apply", "--yes"]).exits(0).done();
     sandbox.reconcile(["verify"]).exits(0).done();
@@ -117,7 +153,11 @@ fn sixty_four_for_a_misspelt_key_with_its_place_and_a_guess() {
     let sandbox = Sandbox::small();
     sandbox.manifest("source", "sevices:\n  mta: auto\n");
     for command in ["validate", "plan", "apply", "verify", "status"] {
-        let run = sandbox.reconcile([command]).exits(64).says("sevices").says("services");
+        let run = sandbox
+            .reconcile([command])
+            .exits(64)
+            .says("sevices")
+            .says("services");
         run.says("migration.yaml:8").done();
     }
 }
@@ -126,10 +166,21 @@ fn sixty_four_for_a_misspelt_key_with_its_place_and_a_guess() {
 fn sixty_four_for_arguments_that_make_no_sense() {
     let sandbox = Sandbox::small();
     sandbox.reconcile(["plna"]).exits(64).says("plan").done();
-    sandbox.reconcile(["plan", "--formt", "json"]).exits(64).done();
-    sandbox.reconcile(["plan"]).exits(64).says("migration.yaml").done();
+    sandbox
+        .reconcile(["plan", "--formt", "json"])
+        .exits(64)
+        .done();
+    sandbox
+        .reconcile(["plan"])
+        .exits(64)
+        .says("migration.yaml")
+        .done();
     sandbox.reconcile(["--help"]).exits(0).shows("Usage").done();
-    sandbox.reconcile(["--version"]).exits(0).shows("reconcile ").done();
+    sandbox
+        .reconcile(["--version"])
+        .exits(0)
+        .shows("reconcile ")
+        .done();
 }
 
 #[test]
@@ -151,13 +202,22 @@ fn events_are_one_json_object_per_line() {
     }
     let sandbox = village();
     let run = sandbox.reconcile(["apply", "--yes", "--json"]).exits(0);
-    let events: Vec<serde_json::Value> =
-        run.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let events: Vec<serde_json::Value> = run
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
     let of = |kind: &str| events.iter().filter(|event| event["event"] == kind).count();
-    assert_eq!((of("run_started"), of("run_ended"), of("action_failed")), (1, 1, 0));
+    assert_eq!(
+        (of("run_started"), of("run_ended"), of("action_failed")),
+        (1, 1, 0)
+    );
     assert!(of("action_started") >= 6, "{events:?}");
     assert_eq!(of("action_started"), of("action_done"));
-    let ended = events.iter().find(|event| event["event"] == "run_ended").unwrap();
+    let ended = events
+        .iter()
+        .find(|event| event["event"] == "run_ended")
+        .unwrap();
     assert_eq!(ended["failed"], 0);
     assert!(ended["bytes"].as_u64().unwrap() > 1000, "{ended}");
 }
@@ -168,16 +228,32 @@ fn what_programs_read_is_valid_in_its_format() {
         return;
     }
     let sandbox = village();
-    let plan = sandbox.reconcile(["plan", "--format", "json"]).exits(0).stdout;
+    let plan = sandbox
+        .reconcile(["plan", "--format", "json"])
+        .exits(0)
+        .stdout;
     let schema = sandbox.reconcile(["schema", "plan"]).exits(0).stdout;
     let [plan, schema] = [plan, schema].map(|text| serde_json::from_str(&text).unwrap());
     jsonschema::validate(&schema, &plan).unwrap();
-    sandbox.reconcile(["observe", "-o", "observation.yaml"]).exits(0).done();
+    sandbox
+        .reconcile(["observe", "-o", "observation.yaml"])
+        .exits(0)
+        .done();
     let shown = |text: String| serde_json::from_str::<serde_json::Value>(&text).unwrap();
-    let offline = ["plan", "--format", "json", "--observation", "observation.yaml"];
+    let offline = [
+        "plan",
+        "--format",
+        "json",
+        "--observation",
+        "observation.yaml",
+    ];
     assert_eq!(shown(sandbox.reconcile(offline).exits(0).stdout), plan);
     let status = shown(sandbox.reconcile(["status", "--json"]).exits(0).stdout);
     assert_eq!(status["authority"], "source");
-    sandbox.reconcile(["completions", "bash"]).exits(0).shows("reconcile").done();
+    sandbox
+        .reconcile(["completions", "bash"])
+        .exits(0)
+        .shows("reconcile")
+        .done();
     sandbox.reconcile(["man"]).exits(0).shows(".TH").done();
 }

@@ -17,7 +17,10 @@ struct SmallDisk(PathBuf);
 impl SmallDisk {
     fn on(dir: PathBuf, megabytes: u32) -> Self {
         let size = format!("size={megabytes}m,mode=755");
-        program::run("mount", ["-t", "tmpfs", "-o", &size, "none", dir.to_str().unwrap()]);
+        program::run(
+            "mount",
+            ["-t", "tmpfs", "-o", &size, "none", dir.to_str().unwrap()],
+        );
         Self(dir)
     }
 }
@@ -34,10 +37,17 @@ fn with_large_mail() -> Sandbox {
     let source = sandbox.source();
     let erin = Account::person("erin", 1010);
     erin.join(&source);
-    let home = Home { root: &source, of: &erin, mail_gid: MAIL_GID };
+    let home = Home {
+        root: &source,
+        of: &erin,
+        mail_gid: MAIL_GID,
+    };
     home.maildir();
     for number in 0..100 {
-        home.file(format!("Maildir/cur/12{number:08}.M1P1.old:2,S"), [b'x'; 64 << 10]);
+        home.file(
+            format!("Maildir/cur/12{number:08}.M1P1.old:2,S"),
+            [b'x'; 64 << 10],
+        );
     }
     home.age(5);
     sandbox
@@ -50,9 +60,17 @@ fn a_target_without_room_blocks_the_plan() {
     }
     let sandbox = with_large_mail();
     let _disk = SmallDisk::on(sandbox.target().join("home"), 4);
-    sandbox.reconcile(["plan"]).exits(3).shows("/home").shows("free").done();
+    sandbox
+        .reconcile(["plan"])
+        .exits(3)
+        .shows("/home")
+        .shows("free")
+        .done();
     sandbox.reconcile(["apply", "--yes"]).exits(3).done();
-    assert_eq!(fs::read_dir(sandbox.target().join("home")).unwrap().count(), 0);
+    assert_eq!(
+        fs::read_dir(sandbox.target().join("home")).unwrap().count(),
+        0
+    );
 }
 
 #[test]
@@ -71,10 +89,16 @@ fn a_disk_that_fills_during_the_copy_is_an_error_and_the_next_run_completes() {
     let run = running.wait();
     fs::remove_file(&hog).unwrap();
     if run.code() != Some(0) {
-        run.exits(1).says("No space left on device").says("again").done();
+        run.exits(1)
+            .says("No space left on device")
+            .says("again")
+            .done();
     }
     sandbox.reconcile(["apply", "--yes"]).exits(0).done();
-    sandbox.reconcile(["plan", "--detailed-exitcode"]).exits(0).done();
+    sandbox
+        .reconcile(["plan", "--detailed-exitcode"])
+        .exits(0)
+        .done();
     sandbox.reconcile(["verify"]).exits(0).done();
     drop(disk);
 }

@@ -32,5 +32,8 @@ pub(crate) fn leaked(bytes: &[u8]) -> Option<&'static str> {
 fn a_hash_is_found_in_what_a_run_printed() {
     let line = format!("alice:{SHA512}:19000:0:99999:7:::");
     assert_eq!(leaked(line.as_bytes()), Some(SHA512));
-    assert_eq!(leaked(b"password: changed (sha512crypt #a1b2 -> #c3d4)"), None);
+    assert_eq!(
+        leaked(b"password: changed (sha512crypt #a1b2 -> #c3d4)"),
+        None
+    );
 }

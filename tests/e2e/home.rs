@@ -49,19 +49,26 @@ impl Home<'_> {
 
     pub(crate) fn file(&self, below: impl AsRef<[u8]>, content: impl AsRef<[u8]>) -> &Self {
         let path = self.path(below);
-        self.root.file(&path, content).own(&path, self.of.uid, self.of.gid).mode(&path, 0o600);
+        self.root
+            .file(&path, content)
+            .own(&path, self.of.uid, self.of.gid)
+            .mode(&path, 0o600);
         self
     }
 
     pub(crate) fn dir(&self, below: impl AsRef<[u8]>) -> &Self {
         let path = self.path(below);
-        self.root.dir(&path, 0o700).own(&path, self.of.uid, self.of.gid);
+        self.root
+            .dir(&path, 0o700)
+            .own(&path, self.of.uid, self.of.gid);
         self
     }
 
     pub(crate) fn link(&self, below: impl AsRef<[u8]>, to: impl AsRef<[u8]>) -> &Self {
         let path = self.path(below);
-        self.root.link(&path, to).own(&path, self.of.uid, self.of.gid);
+        self.root
+            .link(&path, to)
+            .own(&path, self.of.uid, self.of.gid);
         self
     }
 
@@ -69,16 +76,25 @@ impl Home<'_> {
     pub(crate) fn spool(&self, content: impl AsRef<[u8]>) -> &Self {
         let path = format!("var/mail/{}", self.of.name);
         self.root.file(&path, content);
-        self.root.own(&path, self.of.uid, self.mail_gid).mode(&path, 0o660);
+        self.root
+            .own(&path, self.of.uid, self.mail_gid)
+            .mode(&path, 0o660);
         self
     }
 
     /// Folders in mbox format, with Dovecot's indexes and the list of subscriptions.
     pub(crate) fn mbox_folders(&self) -> &Self {
-        for dir in ["mail", "mail/.imap", "mail/.imap/Sent", "mail/nest", "mail/.imap/nest"] {
+        for dir in [
+            "mail",
+            "mail/.imap",
+            "mail/.imap/Sent",
+            "mail/nest",
+            "mail/.imap/nest",
+        ] {
             self.dir(dir);
         }
-        self.file("mail/Sent", mbox(3, "sent")).file("mail/Trash", "");
+        self.file("mail/Sent", mbox(3, "sent"))
+            .file("mail/Trash", "");
         self.file("mail/Entw&APw-rfe", mbox(1, "a name in modified UTF-7"));
         self.file("mail/nest/sub", mbox(2, "nested"));
         self.file("mail/.subscriptions", "Sent\nEntw&APw-rfe\nnest/sub\n");
@@ -98,7 +114,10 @@ impl Home<'_> {
             ("cur/1290000001.M1P1.old,S=12,W=13:2,S", "seen\n"),
             ("cur/1290000002.M2P1.old:2,FRS", "flagged\n"),
             ("new/1290000003.M3P1.old", "new\n"),
-            ("dovecot-uidlist", "3 V1290000000 N4\n1 :1290000001.M1P1.old\n"),
+            (
+                "dovecot-uidlist",
+                "3 V1290000000 N4\n1 :1290000001.M1P1.old\n",
+            ),
             ("dovecot-keywords", "0 Work\n"),
             ("subscriptions", "Archive.2009\n"),
             (".Archive.2009/cur/1230000000.M9P9.old:2,S", "long ago\n"),
@@ -111,8 +130,14 @@ impl Home<'_> {
 
     /// What steers delivery.
     pub(crate) fn dot_files(&self) -> &Self {
-        self.file(".forward", "\\alice, \"|IFS=' ' && exec /usr/bin/procmail\"\n");
-        self.file(".procmailrc", "MAILDIR=$HOME/mail\n:0:\n* ^Subject:.*list\nlists\n");
+        self.file(
+            ".forward",
+            "\\alice, \"|IFS=' ' && exec /usr/bin/procmail\"\n",
+        );
+        self.file(
+            ".procmailrc",
+            "MAILDIR=$HOME/mail\n:0:\n* ^Subject:.*list\nlists\n",
+        );
         self.file(".bash_logout", "")
     }
 
@@ -120,13 +145,15 @@ impl Home<'_> {
     pub(crate) fn odd_names(&self) -> &Self {
         self.dir(b"Entw\xfcrfe".as_slice());
         self.file(b"Entw\xfcrfe/Gr\xfc\xdfe".as_slice(), "Latin-1\n");
-        self.file("a\nb", "newline\n").file(" * ; $(x) 'q' \"r\" \\", "shell\n");
+        self.file("a\nb", "newline\n")
+            .file(" * ; $(x) 'q' \"r\" \\", "shell\n");
         self.file([b'n'; 255], "long\n").file("-rf", "option\n")
     }
 
     /// One file under two names, and a third in the spool's neighbourhood of folders.
     pub(crate) fn hard_links(&self) -> &Self {
-        self.dir("links").file("links/first", "one file, three names\n");
+        self.dir("links")
+            .file("links/first", "one file, three names\n");
         for name in ["links/second", "third"] {
             let [old, new] = ["links/first", name].map(|name| self.root.join(self.path(name)));
             fs::hard_link(old, new).unwrap();
@@ -136,8 +163,10 @@ impl Home<'_> {
 
     /// Links that lead inside, outside, nowhere, and to themselves.
     pub(crate) fn symlinks(&self) -> &Self {
-        self.link("inside", "links/first").link("outside", "/etc/hostname");
-        self.link("nowhere", b"\xff\xfe gone".as_slice()).link("loop", "loop")
+        self.link("inside", "links/first")
+            .link("outside", "/etc/hostname");
+        self.link("nowhere", b"\xff\xfe gone".as_slice())
+            .link("loop", "loop")
     }
 
     /// 8 MiB of hole between two words.
@@ -155,7 +184,10 @@ impl Home<'_> {
     /// Attributes that users set.
     pub(crate) fn attributes(&self) -> &Self {
         self.file("tagged", "see my attributes\n");
-        for (name, value) in [("user.mime_type", b"text/plain".as_slice()), ("user.raw", b"\0\xff")] {
+        for (name, value) in [
+            ("user.mime_type", b"text/plain".as_slice()),
+            ("user.raw", b"\0\xff"),
+        ] {
             let path = self.root.join(self.path("tagged"));
             lsetxattr(path, name, value, XattrFlags::empty()).unwrap();
         }
@@ -164,23 +196,44 @@ impl Home<'_> {
 
     /// A shared directory: another user and a group may in, and new files inherit that.
     pub(crate) fn acl(&self, other_uid: u32, group_gid: u32) -> &Self {
-        self.dir("shared").file("shared/minutes", "read by others\n");
+        self.dir("shared")
+            .file("shared/minutes", "read by others\n");
         let shared = self.root.join(self.path("shared"));
         let entries = format!("u:{other_uid}:rwx,g:{group_gid}:r-x,d:u:{other_uid}:rwx");
         let minutes = shared.join("minutes");
-        program::run("setfacl", ["-n", "-m", &entries, "--"].map(OsStr::new).into_iter().chain([shared.as_os_str()]));
+        program::run(
+            "setfacl",
+            ["-n", "-m", &entries, "--"]
+                .map(OsStr::new)
+                .into_iter()
+                .chain([shared.as_os_str()]),
+        );
         let entries = format!("u:{other_uid}:rw-,m::rw-");
-        program::run("setfacl", ["-n", "-m", &entries, "--"].map(OsStr::new).into_iter().chain([minutes.as_os_str()]));
+        program::run(
+            "setfacl",
+            ["-n", "-m", &entries, "--"]
+                .map(OsStr::new)
+                .into_iter()
+                .chain([minutes.as_os_str()]),
+        );
         self
     }
 
     /// Modes beyond the usual ones, on the user's own files.
     pub(crate) fn modes(&self) -> &Self {
-        self.dir("public_html").file("public_html/index.html", "<p>\n").file("setuid", "own\n");
-        for (name, mode) in [("public_html", 0o3755), ("public_html/index.html", 0o444), ("setuid", 0o4711)] {
+        self.dir("public_html")
+            .file("public_html/index.html", "<p>\n")
+            .file("setuid", "own\n");
+        for (name, mode) in [
+            ("public_html", 0o3755),
+            ("public_html/index.html", 0o444),
+            ("setuid", 0o4711),
+        ] {
             self.root.mode(self.path(name), mode);
         }
-        self.file("no-access", "nobody\n").root.mode(self.path("no-access"), 0);
+        self.file("no-access", "nobody\n")
+            .root
+            .mode(self.path("no-access"), 0);
         self
     }
 
@@ -199,8 +252,10 @@ impl Home<'_> {
 
 fn age_tree(path: &Path, seconds: &mut i64) {
     if fs::symlink_metadata(path).unwrap().is_dir() {
-        let mut names: Vec<_> =
-            fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let mut names: Vec<_> = fs::read_dir(path)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
         names.sort_by(|a, b| a.as_os_str().as_bytes().cmp(b.as_os_str().as_bytes()));
         names.iter().for_each(|path| age_tree(path, seconds));
     }
@@ -210,6 +265,9 @@ fn age_tree(path: &Path, seconds: &mut i64) {
 
 fn set_time(path: &Path, tv_sec: i64, tv_nsec: i64) {
     let time = Timespec { tv_sec, tv_nsec };
-    let times = Timestamps { last_access: time, last_modification: time };
+    let times = Timestamps {
+        last_access: time,
+        last_modification: time,
+    };
     utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW).unwrap();
 }

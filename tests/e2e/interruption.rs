@@ -17,7 +17,11 @@ fn with_a_collector() -> Sandbox {
     let source = sandbox.source();
     let erin = Account::person("erin", 1010);
     erin.join(&source);
-    let home = Home { root: &source, of: &erin, mail_gid: MAIL_GID };
+    let home = Home {
+        root: &source,
+        of: &erin,
+        mail_gid: MAIL_GID,
+    };
     home.maildir();
     for number in 0..MESSAGES {
         home.file(format!("Maildir/cur/12{number:08}.M1P1.old:2,S"), b"seen\n");
@@ -35,11 +39,24 @@ fn ctrl_c_inside_a_long_copy_ends_with_130_and_the_next_run_completes() {
     let mut running = sandbox.start(&["apply", "--yes", "--json"]);
     assert!(running.wait_for("{\"event\":\"action_started\",\"action\":\"mail/erin/copy\"}"));
     running.interrupt();
-    let run = running.wait().exits(130).says("run `reconcile apply` again");
-    assert!(!run.stdout.contains("\"action_done\",\"action\":\"mail/erin/copy\""));
-    sandbox.reconcile(["status"]).exits(0).shows("mail/erin/copy").done();
+    let run = running
+        .wait()
+        .exits(130)
+        .says("run `reconcile apply` again");
+    assert!(
+        !run.stdout
+            .contains("\"action_done\",\"action\":\"mail/erin/copy\"")
+    );
+    sandbox
+        .reconcile(["status"])
+        .exits(0)
+        .shows("mail/erin/copy")
+        .done();
     sandbox.reconcile(["apply", "--yes"]).exits(0).done();
-    sandbox.reconcile(["plan", "--detailed-exitcode"]).exits(0).done();
+    sandbox
+        .reconcile(["plan", "--detailed-exitcode"])
+        .exits(0)
+        .done();
     sandbox.reconcile(["verify"]).exits(0).done();
 }
 

@@ -13,13 +13,41 @@ use crate::village::village;
 type Case = (&'static str, &'static [u8], &'static str);
 
 const PASSWD: [Case; 7] = [
-    ("etc/passwd", b"erin:x:1010:1010:Erin:/home/erin\n", "six fields"),
-    ("etc/passwd", b"erin:x:1010:1010:Erin:/home/erin:/bin/sh:\n", "eight fields"),
-    ("etc/passwd", b"erin:x:ten:1010:Erin:/home/erin:/bin/sh\n", "no number"),
-    ("etc/passwd", b"erin:x:-1:1010:Erin:/home/erin:/bin/sh\n", "a negative uid"),
-    ("etc/passwd", b"erin:x:99999999999:1010:Erin:/home/erin:/bin/sh\n", "too large a uid"),
-    ("etc/passwd", b"erin:x:1010::Erin:/home/erin:/bin/sh\n", "no gid"),
-    ("etc/passwd", b":x:1010:1010:Erin:/home/erin:/bin/sh\n", "no name"),
+    (
+        "etc/passwd",
+        b"erin:x:1010:1010:Erin:/home/erin\n",
+        "six fields",
+    ),
+    (
+        "etc/passwd",
+        b"erin:x:1010:1010:Erin:/home/erin:/bin/sh:\n",
+        "eight fields",
+    ),
+    (
+        "etc/passwd",
+        b"erin:x:ten:1010:Erin:/home/erin:/bin/sh\n",
+        "no number",
+    ),
+    (
+        "etc/passwd",
+        b"erin:x:-1:1010:Erin:/home/erin:/bin/sh\n",
+        "a negative uid",
+    ),
+    (
+        "etc/passwd",
+        b"erin:x:99999999999:1010:Erin:/home/erin:/bin/sh\n",
+        "too large a uid",
+    ),
+    (
+        "etc/passwd",
+        b"erin:x:1010::Erin:/home/erin:/bin/sh\n",
+        "no gid",
+    ),
+    (
+        "etc/passwd",
+        b":x:1010:1010:Erin:/home/erin:/bin/sh\n",
+        "no name",
+    ),
 ];
 
 const GROUP: [Case; 3] = [
@@ -30,12 +58,20 @@ const GROUP: [Case; 3] = [
 
 const LOGIN_DEFS: [Case; 2] = [
     ("etc/login.defs", b"UID_MIN many\n", "no number"),
-    ("etc/login.defs", b"GID_MAX 99999999999999\n", "too large a number"),
+    (
+        "etc/login.defs",
+        b"GID_MAX 99999999999999\n",
+        "too large a number",
+    ),
 ];
 
 /// The number of the line that comes next in a file.
 fn next_line(root: &Root, file: &str) -> usize {
-    root.read(file).iter().filter(|&&byte| byte == b'\n').count() + 1
+    root.read(file)
+        .iter()
+        .filter(|&&byte| byte == b'\n')
+        .count()
+        + 1
 }
 
 /// Adds the line on one host and runs what reads it.
@@ -45,11 +81,21 @@ fn refused(host: &str, (file, line, why): Case) {
     let number = next_line(&root, file);
     root.append(file, line);
     let before = Snapshot::of(sandbox.target().path());
-    for arguments in [&["plan"][..], &["apply", "--yes"], &["verify"], &["observe", "-o", "o.yaml"]] {
+    for arguments in [
+        &["plan"][..],
+        &["apply", "--yes"],
+        &["verify"],
+        &["observe", "-o", "o.yaml"],
+    ] {
         let run = sandbox.start(arguments).wait();
         let mut expected = String::new();
         write!(expected, "/{file} line {number}").unwrap();
-        assert_eq!(run.code(), Some(1), "{why} in {host} {file}: {}", run.describe());
+        assert_eq!(
+            run.code(),
+            Some(1),
+            "{why} in {host} {file}: {}",
+            run.describe()
+        );
         run.says(&expected).says(host).done();
     }
     let after = Snapshot::of(sandbox.target().path());
@@ -75,7 +121,9 @@ fn a_malformed_group_is_named_with_its_line_and_nothing_is_written() {
 #[test]
 fn a_malformed_login_defs_is_named_with_its_line_and_nothing_is_written() {
     if requirement::root() {
-        LOGIN_DEFS.into_iter().for_each(|case| refused("source", case));
+        LOGIN_DEFS
+            .into_iter()
+            .for_each(|case| refused("source", case));
         refused("target", LOGIN_DEFS[0]);
     }
 }
@@ -91,10 +139,16 @@ fn a_malformed_shadow_is_named_with_its_line_and_without_its_hash() {
     let no_number = format!("erin:{}:soon:0:99999:7:::\n", hashes::MD5).leak();
     let swapped = format!("{}:erin:19000:0:99999:7\n", hashes::BCRYPT).leak();
     for line in [short, long, no_number, swapped] {
-        refused("source", ("etc/shadow", line.as_bytes(), "a malformed shadow"));
+        refused(
+            "source",
+            ("etc/shadow", line.as_bytes(), "a malformed shadow"),
+        );
     }
     let short = format!("erin:{}:19000\n", hashes::SHA512).leak();
-    refused("target", ("etc/shadow", short.as_bytes(), "a malformed shadow"));
+    refused(
+        "target",
+        ("etc/shadow", short.as_bytes(), "a malformed shadow"),
+    );
 }
 
 #[test]
@@ -113,7 +167,10 @@ fn a_malformed_dovecot_configuration_is_named_with_its_line_and_nothing_is_writt
         return;
     }
     for (text, line) in [
-        ("protocols = pop3\nprotocol pop3 {\n  pop3_uidl_format = %u\n", 2),
+        (
+            "protocols = pop3\nprotocol pop3 {\n  pop3_uidl_format = %u\n",
+            2,
+        ),
         ("protocols = pop3\n}\n", 2),
         ("protocols = pop3\n!include conf.d/absent.conf\n", 2),
         ("protocols = pop3\n\nthis is no setting\n", 3),
@@ -124,7 +181,9 @@ fn a_malformed_dovecot_configuration_is_named_with_its_line_and_nothing_is_writt
         for arguments in [&["plan"][..], &["apply", "--yes"]] {
             let run = sandbox.start(arguments).wait();
             assert_eq!(run.code(), Some(1), "{text:?}: {}", run.describe());
-            run.says("/etc/dovecot/dovecot.conf").says(&format!("line {line}")).done();
+            run.says("/etc/dovecot/dovecot.conf")
+                .says(&format!("line {line}"))
+                .done();
         }
         let after = Snapshot::of(sandbox.target().path());
         after.assert_same(&before, Closeness::Untouched, text);
@@ -140,7 +199,12 @@ fn account_files_that_are_not_there_are_named() {
         for file in ["etc/passwd", "etc/group"] {
             let sandbox = village();
             Root::at(&sandbox.path(host)).remove(file);
-            sandbox.reconcile(["apply", "--yes"]).exits(1).says(&format!("/{file}")).says(host).done();
+            sandbox
+                .reconcile(["apply", "--yes"])
+                .exits(1)
+                .says(&format!("/{file}"))
+                .says(host)
+                .done();
         }
     }
 }
@@ -154,5 +218,9 @@ fn a_fifo_in_the_place_of_an_account_file_hangs_nobody() {
     let source = sandbox.source();
     source.remove("etc/passwd");
     crate::program::run("mkfifo", [source.join("etc/passwd")]);
-    sandbox.reconcile(["plan"]).exits(1).says("/etc/passwd").done();
+    sandbox
+        .reconcile(["plan"])
+        .exits(1)
+        .says("/etc/passwd")
+        .done();
 }

@@ -50,7 +50,9 @@ pub(crate) struct Root {
 impl Root {
     /// A tree that is there already.
     pub(crate) fn at(path: &Path) -> Self {
-        Self { path: path.to_owned() }
+        Self {
+            path: path.to_owned(),
+        }
     }
 
     /// A small Debian-like root without programs: accounts, login.defs, a spool, no Dovecot.
@@ -59,12 +61,16 @@ impl Root {
         for dir in ["etc", "home", "var/lib", "usr/bin", "tmp", "bin"] {
             root.dir(dir, 0o755);
         }
-        root.dir("var/mail", 0o755).own("var/mail", 0, MAIL_GID).mode("var/mail", 0o2775);
+        root.dir("var/mail", 0o755)
+            .own("var/mail", 0, MAIL_GID)
+            .mode("var/mail", 0o2775);
         root.file("bin/bash", "").mode("bin/bash", 0o755);
         root.file("etc/shells", "/bin/sh\n/bin/bash\n");
         root.file("etc/login.defs", LOGIN_DEFS);
         root.file("etc/passwd", PASSWD).mode("etc/passwd", 0o644);
-        root.file("etc/shadow", SHADOW).own("etc/shadow", 0, 42).mode("etc/shadow", 0o640);
+        root.file("etc/shadow", SHADOW)
+            .own("etc/shadow", 0, 42)
+            .mode("etc/shadow", 0o640);
         root.file("etc/group", "").file("etc/gshadow", "");
         root.own("etc/gshadow", 0, 42).mode("etc/gshadow", 0o640);
         for (name, gid) in GROUP {
@@ -120,7 +126,10 @@ impl Root {
     #[track_caller]
     pub(crate) fn append(&self, path: impl AsRef<[u8]>, more: impl AsRef<[u8]>) -> &Self {
         use std::io::Write as _;
-        let mut file = fs::OpenOptions::new().append(true).open(self.join(path)).unwrap();
+        let mut file = fs::OpenOptions::new()
+            .append(true)
+            .open(self.join(path))
+            .unwrap();
         file.write_all(more.as_ref()).unwrap();
         self
     }
@@ -183,7 +192,9 @@ impl Root {
     #[track_caller]
     pub(crate) fn edit(&self, path: &str, from: &str, to: &str) -> &Self {
         let old = self.read(path);
-        let at = old.windows(from.len()).position(|window| window == from.as_bytes());
+        let at = old
+            .windows(from.len())
+            .position(|window| window == from.as_bytes());
         let at = at.unwrap_or_else(|| panic!("{path} has no {from:?}"));
         let new = [&old[..at], to.as_bytes(), &old[at + from.len()..]].concat();
         self.file(path, new)

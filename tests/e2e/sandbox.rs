@@ -29,7 +29,11 @@ impl Sandbox {
     /// In memory, where a flush costs nothing: for small roots.
     pub(crate) fn small() -> Self {
         let memory = Path::new("/dev/shm");
-        let dir = if memory.is_dir() { memory } else { &std::env::temp_dir() };
+        let dir = if memory.is_dir() {
+            memory
+        } else {
+            &std::env::temp_dir()
+        };
         Self::within(dir)
     }
 
@@ -39,7 +43,10 @@ impl Sandbox {
     }
 
     fn within(dir: &Path) -> Self {
-        let dir = tempfile::Builder::new().prefix("reconcile-e2e-").tempdir_in(dir).unwrap();
+        let dir = tempfile::Builder::new()
+            .prefix("reconcile-e2e-")
+            .tempdir_in(dir)
+            .unwrap();
         for part in ["home", "tmp", "work"] {
             fs::create_dir(dir.path().join(part)).unwrap();
         }
@@ -208,7 +215,12 @@ impl Running<'_> {
         let run = self.end(status);
         for (name, bytes) in [("stdout", &run.stdout), ("stderr", &run.stderr)] {
             let found = hashes::leaked(bytes.as_bytes());
-            assert_eq!(found, None, "a password hash is on {name}: {}", run.describe());
+            assert_eq!(
+                found,
+                None,
+                "a password hash is on {name}: {}",
+                run.describe()
+            );
         }
         sandbox.search_for_hashes();
         run
@@ -258,20 +270,34 @@ impl Run {
     /// People were told this, on stderr.
     #[track_caller]
     pub(crate) fn says(self, text: &str) -> Self {
-        assert!(self.stderr.contains(text), "stderr lacks {text:?}: {}", self.describe());
+        assert!(
+            self.stderr.contains(text),
+            "stderr lacks {text:?}: {}",
+            self.describe()
+        );
         self
     }
 
     /// It printed this, on stdout.
     #[track_caller]
     pub(crate) fn shows(self, text: &str) -> Self {
-        assert!(self.stdout.contains(text), "stdout lacks {text:?}: {}", self.describe());
+        assert!(
+            self.stdout.contains(text),
+            "stdout lacks {text:?}: {}",
+            self.describe()
+        );
         self
     }
 
     /// For the message of a failed assertion.
     pub(crate) fn describe(&self) -> String {
-        let Self { what, status, stdout, stderr, .. } = self;
+        let Self {
+            what,
+            status,
+            stdout,
+            stderr,
+            ..
+        } = self;
         format!("{what}: {status}\n--- stdout\n{stdout}\n--- stderr\n{stderr}")
     }
 

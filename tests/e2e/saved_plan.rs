@@ -11,7 +11,10 @@ use crate::village::village;
 /// Two hosts and a plan for them in `plan.json`.
 fn planned() -> Sandbox {
     let sandbox = village();
-    sandbox.reconcile(["plan", "-o", "plan.json"]).exits(0).done();
+    sandbox
+        .reconcile(["plan", "-o", "plan.json"])
+        .exits(0)
+        .done();
     sandbox
 }
 
@@ -21,8 +24,14 @@ fn a_saved_plan_is_carried_out() {
         return;
     }
     let sandbox = planned();
-    sandbox.reconcile(["apply", "plan.json", "--yes"]).exits(0).done();
-    sandbox.reconcile(["plan", "--detailed-exitcode"]).exits(0).done();
+    sandbox
+        .reconcile(["apply", "plan.json", "--yes"])
+        .exits(0)
+        .done();
+    sandbox
+        .reconcile(["plan", "--detailed-exitcode"])
+        .exits(0)
+        .done();
     sandbox.reconcile(["verify"]).exits(0).done();
 }
 
@@ -54,12 +63,15 @@ fn a_saved_plan_is_refused_after_any_change_on_the_source() {
             ("mail that arrived", |root| {
                 root.append("var/mail/alice", message(13, "new"));
             }),
-            ("a flag set within an mbox, its size and time kept", |root| {
-                let meta = std::fs::metadata(root.join("var/mail/alice")).unwrap();
-                root.edit("var/mail/alice", "X-Status: F", "X-Status: A");
-                let file = std::fs::File::open(root.join("var/mail/alice")).unwrap();
-                file.set_modified(meta.modified().unwrap()).unwrap();
-            }),
+            (
+                "a flag set within an mbox, its size and time kept",
+                |root| {
+                    let meta = std::fs::metadata(root.join("var/mail/alice")).unwrap();
+                    root.edit("var/mail/alice", "X-Status: F", "X-Status: A");
+                    let file = std::fs::File::open(root.join("var/mail/alice")).unwrap();
+                    file.set_modified(meta.modified().unwrap()).unwrap();
+                },
+            ),
             ("a new mode", |root| {
                 root.mode("home/alice/.procmailrc", 0o640);
             }),
@@ -110,6 +122,14 @@ fn a_file_that_is_no_plan_is_refused() {
         return;
     }
     let sandbox = village();
-    sandbox.reconcile(["apply", "migration.yaml", "--yes"]).exits(64).says("no saved plan").done();
-    sandbox.reconcile(["apply", "absent.json", "--yes"]).exits(64).says("absent.json").done();
+    sandbox
+        .reconcile(["apply", "migration.yaml", "--yes"])
+        .exits(64)
+        .says("no saved plan")
+        .done();
+    sandbox
+        .reconcile(["apply", "absent.json", "--yes"])
+        .exits(64)
+        .says("absent.json")
+        .done();
 }

@@ -66,12 +66,7 @@ impl Snapshot {
         snapshot
     }
 
-    fn walk(
-        &mut self,
-        top: &Path,
-        path: &[u8],
-        first_names: &mut HashMap<(u64, u64), Vec<u8>>,
-    ) {
+    fn walk(&mut self, top: &Path, path: &[u8], first_names: &mut HashMap<(u64, u64), Vec<u8>>) {
         let here = top.join(OsStr::from_bytes(path));
         let meta = fs::symlink_metadata(&here)
             .unwrap_or_else(|error| panic!("{}: {error}", here.display()));
@@ -103,14 +98,17 @@ impl Snapshot {
     /// This snapshot without what is at or below some paths.
     pub(crate) fn without(mut self, prefixes: &[&str]) -> Self {
         self.0.retain(|path, _| {
-            !prefixes.iter().any(|prefix| is_at_or_below(path, prefix.as_bytes()))
+            !prefixes
+                .iter()
+                .any(|prefix| is_at_or_below(path, prefix.as_bytes()))
         });
         self
     }
 
     /// Only what is at or below a path.
     pub(crate) fn below(mut self, prefix: &str) -> Self {
-        self.0.retain(|path, _| is_at_or_below(path, prefix.as_bytes()));
+        self.0
+            .retain(|path, _| is_at_or_below(path, prefix.as_bytes()));
         self
     }
 
@@ -142,12 +140,18 @@ impl Snapshot {
     pub(crate) fn assert_same(&self, other: &Self, closeness: Closeness, when: &str) {
         let lines = self.differences(other, closeness);
         let shown = &lines[..lines.len().min(SHOWN)];
-        assert!(lines.is_empty(), "{when}: {} differences\n{}", lines.len(), shown.join("\n"));
+        assert!(
+            lines.is_empty(),
+            "{when}: {} differences\n{}",
+            lines.len(),
+            shown.join("\n")
+        );
     }
 }
 
 fn is_at_or_below(path: &[u8], prefix: &[u8]) -> bool {
-    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+    path.strip_prefix(prefix)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
 }
 
 fn entry(path: &Path, meta: &Metadata) -> Entry {
@@ -159,7 +163,13 @@ fn entry(path: &Path, meta: &Metadata) -> Entry {
     } else if file_type.is_dir() {
         Kind::Directory
     } else if file_type.is_symlink() {
-        Kind::Symlink(fs::read_link(path).unwrap().into_os_string().as_bytes().to_vec())
+        Kind::Symlink(
+            fs::read_link(path)
+                .unwrap()
+                .into_os_string()
+                .as_bytes()
+                .to_vec(),
+        )
     } else {
         let name = if file_type.is_fifo() {
             "fifo"
@@ -171,7 +181,11 @@ fn entry(path: &Path, meta: &Metadata) -> Entry {
         Kind::Special(name.to_owned(), meta.rdev())
     };
     // A directory's size and blocks are the file system's business.
-    let (size, blocks) = if meta.is_dir() { (0, 0) } else { (meta.size(), meta.blocks()) };
+    let (size, blocks) = if meta.is_dir() {
+        (0, 0)
+    } else {
+        (meta.size(), meta.blocks())
+    };
     Entry {
         kind,
         mode: meta.mode(),
@@ -190,7 +204,9 @@ fn entry(path: &Path, meta: &Metadata) -> Entry {
 fn attributes(path: &Path) -> BTreeMap<Vec<u8>, Vec<u8>> {
     let mut names = vec![0; 64 << 10];
     let length = rustix::fs::llistxattr(path, &mut names).unwrap();
-    let names = names[..length].split(|&byte| byte == 0).filter(|name| !name.is_empty());
+    let names = names[..length]
+        .split(|&byte| byte == 0)
+        .filter(|name| !name.is_empty());
     names
         .map(|name| {
             let mut value = vec![0; 64 << 10];
@@ -217,7 +233,11 @@ fn what_differs(path: &[u8], old: &Entry, new: &Entry, closeness: Closeness) -> 
         }
     };
     aspect("kind", &old.kind, &new.kind);
-    aspect("mode", &format_args!("{:o}", old.mode), &format_args!("{:o}", new.mode));
+    aspect(
+        "mode",
+        &format_args!("{:o}", old.mode),
+        &format_args!("{:o}", new.mode),
+    );
     aspect("owner", &(old.uid, old.gid), &(new.uid, new.gid));
     aspect("size", &old.size, &new.size);
     aspect("link", &old.same_file_as, &new.same_file_as);

@@ -20,7 +20,9 @@ pub(crate) fn people() -> [Account; 4] {
         Account::person("alice", 1000).gecos(b"Alice \xc4rger,,,"),
         Account::person("bob", 1001).password(hashes::YESCRYPT),
         Account::person("carol", 1002).password(&format!("!{}", hashes::MD5)),
-        Account::person("dave", 1003).password(hashes::DES).ageing("19000::::::"),
+        Account::person("dave", 1003)
+            .password(hashes::DES)
+            .ageing("19000::::::"),
     ]
 }
 
@@ -32,10 +34,24 @@ fn populate(sandbox: &Sandbox) {
         person.join(&source);
     }
     source.group("staff-mail", 1500, &["alice", "carol"]);
-    let home = |of| Home { root: &source, of, mail_gid: MAIL_GID };
-    home(&alice).dot_files().mbox_folders().spool(mbox(12, "hello")).age(1);
+    let home = |of| Home {
+        root: &source,
+        of,
+        mail_gid: MAIL_GID,
+    };
+    home(&alice)
+        .dot_files()
+        .mbox_folders()
+        .spool(mbox(12, "hello"))
+        .age(1);
     home(&bob).maildir().odd_names().age(2);
-    home(&carol).hard_links().symlinks().sparse().attributes().acl(1001, 1500).modes();
+    home(&carol)
+        .hard_links()
+        .symlinks()
+        .sparse()
+        .attributes()
+        .acl(1001, 1500)
+        .modes();
     home(&carol).spool(mbox(2, "hello")).age(3);
     home(&dave).spool("").age(4);
 
