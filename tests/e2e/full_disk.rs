@@ -46,7 +46,7 @@ fn with_large_mail() -> Sandbox {
     for number in 0..100 {
         home.file(
             format!("Maildir/cur/12{number:08}.M1P1.old:2,S"),
-            [b'x'; 64 << 10],
+            vec![b'x'; 64 << 10],
         );
     }
     home.age(5);

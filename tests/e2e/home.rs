@@ -257,7 +257,9 @@ fn age_tree(path: &Path, seconds: &mut i64) {
             .map(|entry| entry.unwrap().path())
             .collect();
         names.sort_by(|a, b| a.as_os_str().as_bytes().cmp(b.as_os_str().as_bytes()));
-        names.iter().for_each(|path| age_tree(path, seconds));
+        for path in &names {
+            age_tree(path, seconds);
+        }
     }
     *seconds += 7;
     set_time(path, *seconds, *seconds * 7919 % 1_000_000_000);

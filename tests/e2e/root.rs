@@ -3,9 +3,8 @@
 use std::ffi::OsStr;
 use std::fs::{self, Permissions};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{PermissionsExt as _, chown, lchown, symlink};
+use std::os::unix::fs::{PermissionsExt as _, lchown, symlink};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, UNIX_EPOCH};
 
 /// The group of the spool directory on Debian.
 pub(crate) const MAIL_GID: u32 = 8;
@@ -171,15 +170,6 @@ impl Root {
         self
     }
 
-    /// The modification time, in nanoseconds since the epoch.
-    #[track_caller]
-    pub(crate) fn mtime(&self, path: impl AsRef<[u8]>, nanoseconds: u64) -> &Self {
-        let time = UNIX_EPOCH + Duration::from_nanos(nanoseconds);
-        let file = fs::File::open(self.join(path)).unwrap();
-        file.set_modified(time).unwrap();
-        self
-    }
-
     /// Adds a group with its members.
     #[track_caller]
     pub(crate) fn group(&self, name: &str, gid: u32, members: &[&str]) -> &Self {
@@ -198,11 +188,5 @@ impl Root {
         let at = at.unwrap_or_else(|| panic!("{path} has no {from:?}"));
         let new = [&old[..at], to.as_bytes(), &old[at + from.len()..]].concat();
         self.file(path, new)
-    }
-
-    /// Gives the root directory itself to root, as it is on a real host.
-    pub(crate) fn own_top(&self) -> &Self {
-        chown(&self.path, Some(0), Some(0)).unwrap();
-        self.mode("", 0o755)
     }
 }
