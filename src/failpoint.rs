@@ -22,7 +22,9 @@ mod armed {
 
     /// Dies here if this is the armed place.
     pub fn hit(name: &str) {
-        let Some((armed, nth)) = ARMED.get() else { return };
+        let Some((armed, nth)) = ARMED.get() else {
+            return;
+        };
         let matches = match armed.strip_suffix('*') {
             Some(prefix) => name.starts_with(prefix),
             None => name == armed,
