@@ -42,7 +42,7 @@ fn ctrl_c_inside_a_long_copy_ends_with_130_and_the_next_run_completes() {
     let run = running
         .wait()
         .exits(130)
-        .says("run `reconcile apply` again");
+        .says("again to go on");
     assert!(
         !run.stdout
             .contains("\"action_done\",\"action\":\"mail/erin/copy\"")

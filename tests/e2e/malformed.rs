@@ -181,8 +181,7 @@ fn a_malformed_dovecot_configuration_is_named_with_its_line_and_nothing_is_writt
         for arguments in [&["plan"][..], &["apply", "--yes"]] {
             let run = sandbox.start(arguments).wait();
             assert_eq!(run.code(), Some(1), "{text:?}: {}", run.describe());
-            run.says("/etc/dovecot/dovecot.conf")
-                .says(&format!("line {line}"))
+            run.says(&format!("/etc/dovecot/dovecot.conf:{line} on source"))
                 .done();
         }
         let after = Snapshot::of(sandbox.target().path());

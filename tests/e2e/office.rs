@@ -81,8 +81,8 @@ fn office() -> Option<Sandbox> {
     program::copy_tree(&trixie, &sandbox.path("target"));
     furnish(&sandbox.source());
     let target = sandbox.target();
-    Account::person("operator", TAKEN_UID).join(&target);
-    target.group("archive", PROJECT_GID, &["operator"]);
+    Account::person("deskhand", TAKEN_UID).join(&target);
+    target.group("archive", PROJECT_GID, &["deskhand"]);
     sandbox.manifest("source", "users:\n  on_uid_conflict: remap\n");
     Some(sandbox)
 }
@@ -235,7 +235,7 @@ fn assert_rsync_finds_nothing(sandbox: &Sandbox, tree: &str) {
     // The directory that holds the trees is the target's own.
     let found: Vec<_> = found
         .lines()
-        .filter(|line| !line.ends_with(" ./") && !line.contains("deleting operator/"))
+        .filter(|line| !line.ends_with(" ./") && !line.contains("deleting deskhand/"))
         .collect();
     assert!(
         found.is_empty(),
@@ -250,13 +250,13 @@ fn assert_witnesses_agree(sandbox: &Sandbox) {
         assert_rsync_finds_nothing(sandbox, tree);
     }
     let places = ["/home", "/var/mail", "/srv/people", "-mindepth", "1"];
-    let not_operator = ["!", "-path", "/home/operator"];
+    let not_operator = ["!", "-path", "/home/deskhand"];
     let aspects = ["-printf", "%p %y %m %u %g %n %T@ %l\\n"];
     let find = [&["find"][..], &places, &not_operator, &aspects].concat();
     assert_both_say_the_same(sandbox, &find);
     let files = ["-type", "f", "-printf", "%p %s\\n"];
     assert_both_say_the_same(sandbox, &[&["find"][..], &places, &files].concat());
-    let digest = "cd / && find home srv/people ! -path home/operator ! -type l -print0 | sort -z";
+    let digest = "cd / && find home srv/people ! -path home/deskhand ! -type l -print0 | sort -z";
     for program in ["xargs -0 getfacl -P", "xargs -0 getfattr -hd -e base64"] {
         assert_both_say_the_same(sandbox, &["sh", "-c", &format!("{digest} | {program} --")]);
     }
@@ -287,7 +287,7 @@ fn assert_accounts_are_right(sandbox: &Sandbox) {
         );
     }
     let uids = numbers(&target, "etc/passwd");
-    assert_eq!(uids["operator"], TAKEN_UID);
+    assert_eq!(uids["deskhand"], TAKEN_UID);
     let moved = people()
         .into_iter()
         .find(|person| person.uid == TAKEN_UID)
