@@ -39,10 +39,7 @@ fn ctrl_c_inside_a_long_copy_ends_with_130_and_the_next_run_completes() {
     let mut running = sandbox.start(&["apply", "--yes", "--json"]);
     assert!(running.wait_for("{\"event\":\"action_started\",\"action\":\"mail/erin/copy\"}"));
     running.interrupt();
-    let run = running
-        .wait()
-        .exits(130)
-        .says("again to go on");
+    let run = running.wait().exits(130).says("again to go on");
     assert!(
         !run.stdout
             .contains("\"action_done\",\"action\":\"mail/erin/copy\"")

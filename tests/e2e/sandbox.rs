@@ -207,6 +207,7 @@ impl Running<'_> {
         };
         let sandbox = self.sandbox;
         let run = self.end(status);
+        eprintln!("{}: {} after {:?}", run.what, run.status, run.took);
         for (name, bytes) in [("stdout", &run.stdout), ("stderr", &run.stderr)] {
             let found = hashes::leaked(bytes.as_bytes());
             assert_eq!(
