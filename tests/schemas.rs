@@ -14,7 +14,11 @@ fn is_fresh(file: &str, kind: &str, schema: &serde_json::Value) {
 
 #[test]
 fn the_manifest_schema_is_fresh() {
-    is_fresh("manifest.schema.json", "manifest", &reconcile::manifest::schema());
+    is_fresh(
+        "manifest.schema.json",
+        "manifest",
+        &reconcile::manifest::schema(),
+    );
 }
 
 #[test]

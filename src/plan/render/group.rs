@@ -3,6 +3,7 @@
 
 use super::{Row, Sign};
 use crate::plan::{Action, Change, Plan, Resource};
+use crate::report::counted;
 use crate::resource::{accounts, address, dovecot, mail};
 
 /// So many proofs are listed; more are counted.
@@ -38,10 +39,8 @@ pub(super) fn groups(plan: &Plan) -> Vec<Group> {
     }
     for group in &mut groups {
         if group.heading == PROVE && group.rows.len() > LISTED_PROOFS {
-            let title = format!(
-                "compare every file of {} users by content",
-                group.rows.len()
-            );
+            let users = counted(group.rows.len() as u64, "user", "users");
+            let title = format!("compare every file of {users} by content");
             let resource = Resource::Migration;
             group.rows = vec![Row {
                 sign: Sign::Run,
@@ -83,8 +82,8 @@ fn rows(action: &Action) -> Vec<Row> {
             sign: Sign::Run,
             resource: Resource::Migration,
             title: format!(
-                "from here on the {to}'s mail counts, for {} users; no later run copies mail to it",
-                keep.users.len()
+                "from here on the {to}'s mail counts, for {}; no later run copies mail to it",
+                counted(keep.users.len() as u64, "user", "users")
             ),
             details: Vec::new(),
         }],

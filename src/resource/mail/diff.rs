@@ -12,6 +12,7 @@ use crate::plan::{
     Action, ActionId, Change, Draft, Fact, Level, Obstacle, Reason, Resource, Risk, Undo,
 };
 use crate::receipt::Receipt;
+use crate::report::counted;
 use crate::resource::accounts::{Clearance, Resolved};
 
 /// Compares what is there with what should be.
@@ -263,8 +264,8 @@ fn strays(actual: &Actual, draft: &mut Draft) {
     if strays.count > 0 {
         let names: Vec<String> = strays.first.iter().map(ToString::to_string).collect();
         let text = format!(
-            "{} entries of the source's spool belong to nobody who moves and stay there: {}{}",
-            strays.count,
+            "{} in the source's spool for nobody who moves, left there: {}{}",
+            counted(strays.count, "entry", "entries"),
             names.join(", "),
             if strays.count > names.len() as u64 {
                 ", ..."

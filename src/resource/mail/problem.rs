@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::names::UserName;
 use crate::raw::HostPath;
-use crate::report::size;
+use crate::report::{counted, size};
 
 /// What is in the way of a user's trees.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
@@ -147,7 +147,8 @@ impl fmt::Display for Problem {
             ),
             Self::Unreadable { first, count } => write!(
                 f,
-                "{count} places cannot be read, the first: {first}; a copy would be incomplete"
+                "{} cannot be read, the first: {first}; a copy would be incomplete",
+                counted(*count, "place", "places")
             ),
             Self::NoRoom { path, needed, free } => write!(
                 f,

@@ -3,7 +3,7 @@
 use crate::plan::change::{Count, Delta, Difference, MailCopy, Rename, TreeKind};
 use crate::plan::render::{Row, Sign};
 use crate::plan::{Change, Resource};
-use crate::report::size;
+use crate::report::{counted, size};
 
 /// So few differences are listed one by one; more are counted.
 const LISTED: usize = 5;
@@ -25,8 +25,8 @@ pub fn rows(change: &Change) -> Vec<Row> {
             sign: Sign::Run,
             resource: Resource::Migration,
             title: format!(
-                "record the trees of {} users as managed by this migration",
-                users.len()
+                "record the trees of {} as managed by this migration",
+                counted(users.len() as u64, "user", "users")
             ),
             details: Vec::new(),
         }],
@@ -50,8 +50,11 @@ fn copy_row(copy: &MailCopy) -> Row {
             .sample
             .iter()
             .map(|sample| {
-                let tree = tree_name(sample.tree);
-                format!("{tree}: {} ({})", sample.path, difference(sample.differs))
+                let (tree, differs) = (tree_name(sample.tree), difference(sample.differs));
+                match sample.path.as_bytes() {
+                    b"" | b"." => format!("{tree} ({differs})"),
+                    _ => format!("{tree}: {} ({differs})", sample.path),
+                }
             })
             .collect()
     } else {
