@@ -42,6 +42,7 @@ pub mod failpoint;
 pub mod host;
 pub mod manifest;
 pub mod names;
+mod parallel;
 pub mod plan;
 pub mod planner;
 pub mod raw;

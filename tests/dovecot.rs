@@ -14,7 +14,8 @@ use reconcile::error::Kind;
 use reconcile::host::DirHost;
 use reconcile::names::Side;
 use reconcile::resource::dovecot::config::syntax::unquote;
-use reconcile::resource::dovecot::{ReadBy, Version, observe};
+use reconcile::resource::dovecot::config::{Assignment, Scope};
+use reconcile::resource::dovecot::{Effect, ReadBy, Version, drop_in, observe};
 
 fn folders(name: &str) -> Vec<PathBuf> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -69,4 +70,131 @@ fn broken_files_are_named_with_their_line() {
         assert_eq!(said, expected.trim_end(), "{name}");
         assert_eq!(error.kind(), Kind::Malformed, "{name}");
     }
+}
+
+/// A host's root with these files.
+fn root(files: &[(&str, &str)]) -> (tempfile::TempDir, DirHost) {
+    let dir = tempfile::tempdir().unwrap();
+    for (path, content) in files {
+        let path = dir.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+    let host = DirHost::open(Side::Target, dir.path()).unwrap();
+    (dir, host)
+}
+
+const MAIN: &str = "etc/dovecot/dovecot.conf";
+const OURS: &str = "etc/dovecot/conf.d/zz-reconcile-uidl.conf";
+const INCLUDES: &str = "!include_try conf.d/*.conf\n!include_try local.conf\n";
+
+#[test]
+fn a_drop_in_is_effective_where_it_is_included_and_nothing_beats_it() {
+    for (files, expected) in [
+        (vec![(MAIN, INCLUDES)], Effect::Effective),
+        (
+            vec![
+                (MAIN, INCLUDES),
+                ("etc/dovecot/conf.d/zzz.conf", "pop3_uidl_format = %u\n"),
+                ("etc/dovecot/local.conf", "pop3_uidl_format = %u\n"),
+            ],
+            Effect::Effective,
+        ),
+        (
+            vec![(MAIN, "protocols = pop3\n")],
+            Effect::NotIncluded {
+                main: "/etc/dovecot/dovecot.conf".into(),
+            },
+        ),
+        (
+            vec![
+                (MAIN, INCLUDES),
+                (
+                    "etc/dovecot/local.conf",
+                    "#\nprotocol pop3 {\n  pop3_uidl_format = %u\n}\n",
+                ),
+            ],
+            Effect::Beaten {
+                by: Assignment {
+                    file: "/etc/dovecot/local.conf".into(),
+                    line: 3,
+                    scope: Scope::Pop3("protocol pop3".to_owned()),
+                    value: "%u".to_owned(),
+                },
+            },
+        ),
+    ] {
+        let (_dir, host) = root(&files);
+        assert_eq!(
+            observe(None, &host).unwrap().drop_in.effect,
+            expected,
+            "{files:?}"
+        );
+    }
+}
+
+#[test]
+fn our_drop_in_is_read_back() {
+    let text = drop_in::render("%v-%u");
+    let (_dir, host) = root(&[(MAIN, INCLUDES), (OURS, &text)]);
+    let actual = observe(None, &host).unwrap();
+    assert_eq!(actual.target.uidl_format.as_deref(), Some("%v-%u"));
+    assert_eq!(actual.drop_in.content, Some(text));
+}
+
+#[test]
+fn formats_for_some_sessions_are_doubts() {
+    let text = "remote 10.0.0.0/8 {\n  protocol pop3 {\n    pop3_uidl_format = %f\n  }\n}\n";
+    let (_dir, host) = root(&[(MAIN, text)]);
+    let dovecot = observe(None, &host).unwrap().target;
+    assert_eq!(dovecot.uidl_format.as_deref(), Some("%08Xu%08Xv"));
+    let [doubt] = &dovecot.doubts[..] else {
+        panic!("one doubt is expected: {:?}", dovecot.doubts)
+    };
+    assert!(
+        doubt.contains("`%f` (/etc/dovecot/dovecot.conf:3)"),
+        "{doubt}"
+    );
+}
+
+#[test]
+fn packages_beat_the_configuration_in_telling_the_version() {
+    let status = |status: &str, version: &str| {
+        format!("Package: dovecot-core\nStatus: {status}\nVersion: {version}\n")
+    };
+    let old = status("install ok installed", "1:2.3.19.1+dfsg1-2.1");
+    let new = status("install ok installed", "1:2.4.1+dfsg1-6");
+    let removed = status("deinstall ok config-files", "1:2.3.19.1+dfsg1-2.1");
+    for (dpkg, main, version, doubts) in [
+        (&old, "", Version::V2_3, 0),
+        (&new, "dovecot_config_version = 2.4.0\n", Version::V2_4, 0),
+        (&new, "", Version::V2_4, 1),
+        (&removed, "", Version::Absent, 0),
+    ] {
+        let (_dir, host) = root(&[("var/lib/dpkg/status", dpkg), (MAIN, main)]);
+        let dovecot = observe(None, &host).unwrap().target;
+        assert_eq!(
+            (dovecot.version, dovecot.doubts.len()),
+            (version, doubts),
+            "{dpkg}{main}"
+        );
+    }
+}
+
+#[test]
+fn dovecot_1_kept_its_configuration_elsewhere() {
+    let old = "protocol pop3 {\n  pop3_uidl_format = %v-%u\n}\n";
+    let (_dir, host) = root(&[("etc/dovecot.conf", old)]);
+    let dovecot = observe(None, &host).unwrap().target;
+    assert_eq!(dovecot.version, Version::V2_3);
+    assert_eq!(dovecot.uidl_format.as_deref(), Some("%v-%u"));
+}
+
+#[test]
+fn a_host_without_dovecot_is_an_answer() {
+    let (_dir, host) = root(&[("etc/hostname", "x\n")]);
+    assert_eq!(
+        observe(None, &host).unwrap().target.version,
+        Version::Absent
+    );
 }

@@ -2,12 +2,12 @@
 //! depends on a failed one left out and named.
 
 use std::collections::BTreeSet;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::Timestamp;
 
 use super::journal::{Journal, Moment};
+use super::lock::{Owner, RunLock};
 use super::store::Store;
 use super::{mail, progress};
 use crate::error::{Error, Kind, Result};
@@ -63,6 +63,7 @@ pub(super) struct Context<'a> {
 /// actions are in the outcome.
 pub fn execute(run: &Run<'_>) -> Result<Outcome> {
     let store = Store::open(run.target, &run.plan.manifest)?;
+    RunLock::sign(run.target, &run.plan.manifest.name, &Owner::this_process())?;
     let journal = Journal::open(run.target, &run.plan.manifest.name)?;
     let progress = Progress::default();
     let (files, bytes) = planned(run.plan);
@@ -71,7 +72,7 @@ pub fn execute(run: &Run<'_>) -> Result<Outcome> {
         bytes,
         files,
     });
-    journal.write(Moment::Begin, None)?;
+    journal.write(Moment::Begin)?;
     let ended = AtomicBool::new(false);
     let outcome = std::thread::scope(|scope| {
         let watcher = scope.spawn(|| progress::watch(&progress, bytes, run.reporter, &ended));
@@ -91,7 +92,7 @@ pub fn execute(run: &Run<'_>) -> Result<Outcome> {
     } else {
         Moment::Failed
     };
-    journal.write(moment, None)?;
+    journal.write(moment)?;
     let (files, bytes) = progress::done(&progress);
     run.reporter.event(&Event::RunEnded {
         done: outcome.done,
@@ -120,112 +121,106 @@ fn planned(plan: &Plan) -> (u64, u64) {
 
 /// Mail trees go several at a time; everything else one after the other.
 fn walk(context: &Context<'_>) -> Result<Outcome> {
-    let book = Mutex::new(Book::default());
+    let mut book = Book::default();
     let mut rest = &context.run.plan.actions[..];
     while let Some(first) = rest.first() {
         if context.run.stop.load(Ordering::Relaxed) {
             return Err(interrupted());
         }
-        let alike = rest
-            .iter()
-            .take_while(|a| mail::together(first, a))
-            .count()
-            .max(1);
-        let (batch, later) = rest.split_at(alike);
+        let batch = rest.iter().take_while(|other| mail::together(first, other));
+        let (batch, later) = rest.split_at(batch.count().clamp(1, mail::BATCH));
         rest = later;
-        let ready: Vec<&Action> = batch
-            .iter()
-            .filter(|action| Book::lock(&book).admits(action, context.run.reporter))
-            .collect();
-        if mail::together(first, first) {
-            mail::perform(context, &ready, &book)?;
+        let admitted = batch.iter().filter(|action| book.admits(action, context));
+        let ready: Vec<&Action> = admitted.collect();
+        begin(context, &ready)?;
+        let results = if mail::together(first, first) {
+            mail::perform(context, &ready)?
         } else {
-            for action in ready {
-                begin(context, action)?;
-                let result = perform(context, action);
-                end(context, action, result, &book)?;
-            }
-        }
+            ready
+                .iter()
+                .map(|action| perform(context, action))
+                .collect()
+        };
+        book.end(context, ready.into_iter().zip(results).collect())?;
     }
-    let book = book
-        .into_inner()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
     Ok(book.outcome)
+}
+
+/// Says that actions begin, durably.
+fn begin(context: &Context<'_>, actions: &[&Action]) -> Result<()> {
+    let ids: Vec<&ActionId> = actions.iter().map(|action| &action.id).collect();
+    context.journal.write_all(Moment::Begin, &ids)?;
+    for id in ids {
+        context
+            .run
+            .reporter
+            .event(&Event::ActionStarted { action: id.clone() });
+    }
+    Ok(())
 }
 
 /// What has happened so far.
 #[derive(Debug, Default)]
-pub(super) struct Book {
+struct Book {
     outcome: Outcome,
     lost: BTreeSet<Fact>,
 }
 
 impl Book {
-    fn lock(book: &Mutex<Self>) -> std::sync::MutexGuard<'_, Self> {
-        book.lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
     /// Whether all that an action needs can still hold; if not, it is left out, and so is what it
     /// would give.
-    fn admits(&mut self, action: &Action, reporter: &dyn Reporter) -> bool {
-        let Some(missing) = action
-            .needs
-            .iter()
-            .find(|need| self.lost.contains(*need))
-            .cloned()
-        else {
+    fn admits(&mut self, action: &Action, context: &Context<'_>) -> bool {
+        let Some(missing) = action.needs.iter().find(|need| self.lost.contains(*need)) else {
             return true;
         };
-        let waits_on = missing.to_string();
-        reporter.event(&Event::ActionSkipped {
+        let missing = missing.clone();
+        context.run.reporter.event(&Event::ActionSkipped {
             action: action.id.clone(),
-            waits_on,
+            waits_on: missing.to_string(),
         });
         self.lost.extend(action.gives.iter().cloned());
         self.outcome.skipped.push((action.id.clone(), missing));
         false
     }
-}
 
-/// Says that an action begins, durably.
-pub(super) fn begin(context: &Context<'_>, action: &Action) -> Result<()> {
-    context.journal.write(Moment::Begin, Some(&action.id))?;
-    context.run.reporter.event(&Event::ActionStarted {
-        action: action.id.clone(),
-    });
-    Ok(())
-}
-
-/// Says how an action ended, durably. An interruption ends the walk.
-pub(super) fn end(
-    context: &Context<'_>,
-    action: &Action,
-    result: Result<()>,
-    book: &Mutex<Book>,
-) -> Result<()> {
-    let mut book = Book::lock(book);
-    match result {
-        Ok(()) => {
-            context.journal.write(Moment::Done, Some(&action.id))?;
-            context.run.reporter.event(&Event::ActionDone {
-                action: action.id.clone(),
-            });
-            book.outcome.done += 1;
+    /// Says how actions ended, durably. An interruption ends the walk, once the others are recorded.
+    fn end(&mut self, context: &Context<'_>, ended: Vec<(&Action, Result<()>)>) -> Result<()> {
+        let ids = |wanted: fn(&Result<()>) -> bool| -> Vec<&ActionId> {
+            let matching = ended.iter().filter(|(_, result)| wanted(result));
+            matching.map(|(action, _)| &action.id).collect()
+        };
+        context
+            .journal
+            .write_all(Moment::Done, &ids(Result::is_ok))?;
+        context
+            .journal
+            .write_all(Moment::Failed, &ids(Result::is_err))?;
+        let mut interruption = Ok(());
+        for (action, result) in ended {
+            let id = action.id.clone();
+            match result {
+                Ok(()) => {
+                    context
+                        .run
+                        .reporter
+                        .event(&Event::ActionDone { action: id });
+                    self.outcome.done += 1;
+                }
+                Err(error) if error.kind() == Kind::Interrupted => interruption = Err(error),
+                Err(error) => {
+                    let text = crate::error::chain(&error);
+                    let event = Event::ActionFailed {
+                        action: id.clone(),
+                        error: text,
+                    };
+                    context.run.reporter.event(&event);
+                    self.lost.extend(action.gives.iter().cloned());
+                    self.outcome.failed.push((id, error));
+                }
+            }
         }
-        Err(error) if error.kind() == Kind::Interrupted => return Err(error),
-        Err(error) => {
-            context.journal.write(Moment::Failed, Some(&action.id))?;
-            let text = crate::error::chain(&error);
-            context.run.reporter.event(&Event::ActionFailed {
-                action: action.id.clone(),
-                error: text,
-            });
-            book.lost.extend(action.gives.iter().cloned());
-            book.outcome.failed.push((action.id.clone(), error));
-        }
+        interruption
     }
-    Ok(())
 }
 
 pub(super) fn interrupted() -> Error {

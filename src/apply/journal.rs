@@ -1,7 +1,7 @@
 //! The journal: one synced JSON line before and after each action, `journal.jsonl` beside the
 //! receipt. It tells what a run that died was doing; what to do next is always observed anew.
 
-use std::sync::Mutex;
+use std::cell::Cell;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -54,7 +54,7 @@ pub struct Journal<'a> {
     target: &'a dyn Host,
     path: HostPath,
     /// A run that died in the middle of a line must not swallow our first one.
-    torn: Mutex<bool>,
+    torn: Cell<bool>,
 }
 
 impl std::fmt::Debug for Journal<'_> {
@@ -83,38 +83,64 @@ impl<'a> Journal<'a> {
         Ok(Self {
             target,
             path,
-            torn: Mutex::new(torn),
+            torn: Cell::new(torn),
         })
     }
 
-    /// Writes a line and waits until it is durable.
-    pub fn write(&self, moment: Moment, action: Option<&ActionId>) -> Result<()> {
-        let entry = Entry {
-            v: JOURNAL_VERSION,
-            at: Timestamp::now(),
-            run: std::process::id(),
-            moment,
-            action: action.cloned(),
+    /// Writes a line about the run itself and waits until it is durable.
+    pub fn write(&self, moment: Moment) -> Result<()> {
+        self.append(&[Entry::now(moment, None)])
+    }
+
+    /// Writes a line for each action and waits once, until all are durable.
+    pub fn write_all(&self, moment: Moment, actions: &[&ActionId]) -> Result<()> {
+        let entry = |action: &&ActionId| Entry::now(moment, Some((*action).clone()));
+        self.append(&actions.iter().map(entry).collect::<Vec<_>>())
+    }
+
+    fn append(&self, entries: &[Entry]) -> Result<()> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let mut lines = if self.torn.replace(false) {
+            "\n".to_owned()
+        } else {
+            String::new()
         };
-        let mut line = serde_json::to_string(&entry).expect("an entry is plain data");
-        line.push('\n');
-        let mut torn = self
-            .torn
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        if std::mem::take(&mut *torn) {
-            line.insert(0, '\n');
+        for entry in entries {
+            lines.push_str(&serde_json::to_string(entry).expect("an entry is plain data"));
+            lines.push('\n');
         }
         self.target
-            .append(&self.path, line.as_bytes(), NewFile::root(0o600))?;
-        let subject = action.map_or("run".to_owned(), ToString::to_string);
-        let moment = match moment {
-            Moment::Begin => "begin",
-            Moment::Done => "done",
-            Moment::Failed => "failed",
-        };
-        crate::failpoint::hit(&format!("journal:{moment}:{subject}"));
+            .append(&self.path, lines.as_bytes(), NewFile::root(0o600))?;
+        for Entry { moment, action, .. } in entries {
+            let subject = action.as_ref().map_or("run", |action| action.0.as_str());
+            crate::failpoint::hit(&format!("journal:{}:{subject}", moment.word()));
+        }
         Ok(())
+    }
+}
+
+impl Entry {
+    fn now(moment: Moment, action: Option<ActionId>) -> Self {
+        let run = std::process::id();
+        Self {
+            v: JOURNAL_VERSION,
+            at: Timestamp::now(),
+            run,
+            moment,
+            action,
+        }
+    }
+}
+
+impl Moment {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Begin => "begin",
+            Self::Done => "done",
+            Self::Failed => "failed",
+        }
     }
 }
 

@@ -24,6 +24,20 @@ pub struct Owner {
     pub since: Timestamp,
 }
 
+impl Owner {
+    /// Us, from now on.
+    pub fn this_process() -> Self {
+        Self {
+            machine: rustix::system::uname()
+                .nodename()
+                .to_string_lossy()
+                .into_owned(),
+            pid: std::process::id(),
+            since: Timestamp::now(),
+        }
+    }
+}
+
 /// The target is ours until this is dropped.
 #[derive(Debug)]
 pub struct RunLock {

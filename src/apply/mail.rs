@@ -3,22 +3,20 @@
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::execute::{Book, Context, begin, end, interrupted};
-use crate::error::{Error, Kind, Result};
+use super::execute::{Context, Run};
+use crate::error::{Doing as _, Error, Kind, Result};
+use crate::parallel;
 use crate::plan::change::MailCopy;
 use crate::plan::{Action, Change};
 use crate::replicate::{
-    Depth, Filter, Job, PendingIndex, Place, Report, Tree, compare, copy, sync,
+    Depth, Filter, Job, PendingIndex, Place, Progress, Report, Tree, compare, copy, sync,
 };
 use crate::resource::mail::{Places, index_name, room_for};
 
 /// Users between two flushes: enough to spread the cost of a flush, few enough that a run that dies
 /// repeats little.
-const BATCH: usize = 32;
-/// More threads than this do not make a disk faster.
-const MOST_THREADS: usize = 4;
+pub(super) const BATCH: usize = 32;
 
 /// Whether two actions are carried out side by side.
 pub(super) fn together(first: &Action, other: &Action) -> bool {
@@ -28,12 +26,9 @@ pub(super) fn together(first: &Action, other: &Action) -> bool {
     )
 }
 
-/// Carries out copies, or proofs, in batches.
-pub(super) fn perform(
-    context: &Context<'_>,
-    actions: &[&Action],
-    book: &Mutex<Book>,
-) -> Result<()> {
+/// Carries out copies, or proofs, side by side, and makes them durable together. An interruption is
+/// the result of single actions: what the others wrote is made durable all the same.
+pub(super) fn perform(context: &Context<'_>, actions: &[&Action]) -> Result<Vec<Result<()>>> {
     let index_dir = context.store.index_directory();
     let index = context.run.target.open_tree(&index_dir)?.ok_or_else(|| {
         Error::new(
@@ -41,52 +36,42 @@ pub(super) fn perform(
             format!("{index_dir} on {} is gone", context.run.target.label()),
         )
     })?;
-    for batch in actions.chunks(BATCH) {
-        if context.run.stop.load(Ordering::Relaxed) {
-            return Err(interrupted());
-        }
-        Batch {
-            context,
-            index: &index,
-        }
-        .run(batch, book)?;
-    }
-    Ok(())
+    let batch = Batch {
+        run: context.run,
+        progress: context.progress,
+        index: &index,
+    };
+    let written = parallel::map(actions, |action| batch.write(action));
+    flush(written.iter().flatten())?;
+    let work: Vec<_> = actions
+        .iter()
+        .zip(written)
+        .map(|pair| Mutex::new(Some(pair)))
+        .collect();
+    Ok(parallel::map(&work, |item| {
+        let pair = item
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .take();
+        let (action, written) = pair.expect("each item is taken once");
+        batch.commit(action, written?)
+    }))
 }
 
 struct Batch<'a> {
-    context: &'a Context<'a>,
+    run: &'a Run<'a>,
+    progress: &'a Progress,
     index: &'a OwnedFd,
 }
 
 /// What a copy leaves to be done once it is durable.
 #[derive(Default)]
 struct Written {
-    pending: Mutex<Vec<PendingIndex>>,
+    pending: Vec<PendingIndex>,
     places: Vec<Places>,
 }
 
 impl Batch<'_> {
-    fn run(&self, actions: &[&Action], book: &Mutex<Book>) -> Result<()> {
-        let results = in_parallel(actions, |action| -> Result<Result<Written>> {
-            begin(self.context, action)?;
-            Ok(self.write(action))
-        });
-        let mut written = Vec::with_capacity(actions.len());
-        for (action, result) in actions.iter().zip(results) {
-            match result? {
-                Ok(done) => written.push((*action, done)),
-                Err(error) => end(self.context, action, Err(error), book)?,
-            }
-        }
-        flush(&written)?;
-        let verified = in_parallel(&written, |(action, done)| self.commit(action, done));
-        for ((action, _), result) in written.iter().zip(verified) {
-            end(self.context, action, result, book)?;
-        }
-        Ok(())
-    }
-
     /// Copies a user's trees, or compares them by content.
     fn write(&self, action: &Action) -> Result<Written> {
         match &action.change {
@@ -107,8 +92,8 @@ impl Batch<'_> {
         let mut places_of = Vec::new();
         let mut pending = Vec::new();
         for paths in &change.trees {
-            room_for(paths, self.context.run.target)?;
-            let places = Places::open(paths, self.source()?, self.context.run.target)?;
+            room_for(paths, self.run.target)?;
+            let places = Places::open(paths, self.source()?, self.run.target)?;
             let name = index_name(&change.user, paths.kind);
             let copied = copy(&self.job(change, &filter, &[places.tree()], &name))?;
             complete(change, &copied.report)?;
@@ -116,29 +101,25 @@ impl Batch<'_> {
             places_of.push(places);
         }
         Ok(Written {
-            pending: Mutex::new(pending),
+            pending,
             places: places_of,
         })
     }
 
     fn source(&self) -> Result<&dyn crate::host::ReadHost> {
-        self.context
-            .run
+        self.run
             .source
             .ok_or_else(|| Error::new(Kind::Host, "the source is gone"))
     }
 
     /// The data is durable: the index may say so. Then the trees are looked at again.
-    fn commit(&self, action: &Action, written: &Written) -> Result<()> {
+    fn commit(&self, action: &Action, written: Written) -> Result<()> {
+        written
+            .pending
+            .into_iter()
+            .try_for_each(PendingIndex::commit)?;
         match &action.change {
-            Change::CopyMail(copy) => {
-                let mut pending = written
-                    .pending
-                    .lock()
-                    .unwrap_or_else(std::sync::PoisonError::into_inner);
-                pending.drain(..).try_for_each(PendingIndex::commit)?;
-                self.compare(copy, Depth::Index)
-            }
+            Change::CopyMail(copy) => self.compare(copy, Depth::Index),
             _ => Ok(()),
         }
     }
@@ -147,7 +128,7 @@ impl Batch<'_> {
     fn compare(&self, change: &MailCopy, depth: Depth) -> Result<()> {
         let filter = Filter::new(&change.select)?;
         for paths in &change.trees {
-            let places = Places::open(paths, self.source()?, self.context.run.target)?;
+            let places = Places::open(paths, self.source()?, self.run.target)?;
             let name = index_name(&change.user, paths.kind);
             let trees = [places.tree()];
             let report = compare(
@@ -179,7 +160,7 @@ impl Batch<'_> {
         Job {
             trees,
             owner: change.uid,
-            ids: &self.context.run.plan.ids,
+            ids: &self.run.plan.ids,
             filter,
             extraneous: change.extraneous,
             index: Some(Place {
@@ -187,25 +168,21 @@ impl Batch<'_> {
                 name: index.as_bytes(),
             }),
             sample: 1,
-            progress: self.context.progress,
-            stop: self.context.run.stop,
+            progress: self.progress,
+            stop: self.run.stop,
         }
     }
 }
 
 /// One flush for each file system that was written.
-fn flush(written: &[(&Action, Written)]) -> Result<()> {
+fn flush<'a>(written: impl Iterator<Item = &'a Written>) -> Result<()> {
     let mut flushed = BTreeSet::new();
-    for places in written.iter().flat_map(|(_, done)| &done.places) {
+    for places in written.flat_map(|written| &written.places) {
         let dir = places.target_dir();
-        let device = rustix::fs::fstat(dir)
-            .map_err(|errno| {
-                let error = std::io::Error::from(errno);
-                Error::caused(
-                    Kind::Host,
-                    "cannot look at a directory of the target",
-                    error,
-                )
+        let stat = rustix::fs::fstat(dir).map_err(std::io::Error::from);
+        let device = stat
+            .doing(Kind::Host, || {
+                "cannot look at a directory of the target".to_owned()
             })?
             .st_dev;
         if flushed.insert(device) {
@@ -231,36 +208,4 @@ fn complete(change: &MailCopy, report: &Report) -> Result<()> {
         change.user
     );
     Err(Error::new(Kind::Host, what).hint("mend that and run `reconcile apply` again"))
-}
-
-/// Maps in a few threads; the results come in the order of the items.
-fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let next = AtomicUsize::new(0);
-    let slots: Vec<Mutex<Option<R>>> = items.iter().map(|_| Mutex::new(None)).collect();
-    let threads = std::thread::available_parallelism()
-        .map_or(1, usize::from)
-        .min(MOST_THREADS);
-    std::thread::scope(|scope| {
-        for _ in 0..threads.min(items.len()) {
-            scope.spawn(|| {
-                loop {
-                    let at = next.fetch_add(1, Ordering::Relaxed);
-                    let (Some(item), Some(slot)) = (items.get(at), slots.get(at)) else {
-                        break;
-                    };
-                    let result = work(item);
-                    *slot
-                        .lock()
-                        .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(result);
-                }
-            });
-        }
-    });
-    let taken = slots.into_iter().map(|slot| {
-        slot.into_inner()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-    });
-    taken
-        .map(|result| result.expect("every item was worked on"))
-        .collect()
 }

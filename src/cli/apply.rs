@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
-use jiff::Timestamp;
 
 use super::session::Session;
 use super::{Failure, local, plan, reporter, session};
-use crate::apply::{Outcome, Owner, Run, RunLock, Store, execute};
+use crate::apply::{Outcome, Run, RunLock, execute};
 use crate::error::{Error, Exit, Kind, Result};
 use crate::plan::{PLAN_VERSION, Plan, render};
 use crate::planner::{self, Observation};
@@ -139,16 +138,6 @@ fn carry_out(
     stop: &AtomicBool,
 ) -> Result<()> {
     let target = session.target();
-    Store::open(target, &plan.manifest)?;
-    let owner = Owner {
-        machine: rustix::system::uname()
-            .nodename()
-            .to_string_lossy()
-            .into_owned(),
-        pid: std::process::id(),
-        since: Timestamp::now(),
-    };
-    RunLock::sign(target, &plan.manifest.name, &owner)?;
     let outcome = execute(&Run {
         plan,
         source: session.source(),
@@ -168,7 +157,11 @@ fn conclude(outcome: Outcome) -> Result<()> {
     let Some((action, error)) = failed.next() else {
         return Ok(());
     };
-    let kind = error.kind();
+    // A refusal in the middle of a run is no "blocked": that would say that nothing was changed.
+    let kind = match error.kind() {
+        Kind::Verification => Kind::Verification,
+        _ => Kind::Host,
+    };
     let more = match failed.len() + outcome.skipped.len() {
         0 => String::new(),
         n => format!(", and {n} more were not carried out"),

@@ -5,6 +5,7 @@
 //! not text) is a problem here.
 
 mod build;
+mod bytes;
 mod syntax;
 
 pub(super) use build::build;

@@ -19,6 +19,7 @@ pub use diff::{diff, predict, rows, wanted};
 pub use observe::observe;
 pub use problem::Problem;
 
+use crate::raw::HostPath;
 use config::Assignment;
 use uidl::Syntax;
 
@@ -111,7 +112,7 @@ pub struct DropIn {
 
 /// What a value in our drop-in does, or would do.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Effect {
     /// POP3 sessions get it.
     #[default]
@@ -119,7 +120,7 @@ pub enum Effect {
     /// Nothing: no configuration file includes it.
     NotIncluded {
         /// The main configuration file, where the line is missing.
-        main: crate::raw::HostPath,
+        main: HostPath,
     },
     /// Nothing: this assignment comes later or is read first.
     Beaten {

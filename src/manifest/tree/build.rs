@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, StrInput};
 
-use super::super::problem::{Place, Problem, Problems};
-use super::super::scalar::quote;
+use super::bytes::Bytes;
 use super::{Body, Entry, Key, Kind, MAX_DEPTH, MAX_NODES, MAX_TEXT, Node, Scalar, Style, syntax};
+use crate::manifest::problem::{Place, Problem, Problems};
+use crate::manifest::scalar::quote;
 
 /// Builds the tree of a text; `None` for a text that holds nothing.
 ///
 /// Fails with the one problem that makes the rest of the text unreadable; other problems are added
 /// to `problems`, and the parts that have them are left out of the tree.
-pub(in super::super) fn build(
+pub(in crate::manifest) fn build(
     text: &str,
     problems: &mut Problems,
 ) -> Result<Option<Node>, Problem> {
@@ -49,6 +50,13 @@ struct Builder<'t, 'p> {
     /// The brackets that are open now.
     flow: Vec<Place>,
     problems: &'p mut Problems,
+}
+
+/// What stands in front of a value.
+struct Properties {
+    /// The parser's number for the anchor; 0 for none.
+    anchor: usize,
+    tagged: bool,
 }
 
 /// How a collection is written.
@@ -102,78 +110,77 @@ impl<'t> Builder<'t, '_> {
                     "at most {MAX_DEPTH} levels are read; a manifest needs five"
                 )));
         }
+        if let Event::Alias(anchor) = event {
+            return self.alias(anchor, place);
+        }
         let before = self.used;
-        let whole = place;
-        let (body, place, anchor, tagged) = match event {
-            Event::Alias(anchor) => return self.alias(anchor, place),
+        let (body, value, properties) = self.body(event, place, depth)?;
+        if properties.tagged {
+            self.problems.push(
+                Problem::new("a tag")
+                    .at(self.tag(place, value), "tags are not read")
+                    .help("leave it out; quotes are enough to make a value text"),
+            );
+        }
+        let node = Node {
+            place: value,
+            alias: None,
+            body,
+        };
+        if properties.anchor != 0 {
+            let cost = Cost {
+                nodes: self.used.nodes - before.nodes,
+                text: self.used.text - before.text,
+            };
+            self.copy(cost, place)?;
+            let node = node.clone();
+            self.anchors
+                .insert(properties.anchor, Anchored { node, cost });
+        }
+        Ok(node)
+    }
+
+    /// The value that begins with this event, and its place without what stands in front of it.
+    fn body(
+        &mut self,
+        event: Event<'t>,
+        place: Place,
+        depth: usize,
+    ) -> Result<(Body, Place, Properties), Problem> {
+        Ok(match event {
             Event::Scalar(text, style, anchor, tag) => {
-                let place = self.without_properties(place, anchor != 0 || tag.is_some());
+                let tagged = tag.is_some();
+                let place = self.without_properties(place, anchor != 0 || tagged);
                 self.spend(text.len(), place)?;
                 let style = match style {
                     ScalarStyle::Plain => Style::Plain,
                     _ => Style::Text,
                 };
                 let text = text.into_owned();
-                (
-                    Body::Scalar(Scalar { text, style }),
-                    place,
-                    anchor,
-                    tag.is_some(),
-                )
+                let body = Body::Scalar(Scalar { text, style });
+                (body, place, Properties { anchor, tagged })
             }
             Event::SequenceStart(anchor, tag) => {
+                let tagged = tag.is_some();
                 self.spend(0, place)?;
                 let layout = self.open(place);
                 let (items, end) = self.items(depth)?;
-                (
-                    Body::List(items),
-                    self.close(layout, place, end),
-                    anchor,
-                    tag.is_some(),
-                )
+                let place = self.close(layout, place, end);
+                (Body::List(items), place, Properties { anchor, tagged })
             }
             Event::MappingStart(anchor, tag) => {
+                let tagged = tag.is_some();
                 self.spend(0, place)?;
                 let layout = self.open(place);
                 let (entries, end) = self.entries(depth)?;
-                (
-                    Body::Mapping(entries),
-                    self.close(layout, place, end),
-                    anchor,
-                    tag.is_some(),
-                )
+                let place = self.close(layout, place, end);
+                (Body::Mapping(entries), place, Properties { anchor, tagged })
             }
             _ => {
-                return Err(syntax::problem(
-                    self.text,
-                    place.start,
-                    "a value is missing",
-                    None,
-                ));
+                let info = "a value is missing";
+                return Err(syntax::problem(self.text, place.start, info, None));
             }
-        };
-        if tagged {
-            let tag = self.tag(whole, place);
-            self.problems.push(
-                Problem::new("a tag")
-                    .at(tag, "tags are not read")
-                    .help("leave it out; quotes are enough to make a value text"),
-            );
-        }
-        let node = Node {
-            place,
-            alias: None,
-            body,
-        };
-        if anchor != 0 {
-            let cost = Cost {
-                nodes: self.used.nodes - before.nodes,
-                text: self.used.text - before.text,
-            };
-            let node = node.clone();
-            self.anchors.insert(anchor, Anchored { node, cost });
-        }
-        Ok(node)
+        })
     }
 
     /// The place of the tag in front of a value, or of the value if the parser leaves it unclear.
@@ -292,29 +299,31 @@ impl<'t> Builder<'t, '_> {
     }
 
     fn alias(&mut self, anchor: usize, place: Place) -> Result<Node, Problem> {
-        let Some(Anchored { node, cost }) = self.anchors.get(&anchor) else {
+        let Some(cost) = self.anchors.get(&anchor).map(|anchored| anchored.cost) else {
             return Err(Problem::new("a value that holds itself")
                 .at(place, "this alias is inside the value that it stands for")
                 .help("write the value out"));
         };
-        let (cost, node) = (*cost, node);
-        // Paid for before it is copied: a few lines of aliases can stand for terabytes.
-        let used = Cost {
-            nodes: self.used.nodes.saturating_add(cost.nodes),
-            text: self.used.text.saturating_add(cost.text),
-        };
-        if used.nodes > MAX_NODES || used.text > MAX_TEXT {
+        self.copy(cost, place)?;
+        let mut node = self.anchors[&anchor].node.clone();
+        node.came_through(place);
+        Ok(node)
+    }
+
+    /// Pays for a copy, before it is made: a few lines of aliases can stand for terabytes.
+    fn copy(&mut self, cost: Cost, place: Place) -> Result<(), Problem> {
+        self.used.nodes = self.used.nodes.saturating_add(cost.nodes);
+        self.used.text = self.used.text.saturating_add(cost.text);
+        if self.used.nodes > MAX_NODES || self.used.text > MAX_TEXT {
             return Err(Problem::new("aliases make this manifest too large")
                 .at(place, "too large from here on")
                 .help(format!(
-                    "with every alias replaced, a manifest has at most {MAX_NODES} values and {} MiB of text",
+                    "with every alias replaced, a manifest has at most {MAX_NODES} values and \
+                     {} MiB of text",
                     MAX_TEXT >> 20
                 )));
         }
-        self.used = used;
-        let mut node = node.clone();
-        node.came_through(place);
-        Ok(node)
+        Ok(())
     }
 
     /// Pays for one value with so much text of its own.
@@ -365,31 +374,6 @@ impl Node {
             Body::Mapping(entries) => entries
                 .iter_mut()
                 .for_each(|entry| entry.value.came_through(alias)),
-        }
-    }
-}
-
-/// From the parser's places, in characters, to bytes.
-enum Bytes {
-    /// They are the same.
-    Ascii(usize),
-    /// The offset of each character, and of the end.
-    Table(Vec<usize>),
-}
-
-impl Bytes {
-    fn new(text: &str) -> Self {
-        if text.is_ascii() {
-            return Self::Ascii(text.len());
-        }
-        let starts = text.char_indices().map(|(at, _)| at);
-        Self::Table(starts.chain([text.len()]).collect())
-    }
-
-    fn at(&self, characters: usize) -> usize {
-        match self {
-            Self::Ascii(len) => characters.min(*len),
-            Self::Table(starts) => starts[characters.min(starts.len() - 1)],
         }
     }
 }
@@ -456,12 +440,11 @@ mod tests {
                         .all(|(entry, value)| agree(&entry.value, value))
             }
             (Body::Scalar(scalar), value) => match (scalar.kind(), value) {
-                (Kind::Text, Value::String(text)) => *text == scalar.text,
+                // We call more a number, so that a name like it has to be quoted.
+                (Kind::Text | Kind::Number, Value::String(text)) => *text == scalar.text,
                 (Kind::Null, Value::Null)
                 | (Kind::Boolean, Value::Bool(_))
                 | (Kind::Number, Value::Number(_)) => true,
-                // We call more a number, so that a name like it has to be quoted.
-                (Kind::Number, Value::String(text)) => *text == scalar.text,
                 _ => false,
             },
             _ => false,

@@ -1,6 +1,6 @@
 //! The YAML parser's errors, in words that help.
 
-use super::super::problem::{Place, Problem};
+use crate::manifest::problem::{Place, Problem};
 
 /// A syntax error at a byte of the text; `open` is the innermost bracket that is not closed yet.
 pub(super) fn problem(text: &str, at: usize, info: &str, open: Option<Place>) -> Problem {

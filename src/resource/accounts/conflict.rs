@@ -73,8 +73,10 @@ pub enum Conflict {
         /// Where.
         side: Side,
     },
-    /// Chosen accounts have one uid between them on the source.
+    /// Chosen accounts have one uid between them.
     SharedUid {
+        /// Where.
+        side: Side,
         /// The uid.
         uid: Uid,
         /// The accounts.
@@ -235,8 +237,8 @@ impl fmt::Display for Conflict {
                 "the group {group} has more than one line in group or gshadow on the {side}; \
                  remove the wrong ones with `vigr` and `vigr -s` there"
             ),
-            Self::SharedUid { uid, users } => {
-                write!(f, "the uid {uid} on the source is shared by ")?;
+            Self::SharedUid { side, uid, users } => {
+                write!(f, "the uid {uid} on the {side} is shared by ")?;
                 for (n, user) in users.iter().enumerate() {
                     write!(f, "{}{user}", if n == 0 { "" } else { " and " })?;
                 }

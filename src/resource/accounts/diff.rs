@@ -222,11 +222,14 @@ fn user_change(
         .as_ref()
         .filter(|wanted| here.password.as_ref() != Some(wanted))
     {
-        let from = here
-            .password
-            .as_ref()
-            .map_or_else(|| "missing".to_owned(), show);
-        field(&mut differs, "password", from, show(wanted));
+        let (from, to) = match &here.password {
+            None => ("missing".to_owned(), show(wanted)),
+            Some(here) if here.scheme == wanted.scheme && here.locked == wanted.locked => {
+                (show(here), wanted.digest.to_string())
+            }
+            Some(here) => (show(here), show(wanted)),
+        };
+        field(&mut differs, "password", from, to);
     } else if here.shadow == Presence::Absent && here.password.is_none() {
         field(&mut differs, "shadow entry", "missing", "added");
     }

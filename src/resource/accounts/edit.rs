@@ -134,22 +134,19 @@ impl<'a> Merge<'a> {
         };
         let fields = ageing_fields(&change.ageing)
             .map_err(|error| Error::caused(Kind::Internal, "the plan's reserved field", error))?;
-        match shadow.table.get(name) {
-            Some(line) => {
-                let same_ageing = line.ageing == change.ageing;
-                if let Some(password) = password {
-                    shadow.table.set(name, shadow::PASSWORD, password);
-                }
-                if !same_ageing {
-                    for (at, value) in fields.iter().enumerate() {
-                        shadow.table.set(name, shadow::AGEING + at, value);
-                    }
-                }
-            }
-            None => {
-                let mut line = vec![name, password.unwrap_or(LOCKED)];
-                line.extend(fields.iter().map(Vec::as_slice));
-                shadow.table.add(&line);
+        let Some(line) = shadow.table.get(name) else {
+            let mut line = vec![name, password.unwrap_or(LOCKED)];
+            line.extend(fields.iter().map(Vec::as_slice));
+            shadow.table.add(&line);
+            return Ok(());
+        };
+        let same_ageing = line.ageing == change.ageing;
+        if let Some(password) = password {
+            shadow.table.set(name, shadow::PASSWORD, password);
+        }
+        if !same_ageing {
+            for (at, value) in fields.iter().enumerate() {
+                shadow.table.set(name, shadow::AGEING + at, value);
             }
         }
         Ok(())

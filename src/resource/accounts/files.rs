@@ -77,7 +77,7 @@ impl Files {
     }
 
     /// The password field that counts for an account: shadow's, unless passwd holds one itself,
-    /// which pam_unix then takes (FACTS 5). `None` if there is neither.
+    /// which `pam_unix` then takes (FACTS 5). `None` if there is neither.
     pub(super) fn password(&self, name: &UserName) -> Option<&Secret> {
         let entry = self.passwd().get(name.as_bytes())?;
         entry.password.as_ref().or_else(|| {

@@ -7,7 +7,7 @@ use super::table::{Malformed, number};
 /// counts, other keys are not looked at.
 pub(super) fn parse(bytes: &[u8]) -> Result<Ranges, Malformed> {
     let mut ranges = Ranges::default();
-    let (mut sys_uid_max, mut sys_gid_max) = (None, None);
+    let (mut system_users, mut system_groups) = (None, None);
     for (index, line) in bytes.split(|&b| b == b'\n').enumerate() {
         let mut words = line
             .split(u8::is_ascii_whitespace)
@@ -30,17 +30,17 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Ranges, Malformed> {
             b"UID_MIN" => set(&mut ranges.uid_min)?,
             b"UID_MAX" => set(&mut ranges.uid_max)?,
             b"SYS_UID_MIN" => set(&mut ranges.sys_uid_min)?,
-            b"SYS_UID_MAX" => *sys_uid_max.insert(set(&mut ranges.sys_uid_max)?),
+            b"SYS_UID_MAX" => *system_users.insert(set(&mut ranges.sys_uid_max)?),
             b"GID_MIN" => set(&mut ranges.gid_min)?,
             b"GID_MAX" => set(&mut ranges.gid_max)?,
             b"SYS_GID_MIN" => set(&mut ranges.sys_gid_min)?,
-            b"SYS_GID_MAX" => *sys_gid_max.insert(set(&mut ranges.sys_gid_max)?),
+            b"SYS_GID_MAX" => *system_groups.insert(set(&mut ranges.sys_gid_max)?),
             _ => continue,
         };
     }
     // login.defs(5): SYS_UID_MAX defaults to UID_MIN - 1, likewise for groups.
-    ranges.sys_uid_max = sys_uid_max.unwrap_or(ranges.uid_min.saturating_sub(1));
-    ranges.sys_gid_max = sys_gid_max.unwrap_or(ranges.gid_min.saturating_sub(1));
+    ranges.sys_uid_max = system_users.unwrap_or(ranges.uid_min.saturating_sub(1));
+    ranges.sys_gid_max = system_groups.unwrap_or(ranges.gid_min.saturating_sub(1));
     Ok(ranges)
 }
 

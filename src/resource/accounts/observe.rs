@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::actual::{Actual, Database, Group, Presence, Ranges, User};
+use super::actual::{Actual, Database, Elsewhere, Group, Presence, Ranges, User};
 use super::files::{Files, malformed};
 use super::scheme::{Crypt, Scheme, describe};
 use super::{group, login_defs, passwd};
@@ -23,7 +23,7 @@ pub fn observe(source: Option<&dyn ReadHost>, target: &dyn ReadHost) -> Result<A
     let new = Files::read(target)?;
     let key = old.as_ref().map_or(&new, |(files, _)| files).digest_key();
     let source = old
-        .map(|(files, host)| database(&files, &key, ranges(host)?))
+        .map(|(files, host)| Ok(database(&files, &key, ranges(host)?)))
         .transpose()?;
     let missing_shells = match &source {
         Some(source) => missing_shells(source, target)?,
@@ -31,7 +31,7 @@ pub fn observe(source: Option<&dyn ReadHost>, target: &dyn ReadHost) -> Result<A
     };
     Ok(Actual {
         source,
-        target: database(&new, &key, ranges(target)?)?,
+        target: database(&new, &key, ranges(target)?),
         crypt: crypt(target)?,
         missing_shells,
     })
@@ -44,7 +44,7 @@ fn ranges(host: &dyn ReadHost) -> Result<Ranges> {
     }
 }
 
-fn present<T>(thing: Option<T>) -> Presence {
+fn present<T>(thing: Option<&T>) -> Presence {
     if thing.is_some() {
         Presence::Present
     } else {
@@ -52,7 +52,7 @@ fn present<T>(thing: Option<T>) -> Presence {
     }
 }
 
-fn database(files: &Files, key: &DigestKey, ranges: Ranges) -> Result<Database> {
+fn database(files: &Files, key: &DigestKey, ranges: Ranges) -> Database {
     let mut duplicate_users: BTreeSet<UserName> =
         files.passwd().duplicates().map(UserName::from).collect();
     let mut duplicate_groups: BTreeSet<GroupName> =
@@ -77,15 +77,20 @@ fn database(files: &Files, key: &DigestKey, ranges: Ranges) -> Result<Database> 
         .records()
         .map(|(name, entry)| (GroupName::from(name), group(files, key, name, entry)))
         .collect();
-    Ok(Database {
+    Database {
         ranges,
         shadow: present(files.shadow()),
         gshadow: present(files.gshadow()),
+        elsewhere: if files.passwd().has_nis() {
+            Elsewhere::Nis
+        } else {
+            Elsewhere::Nowhere
+        },
         users,
         groups,
         duplicate_users,
         duplicate_groups,
-    })
+    }
 }
 
 fn user(files: &Files, key: &DigestKey, name: &UserName, entry: &passwd::Entry) -> User {
@@ -160,7 +165,6 @@ fn crypt(host: &dyn ReadHost) -> Result<Crypt> {
         let names = host.list(&dir)?.unwrap_or_default();
         let mut seen = of_names(&names);
         for name in names.iter().filter(|name| is_multiarch(name.as_bytes())) {
-            // Not a directory, or unlisted: nothing there to link with.
             let sub = dir.join(name.as_bytes());
             if is_dir(host, &sub)? {
                 seen.extend(of_names(&host.list(&sub)?.unwrap_or_default()));

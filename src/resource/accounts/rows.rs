@@ -1,5 +1,7 @@
 //! A merge for people: groups, then accounts, with a line for each field.
 
+use std::collections::BTreeMap;
+
 use super::diff::{join, show};
 use crate::names::UserName;
 use crate::plan::Resource;
@@ -8,8 +10,20 @@ use crate::plan::render::{Row, Sign};
 
 /// The rows of the plan.
 pub fn rows(merge: &AccountsMerge) -> Vec<Row> {
+    let mut memberships: BTreeMap<&UserName, Vec<String>> = BTreeMap::new();
+    for group in &merge.groups {
+        for user in &group.add_members {
+            memberships
+                .entry(user)
+                .or_default()
+                .push(group.name.to_string());
+        }
+    }
     let groups = merge.groups.iter().map(group);
-    let users = merge.users.iter().map(|user| self::user(user, merge));
+    let users = merge.users.iter().map(|change| {
+        let groups = memberships.get(&change.name).map_or(&[][..], Vec::as_slice);
+        user(change, groups)
+    });
     groups.chain(users).collect()
 }
 
@@ -34,7 +48,8 @@ fn group(group: &GroupChange) -> Row {
     }
 }
 
-fn user(user: &UserChange, merge: &AccountsMerge) -> Row {
+/// `groups` are the supplementary groups that the same merge puts the account in.
+fn user(user: &UserChange, groups: &[String]) -> Row {
     let mut details: Vec<String> = user.differs.iter().map(line).collect();
     if user.verb == Verb::Create {
         if !user.gecos.is_empty() {
@@ -52,9 +67,8 @@ fn user(user: &UserChange, merge: &AccountsMerge) -> Row {
             Some(password) => format!("password: {}", show(password)),
             None => "password: none, locked".to_owned(),
         });
-        let groups = supplementary(&user.name, merge);
         if !groups.is_empty() {
-            details.push(format!("groups: {groups}"));
+            details.push(format!("groups: {}", groups.join(", ")));
         }
     }
     Row {
@@ -63,16 +77,6 @@ fn user(user: &UserChange, merge: &AccountsMerge) -> Row {
         title: format!("uid {}, gid {}, home {}", user.uid, user.gid, user.home),
         details,
     }
-}
-
-fn supplementary(user: &UserName, merge: &AccountsMerge) -> String {
-    let names: Vec<String> = merge
-        .groups
-        .iter()
-        .filter(|group| group.add_members.contains(user))
-        .map(|group| group.name.to_string())
-        .collect();
-    names.join(", ")
 }
 
 fn sign(verb: Verb) -> Sign {

@@ -108,13 +108,15 @@ pub(super) fn choose<'a>(manifest: &Users, source: &'a Database) -> Choice<'a> {
         }
     }
     if choice.users.is_empty() {
-        let mut among = format!("uids {range} of the source");
+        let patterns = |list: &[String]| format!("`{}`", list.join("`, `"));
+        let mut among = vec![format!("uids {range} of the source")];
         if !manifest.include.is_empty() {
-            among += &format!(" and `{}`", manifest.include.join("`, `"));
+            among.push(format!("and {}", patterns(&manifest.include)));
         }
         if !manifest.exclude.is_empty() {
-            among += &format!(", without `{}`", manifest.exclude.join("`, `"));
+            among.push(format!("without {}", patterns(&manifest.exclude)));
         }
+        let among = among.join(" ");
         choice.conflicts.push(Conflict::NobodyChosen { among });
     }
     choice

@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::secret::Secret;
+
 /// A line's meaning.
 pub(super) trait Record: Sized {
     /// Number of fields of a well-formed line.
@@ -33,7 +35,8 @@ enum End {
 }
 
 struct Line<R> {
-    text: Vec<u8>,
+    /// It may hold a hash.
+    text: Secret,
     /// `None` for a line that is not ours to understand.
     record: Option<R>,
 }
@@ -47,7 +50,7 @@ pub(super) struct Table<R> {
     duplicates: Vec<Vec<u8>>,
     /// Where new lines go: before the first NIS entry, which may stand for "everybody else".
     insert_at: usize,
-    added: Vec<Vec<u8>>,
+    added: Vec<Secret>,
 }
 
 /// The lines may be secret.
@@ -82,7 +85,7 @@ impl<R: Record> Table<R> {
                 problem,
             })?;
             table.lines.push(Line {
-                text: text.to_vec(),
+                text: Secret::new(text.to_vec()),
                 record,
             });
         }
@@ -136,6 +139,11 @@ impl<R: Record> Table<R> {
         self.lines[*self.by_name.get(name)?].record.as_ref()
     }
 
+    /// Whether there are NIS entries.
+    pub(super) fn has_nis(&self) -> bool {
+        self.insert_at < self.lines.len()
+    }
+
     /// Names that have more than one line.
     pub(super) fn duplicates(&self) -> impl Iterator<Item = &[u8]> {
         self.duplicates.iter().map(Vec::as_slice)
@@ -144,16 +152,17 @@ impl<R: Record> Table<R> {
     /// Replaces one field of a name's line (from 0); the others keep their bytes.
     pub(super) fn set(&mut self, name: &[u8], field: usize, value: &[u8]) {
         if let Some(&at) = self.by_name.get(name) {
-            let mut fields: Vec<&[u8]> = self.lines[at].text.split(|&b| b == b':').collect();
+            let line = &mut self.lines[at];
+            let mut fields: Vec<&[u8]> = line.text.expose().split(|&b| b == b':').collect();
             fields[field] = value;
-            self.lines[at].text = fields.join(&b':');
+            line.text = Secret::new(fields.join(&b':'));
         }
     }
 
     /// Adds a line of these fields.
     pub(super) fn add(&mut self, fields: &[&[u8]]) {
         debug_assert_eq!(fields.len(), R::FIELDS, "a line has all its fields");
-        self.added.push(fields.join(&b':'));
+        self.added.push(Secret::new(fields.join(&b':')));
     }
 
     /// The file as it is now.
@@ -161,12 +170,12 @@ impl<R: Record> Table<R> {
         let (before, after) = self.lines.split_at(self.insert_at);
         let texts = before
             .iter()
-            .map(|line| line.text.as_slice())
-            .chain(self.added.iter().map(Vec::as_slice))
-            .chain(after.iter().map(|line| line.text.as_slice()));
+            .map(|line| &line.text)
+            .chain(&self.added)
+            .chain(after.iter().map(|line| &line.text));
         let mut out = Vec::new();
         for text in texts {
-            out.extend_from_slice(text);
+            out.extend_from_slice(text.expose());
             out.push(b'\n');
         }
         if self.end == End::Missing {

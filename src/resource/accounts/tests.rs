@@ -3,6 +3,7 @@
 mod conflicts;
 mod files;
 mod groups;
+mod laws;
 mod staging;
 mod tables;
 
@@ -45,7 +46,8 @@ fn hosts(source: [&str; 2], target: [&str; 2]) -> Actual {
                     "{name}: {{uid: {uid}, gid: {gid}, home: /home/{name}, shell: /bin/bash}}, "
                 )
             })
-            .collect()
+            .collect::<Vec<_>>()
+            .concat()
     };
     let groups = |list: &str| -> String {
         entries(list)
@@ -56,7 +58,8 @@ fn hosts(source: [&str; 2], target: [&str; 2]) -> Actual {
                     members.replace('+', ", ")
                 )
             })
-            .collect()
+            .collect::<Vec<_>>()
+            .concat()
     };
     let side =
         |[u, g]: [&str; 2]| format!("{{users: {{{}}}, groups: {{{}}}}}", users(u), groups(g));

@@ -4,6 +4,7 @@
 //! ([`include`]) and remembers where each assignment of the asked settings stands, so that the one a
 //! POP3 session sees can be told ([`effective`]). It knows nothing of what a setting means.
 
+mod braces;
 pub mod include;
 pub mod syntax;
 
@@ -17,7 +18,7 @@ use crate::raw::HostPath;
 
 /// Which sessions an assignment is meant for.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
+#[serde(tag = "kind", content = "section", rename_all = "snake_case")]
 pub enum Scope {
     /// All of them: outside of every section.
     Global,

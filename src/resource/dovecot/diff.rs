@@ -192,9 +192,12 @@ pub fn rows(edit: &FileEdit) -> Vec<Row> {
 }
 
 /// What the target serves once the edit is made.
+///
+/// # Panics
+/// When the edit was not planned on this `actual`.
 pub fn predict(actual: &mut Actual, edit: &FileEdit) {
     let before = actual.drop_in.content.as_deref();
-    let after = edit::apply(edit, before).expect("the edit was planned on this very drop-in");
+    let after = edit::apply(edit, before).expect("the edit was planned on this drop-in");
     if let Some(format) = drop_in::format_in(&after) {
         actual.target.uidl_format = Some(format);
     }

@@ -1,11 +1,12 @@
 //! Reading what each side serves. Decides nothing.
 
 use crate::error::Result;
-use crate::host::{Probe, ReadHost};
+use crate::host::{Answer, Probe, ReadHost};
 use crate::raw::HostPath;
 
 use super::config::include::{self, Overlay, Reading};
-use super::config::{Assignment, Scope, effective};
+use super::config::syntax::unquote;
+use super::config::{Scope, effective};
 use super::uidl::Syntax;
 use super::version::{self, Installed, VERSION_SETTING};
 use super::{Actual, DropIn, Effect, HostDovecot, ReadBy, SETTING, Version, drop_in};
@@ -93,19 +94,36 @@ fn default_format(syntax: Syntax) -> &'static str {
 
 /// The format by the host's own doveconf, where that can run.
 fn doveconf(host: &dyn ReadHost, doubts: &mut Vec<String>) -> Result<Option<String>> {
-    let Some(answer) = host.probe(&Probe::Pop3Setting(SETTING))? else {
-        return Ok(None);
-    };
+    Ok(
+        match host
+            .probe(&Probe::Pop3Setting(SETTING))?
+            .as_ref()
+            .map(heard)
+        {
+            None => None,
+            Some(Ok(format)) => Some(format),
+            Some(Err(complaint)) => {
+                doubts.push(format!("doveconf gives no answer: {complaint}"));
+                None
+            }
+        },
+    )
+}
+
+/// The value that doveconf printed, or its complaint.
+fn heard(answer: &Answer) -> std::result::Result<String, String> {
     let said = String::from_utf8_lossy(&answer.stdout);
     let said = said.trim_matches(['\n', '\r']);
     if answer.status == Some(0) && !said.is_empty() {
         // 2.4 quotes what would not be read back otherwise.
-        return Ok(Some(super::config::syntax::unquote(said)));
+        return Ok(unquote(said));
     }
     let complaint = String::from_utf8_lossy(&answer.stderr);
-    let complaint = complaint.lines().last().unwrap_or("no output");
-    doubts.push(format!("doveconf gives no answer: {complaint}"));
-    Ok(None)
+    Err(complaint
+        .lines()
+        .last()
+        .unwrap_or("it says nothing")
+        .to_owned())
 }
 
 /// Assignments that only some POP3 sessions see.
@@ -140,17 +158,45 @@ fn drop_in_on(target: &dyn ReadHost, syntax: Syntax) -> Result<DropIn> {
         content: &would_be,
     };
     let reading = include::read(target, &main, Some(overlay), &[SETTING])?;
-    let ours = |a: &Assignment| a.file == path;
-    let effect = if !reading.files.contains(&path) {
-        Effect::NotIncluded { main }
-    } else {
-        match effective(reading.of(SETTING), syntax) {
-            Some(winner) if !ours(winner) => Effect::Beaten { by: winner.clone() },
-            _ => Effect::Effective,
-        }
+    let effect = match effective(reading.of(SETTING), syntax) {
+        _ if !reading.files.contains(&path) => Effect::NotIncluded { main },
+        Some(winner) if winner.file != path => Effect::Beaten { by: winner.clone() },
+        _ => Effect::Effective,
     };
     Ok(DropIn { content, effect })
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    fn answer(status: i32, stdout: &str, stderr: &str) -> Answer {
+        Answer {
+            status: Some(status),
+            stdout: stdout.into(),
+            stderr: stderr.into(),
+        }
+    }
+
+    #[test]
+    fn doveconf_is_heard_through_its_warnings() {
+        let warning = "doveconf: Warning: Global setting pop3_uidl_format won't change\n";
+        assert_eq!(
+            heard(&answer(0, "%v-%u\n", warning)).as_deref(),
+            Ok("%v-%u")
+        );
+        // doveconf 2.4.1 on `pop3_uidl_format = "%{uid}#a"`.
+        assert_eq!(
+            heard(&answer(0, "\"%{uid}#a\"\n", "")).as_deref(),
+            Ok("%{uid}#a")
+        );
+    }
+
+    #[test]
+    fn an_exit_status_or_silence_is_no_answer() {
+        let fatal = "doveconf: Fatal: Error in configuration file /etc/dovecot/dovecot.conf line 1: \
+                     Unexpected '}'";
+        assert_eq!(heard(&answer(89, "", fatal)), Err(fatal.to_owned()));
+        assert!(heard(&answer(0, "\n", "")).is_err());
+    }
+}

@@ -23,13 +23,12 @@ impl Staging<'_> {
     pub(super) fn groups(&mut self, users: &[(&UserName, &User)]) {
         let mut primary: BTreeMap<GroupName, Vec<&UserName>> = BTreeMap::new();
         for &(name, user) in users {
-            match self.primary_group(name, user) {
-                Some(group) => primary.entry(group).or_default().push(name),
-                None => {
-                    let (user, gid) = (name.clone(), user.gid);
-                    self.resolved
-                        .block_user(name, Conflict::NoPrimaryGroup { user, gid });
-                }
+            if let Some(group) = self.primary_group(name, user) {
+                primary.entry(group).or_default().push(name);
+            } else {
+                let (user, gid) = (name.clone(), user.gid);
+                self.resolved
+                    .block_user(name, Conflict::NoPrimaryGroup { user, gid });
             }
         }
         let mut assigned = BTreeMap::new();

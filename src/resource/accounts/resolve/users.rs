@@ -33,7 +33,7 @@ impl Staging<'_> {
             self.duplicate_lines(name);
         }
         self.shared_uids(users);
-        self.remap_clashes();
+        self.target_clashes();
         self.remap_of_nobody();
         self.low_uids();
     }
@@ -117,7 +117,7 @@ impl Staging<'_> {
                 }),
             };
         }
-        let promised = self.manifest.remap.values().any(|&uid| uid == user.uid.0);
+        let promised = self.promised.contains(&user.uid);
         match (holder, self.policy()) {
             (None, OnUidConflict::Fail) => Ok(user.uid),
             (None, OnUidConflict::Remap) if !promised => Ok(user.uid),
@@ -181,32 +181,42 @@ impl Staging<'_> {
                 for user in &users {
                     self.resolved.hold(user);
                 }
+                let side = Side::Source;
                 self.resolved
-                    .block(Resource::Accounts, Conflict::SharedUid { uid, users });
+                    .block(Resource::Accounts, Conflict::SharedUid { side, uid, users });
             }
         }
     }
 
-    /// A uid given by hand may be one that another chosen account keeps, or is given too.
-    fn remap_clashes(&mut self) {
+    /// A uid given by hand may be one that another chosen account keeps, or is given too; and
+    /// accounts that are on the target already may share theirs.
+    fn target_clashes(&mut self) {
         let mut holders: BTreeMap<Uid, Vec<UserName>> = BTreeMap::new();
         for (name, chosen) in &self.resolved.users {
             if chosen.blocked == Clearance::Clear {
                 holders.entry(chosen.uid).or_default().push(name.clone());
             }
         }
-        for (uid, names) in holders {
-            let Some(user) = names.iter().find(|name| self.remap(name).is_some()) else {
+        for (uid, users) in holders {
+            let [first, second, ..] = &users[..] else {
                 continue;
             };
-            if let Some(by) = names.iter().find(|name| *name != user) {
+            let by_hand = users.iter().find(|name| self.remap(name).is_some());
+            let side = Side::Target;
+            if let Some(user) = by_hand {
                 let conflict = Conflict::RemapTaken {
                     user: user.clone(),
                     uid,
-                    by: by.clone(),
+                    by: if user == first { second } else { first }.clone(),
                     free: self.free.uid(),
                 };
                 self.resolved.block_user(user, conflict);
+            } else {
+                for user in &users {
+                    self.resolved.hold(user);
+                }
+                self.resolved
+                    .block(Resource::Accounts, Conflict::SharedUid { side, uid, users });
             }
         }
     }

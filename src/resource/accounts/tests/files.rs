@@ -1,5 +1,10 @@
 //! A merge on directory roots: what is read, what is written, and what a crash leaves.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the test lays out and reads the roots itself"
+)]
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -338,7 +343,6 @@ fn pwck_and_grpck_find_nothing_to_say() {
         if !rustix::process::geteuid().is_root() || !Path::new("/usr/sbin").join(program).exists() {
             return;
         }
-        #[expect(clippy::disallowed_methods, reason = "an independent judge")]
         let output = std::process::Command::new(format!("/usr/sbin/{program}"))
             .args([flags, "-R"])
             .arg(pair.target.path())
@@ -346,4 +350,68 @@ fn pwck_and_grpck_find_nothing_to_say() {
             .unwrap();
         assert!(output.status.success(), "{program}: {output:?}");
     }
+}
+
+/// Nothing may take time by the square of the accounts; then this would take minutes.
+#[test]
+fn fourteen_thousand_accounts_are_merged() {
+    use std::fmt::Write as _;
+    let pair = Pair::new();
+    let mut files = SOURCE.map(|(name, text)| (name, text.to_owned()));
+    for n in 0..14_000 {
+        let id = 10_000 + n;
+        let lines = [
+            format!("u{n}:x:{id}:{id}::/home/u{n}:/bin/bash"),
+            format!("u{n}:$6$salt$hash{n}:14700:0:99999:7:::"),
+            format!("u{n}:x:{id}:"),
+            format!("u{n}:!::"),
+        ];
+        for ((_, text), line) in files.iter_mut().zip(lines) {
+            writeln!(text, "{line}").unwrap();
+        }
+    }
+    for (name, text) in files {
+        fs::write(pair.source.path().join("etc").join(name), text).unwrap();
+    }
+    let plan = merge_of("", &pair.observe(), None);
+    assert_eq!(plan.users.len(), 14_002);
+    assert_eq!(crate::resource::accounts::rows(&plan).len(), 14_002 * 2 + 1);
+    pair.merge(&plan).unwrap();
+    assert_eq!(super::plan("", &pair.observe(), None).actions, []);
+}
+
+#[test]
+fn accounts_from_nis_are_not_passed_over_in_silence() {
+    let pair = Pair::new();
+    let passwd = format!("{}+::::::\n", SOURCE[0].1);
+    fs::write(pair.source.path().join("etc/passwd"), passwd).unwrap();
+    let draft = super::plan("", &pair.observe(), None);
+    assert!(
+        notes(&draft)
+            .iter()
+            .any(|note| note.contains("from NIS too")),
+        "{draft:?}"
+    );
+}
+
+#[test]
+fn an_old_libcrypt_is_found_where_fedora_keeps_it() {
+    let pair = Pair::new();
+    let root = pair.target.path();
+    fs::remove_file(root.join("usr/lib/x86_64-linux-gnu/libcrypt.so.1.1.0")).unwrap();
+    assert_eq!(pair.observe().crypt, Crypt::Unknown);
+    fs::create_dir(root.join("lib64")).unwrap();
+    fs::write(root.join("lib64/libcrypt-2.12.so"), "").unwrap();
+    assert_eq!(pair.observe().crypt, Crypt::Glibc);
+}
+
+#[test]
+fn the_target_alone_can_be_looked_at() {
+    let pair = Pair::new();
+    let (_, target) = pair.hosts();
+    let actual = observe(None, &target).unwrap();
+    assert_eq!(actual.source, None);
+    assert!(actual.target.users.contains_key(&name("zoe")));
+    let resolved = resolve(&manifest(""), &actual, Some(&receipt("target", "zoe")));
+    assert_eq!(resolved.users[&name("zoe")].source_uid.0, 1000);
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use globset::GlobBuilder;
 
+use super::braces;
 use super::syntax::{self, Statement};
 use super::{Assignment, Scope};
 use crate::error::{Error, Kind, Result};
@@ -177,7 +178,7 @@ impl Reader<'_> {
     /// The files that a pattern names, relative to the including file, in glob(3)'s order.
     fn matching(&self, here: &Place<'_>, pattern: &str) -> Result<Vec<HostPath>> {
         let mut present = Vec::new();
-        for pattern in alternatives(pattern) {
+        for pattern in braces::alternatives(pattern, FILE_LIMIT) {
             present.extend(self.glob(here, &pattern)?);
         }
         Ok(present)
@@ -267,16 +268,11 @@ impl Reader<'_> {
 
     /// A file that cannot be read as configuration, blamed on the line that includes it.
     fn at(&self, from: Option<&Place<'_>>, path: &HostPath, what: &str) -> Error {
-        match from {
-            Some(from) => self.malformed(from, &format!("cannot include {path}: {what}")),
-            None => {
-                let host = self.host.label();
-                Error::new(
-                    Kind::Malformed,
-                    format!("cannot read {path} on {host}: {what}"),
-                )
-            }
-        }
+        let Some(from) = from else {
+            let what = format!("cannot read {path} on {}: {what}", self.host.label());
+            return Error::new(Kind::Malformed, what);
+        };
+        self.malformed(from, &format!("cannot include {path}: {what}"))
     }
 
     fn malformed(&self, here: &Place<'_>, what: &str) -> Error {
@@ -287,47 +283,4 @@ impl Reader<'_> {
         )
         .hint("correct that line; `doveconf -n` on that host says when it is right")
     }
-}
-
-/// A pattern for each alternative in braces, in their order (`GLOB_BRACE` of glob(3)); at most
-/// [`FILE_LIMIT`] of them.
-fn alternatives(pattern: &str) -> Vec<String> {
-    let mut done = Vec::new();
-    let mut waiting = vec![pattern.to_owned()];
-    while let Some(pattern) = waiting.pop() {
-        match first_braces(&pattern) {
-            Some((before, choices, after)) if waiting.len() + choices.len() < FILE_LIMIT => {
-                let each = choices.iter().rev();
-                waiting.extend(each.map(|choice| format!("{before}{choice}{after}")));
-            }
-            _ if done.len() < FILE_LIMIT => done.push(pattern),
-            _ => break,
-        }
-    }
-    done
-}
-
-/// The first pair of braces: what stands before, the alternatives, what stands after.
-fn first_braces(pattern: &str) -> Option<(&str, Vec<&str>, &str)> {
-    let open = pattern.find('{')?;
-    let inside = &pattern[open + 1..];
-    let mut depth = 0;
-    let mut start = 0;
-    let mut choices = Vec::new();
-    for (at, c) in inside.char_indices() {
-        match c {
-            '{' => depth += 1,
-            '}' if depth > 0 => depth -= 1,
-            ',' if depth == 0 => {
-                choices.push(&inside[start..at]);
-                start = at + 1;
-            }
-            '}' => {
-                choices.push(&inside[start..at]);
-                return Some((&pattern[..open], choices, &inside[at + 1..]));
-            }
-            _ => {}
-        }
-    }
-    None
 }

@@ -62,7 +62,7 @@ pub fn parse(text: &str) -> Result<Vec<Line>, SyntaxError> {
             if let Some((line, _)) = pending {
                 return Err(SyntaxError {
                     line,
-                    what: "a `\\` is followed by an empty line",
+                    what: "a `\\` is followed by an empty line or a comment",
                 });
             }
             continue;
@@ -110,14 +110,17 @@ fn strip_comment(line: &str) -> &str {
     let mut quote = None;
     let mut escaped = false;
     for (at, c) in line.char_indices() {
-        match (quote, c) {
-            _ if escaped => escaped = false,
-            (Some(_), '\\') => escaped = true,
-            (Some(q), c) if c == q => quote = None,
-            (Some(_), _) => {}
-            (None, '"' | '\'') => quote = Some(c),
-            (None, '#') => return &line[..at],
-            (None, _) => {}
+        if escaped {
+            escaped = false;
+        } else if let Some(q) = quote {
+            escaped = c == '\\';
+            if c == q {
+                quote = None;
+            }
+        } else if c == '#' {
+            return &line[..at];
+        } else if matches!(c, '"' | '\'') {
+            quote = Some(c);
         }
     }
     line

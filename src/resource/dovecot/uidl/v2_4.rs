@@ -154,16 +154,14 @@ impl Call {
                     _ => Ok(Self::Untranslated),
                 }
             }
-            ("lfill", [_]) => Ok(Self::Untranslated),
             ("substr", [offset, length]) => Ok(number(offset)
                 .zip(number(length))
                 .map_or(Self::Untranslated, |(o, l)| Self::Substring(o, l))),
-            ("substr", [_]) => Ok(Self::Untranslated),
             ("md5", []) => Ok(Self::Md5),
             ("hexlify", []) => Ok(Self::Hexlify),
-            ("hexlify", [_]) => Ok(Self::Untranslated),
             ("lower", []) => Ok(Self::Lower),
             ("upper", []) => Ok(Self::Upper),
+            ("lfill" | "substr" | "hexlify", [_]) => Ok(Self::Untranslated),
             ("hex" | "lfill" | "substr" | "md5" | "hexlify" | "lower" | "upper", _) => Err(bad()),
             (name, _) if UNTRANSLATED.contains(&name) => Ok(Self::Untranslated),
             (name, _) => Err(FormatError::UnknownFunction(name.to_owned())),
