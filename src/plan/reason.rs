@@ -83,9 +83,14 @@ impl fmt::Display for Reason {
                 )
             }
             Self::AddressMissing { interface, backend } => {
-                write!(f, "the {backend} configuration of {interface} lacks it")
+                write!(
+                    f,
+                    "the {backend} configuration of {interface} lacks the service address"
+                )
             }
-            Self::HostnameDiffers => f.write_str("/etc/hosts does not name the service address"),
+            Self::HostnameDiffers => {
+                f.write_str("/etc/hosts does not have the name at the service addresses only")
+            }
             Self::ServeFromTarget => f.write_str("the manifest says serve_from: target"),
         }
     }

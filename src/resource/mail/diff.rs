@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use globset::GlobSet;
 
 use super::{Actual, Problem, TreeState, UserMail, oddity, selection};
-use crate::manifest::Manifest;
+use crate::manifest::{Homes, Manifest};
 use crate::names::{Side, UserName};
 use crate::plan::change::{Extraneous, MailCopy, Rename, TreePaths};
 use crate::plan::{
@@ -53,6 +53,7 @@ pub fn diff(
     claim(claims, &mut draft);
     room(actual, &mut draft);
     strays(actual, &mut draft);
+    left_behind(manifest, &mut draft);
     draft
 }
 
@@ -256,6 +257,22 @@ fn room(actual: &Actual, draft: &mut Draft) {
             let problem = Problem::NoInodes { path, needed, free };
             draft.block(Resource::Migration, Obstacle::Mail { problem });
         }
+    }
+}
+
+/// What the manifest leaves on the source is easily forgotten until the disk is gone.
+fn left_behind(manifest: &Manifest, draft: &mut Draft) {
+    if manifest.mail.homes == Homes::MailOnly {
+        let text = "homes: mail-only: of each home only the mail folders and the dot files that \
+                    steer mail are copied, all else stays behind";
+        draft.note(Resource::Migration, Level::Info, text);
+    }
+    if !manifest.mail.exclude.is_empty() {
+        let text = format!(
+            "mail.exclude: in every home `{}` stays behind",
+            manifest.mail.exclude.join("`, `")
+        );
+        draft.note(Resource::Migration, Level::Info, text);
     }
 }
 

@@ -98,8 +98,8 @@ impl fmt::Display for Problem {
         match self {
             Self::SystemHome { home } => write!(
                 f,
-                "the home {home} is a directory of the system; exclude the user, or use \
-                 `homes: mail-only` after moving the mail"
+                "the home {home} is a directory of the system, which is never copied; add the user \
+                 to users.exclude, or give it a home of its own on the source (`usermod -d`)"
             ),
             Self::NoAbsoluteHome { home } => {
                 write!(
