@@ -46,9 +46,9 @@ pub fn dag(actions: &[Action]) -> DiGraph<ActionId, Fact> {
 }
 
 /// Orders the actions. Fails only on a cycle, which would be a defect of reconcile.
-pub fn order(actions: Vec<Action>, settled: &BTreeSet<Fact>) -> Result<Ordered> {
-    let (mut actions, waiting) = split_waiting(actions, settled);
+pub fn order(mut actions: Vec<Action>, settled: &BTreeSet<Fact>) -> Result<Ordered> {
     actions.sort_by(|one, other| (phase(one), &one.id).cmp(&(phase(other), &other.id)));
+    let (actions, waiting) = split_waiting(actions, settled);
     let graph = dag(&actions);
     let mut missing: Vec<usize> = graph
         .node_indices()
@@ -134,8 +134,11 @@ fn split_waiting(
 fn cycle(graph: &DiGraph<ActionId, Fact>) -> Error {
     let members: Vec<String> = tarjan_scc(graph)
         .into_iter()
-        .filter(|component| component.len() > 1)
-        .flatten()
+        .flat_map(|component| match component.as_slice() {
+            // One alone is in a cycle only if it needs what it gives itself.
+            [one] if !graph.contains_edge(*one, *one) => Vec::new(),
+            _ => component,
+        })
         .map(|node| graph[node].to_string())
         .collect();
     Error::new(
@@ -144,3 +147,6 @@ fn cycle(graph: &DiGraph<ActionId, Fact>) -> Error {
     )
     .hint("this is a defect of reconcile; please report it with the plan's observation")
 }
+
+#[cfg(test)]
+mod tests;
