@@ -2,7 +2,7 @@
 
 use super::look::Look;
 use crate::manifest::problem::{Problem, Problems};
-use crate::resource::dovecot::uidl;
+use crate::uidl;
 
 pub(super) fn check(look: &Look<'_>, problems: &mut Problems) {
     let Some(format) = look.text(&["dovecot", "uidl_format"]) else {
