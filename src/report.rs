@@ -91,6 +91,11 @@ impl Reporter for Silent {
     fn event(&self, _: &Event) {}
 }
 
+/// A number of things for people: `1 file`, `3 files`.
+pub fn counted(number: u64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
 /// Bytes for people, in decimal units.
 pub fn size(bytes: u64) -> String {
     bytesize::ByteSize::b(bytes).display().si().to_string()
