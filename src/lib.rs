@@ -30,7 +30,7 @@
 //! | 2 | [`manifest`], [`receipt`] | what the admin wrote; what the hosts remember |
 //! | 1 | [`replicate`] | the data plane: scan, compare, transfer, index |
 //! | 1 | [`report`] | events, and who listens |
-//! | 0 | [`error`], [`names`], [`raw`], [`secret`], [`failpoint`] | words that everything is said in |
+//! | 0 | [`error`], [`names`], [`raw`], [`secret`], [`uidl`], [`failpoint`] | words that everything is said in |
 //!
 //! The one exception is that a plan's data names the conflict types that each resource defines beside
 //! its own `diff`, so that they stay with the rules they come from.
@@ -42,6 +42,7 @@ pub mod failpoint;
 pub mod host;
 pub mod manifest;
 pub mod names;
+mod parallel;
 pub mod plan;
 pub mod planner;
 pub mod raw;
@@ -50,3 +51,4 @@ pub mod replicate;
 pub mod report;
 pub mod resource;
 pub mod secret;
+pub mod uidl;

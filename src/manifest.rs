@@ -1,9 +1,9 @@
 //! The manifest: what the admin commits to git. Plain data, and the JSON schema that follows from it.
 //!
 //! How YAML becomes these types is [`load`]; what a problem looks like is [`Invalid`]. On the way,
-//! the text becomes a tree with places ([`tree`]), which is compared with the types' own
-//! description ([`walk`], [`shape`]), each value with its grammar ([`scalar`]), and values with each
-//! other ([`check`]). What a manifest means for a host is not known here.
+//! the text becomes a tree with places (`tree`), which is compared with the types' own
+//! description (`walk`, `shape`), each value with its grammar ([`scalar`]), and values with each
+//! other (`check`). What a manifest means for a host is not known here.
 
 mod check;
 mod excerpt;

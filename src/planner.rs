@@ -19,7 +19,7 @@ use crate::plan::{
 };
 use crate::resource::{accounts, address, dovecot, mail, spool};
 
-pub use observation::{Hosts, OBSERVATION_VERSION, Observation, observe, read_receipt};
+pub use observation::{Hosts, Looked, OBSERVATION_VERSION, Observation, observe, read_receipt};
 pub use predict::predict;
 
 /// Makes the plan. Fails only on a defect of reconcile (a cycle, a broken invariant).

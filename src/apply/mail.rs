@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::execute::{Context, Run};
 use crate::error::{Doing as _, Error, Kind, Result};
+use crate::parallel;
 use crate::plan::change::MailCopy;
 use crate::plan::{Action, Change};
 use crate::replicate::{
@@ -17,8 +17,6 @@ use crate::resource::mail::{Places, index_name, room_for};
 /// Users between two flushes: enough to spread the cost of a flush, few enough that a run that dies
 /// repeats little.
 pub(super) const BATCH: usize = 32;
-/// More threads than this do not make a disk faster.
-const MOST_THREADS: usize = 4;
 
 /// Whether two actions are carried out side by side.
 pub(super) fn together(first: &Action, other: &Action) -> bool {
@@ -43,14 +41,14 @@ pub(super) fn perform(context: &Context<'_>, actions: &[&Action]) -> Result<Vec<
         progress: context.progress,
         index: &index,
     };
-    let written = in_parallel(actions, |action| batch.write(action));
+    let written = parallel::map(actions, |action| batch.write(action));
     flush(written.iter().flatten())?;
     let work: Vec<_> = actions
         .iter()
         .zip(written)
         .map(|pair| Mutex::new(Some(pair)))
         .collect();
-    Ok(in_parallel(&work, |item| {
+    Ok(parallel::map(&work, |item| {
         let pair = item
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
@@ -210,36 +208,4 @@ fn complete(change: &MailCopy, report: &Report) -> Result<()> {
         change.user
     );
     Err(Error::new(Kind::Host, what).hint("mend that and run `reconcile apply` again"))
-}
-
-/// Maps in a few threads; the results come in the order of the items.
-fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let next = AtomicUsize::new(0);
-    let slots: Vec<Mutex<Option<R>>> = items.iter().map(|_| Mutex::new(None)).collect();
-    let threads = std::thread::available_parallelism()
-        .map_or(1, usize::from)
-        .min(MOST_THREADS);
-    std::thread::scope(|scope| {
-        for _ in 0..threads.min(items.len()) {
-            scope.spawn(|| {
-                loop {
-                    let at = next.fetch_add(1, Ordering::Relaxed);
-                    let (Some(item), Some(slot)) = (items.get(at), slots.get(at)) else {
-                        break;
-                    };
-                    let result = work(item);
-                    *slot
-                        .lock()
-                        .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(result);
-                }
-            });
-        }
-    });
-    let taken = slots.into_iter().map(|slot| {
-        slot.into_inner()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-    });
-    taken
-        .map(|result| result.expect("every item was worked on"))
-        .collect()
 }

@@ -420,7 +420,7 @@ fn replace_at(
     Ok(())
 }
 
-/// Copies every extended attribute, ACLs and the SELinux label among them.
+/// Copies every extended attribute, ACLs and the `SELinux` label among them.
 fn copy_xattrs(dir: BorrowedFd<'_>, name: &OsStr, to: &std::fs::File) -> io::Result<()> {
     let from = openat2(
         dir,

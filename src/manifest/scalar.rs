@@ -1,6 +1,6 @@
 //! The scalars of a manifest: strings that mean something, each with its grammar and schema.
 //!
-//! A grammar looks at one value only; what two values mean together is [`super::check`].
+//! A grammar looks at one value only; what two values mean together is the business of `check`.
 
 mod host;
 mod mail;

@@ -233,4 +233,38 @@ mod tests {
             ["name", "serve_from", "source", "target", "version"]
         );
     }
+
+    /// The definitions that have a grammar, each with its validator.
+    static GRAMMARS: LazyLock<Vec<(String, Grammar, jsonschema::Validator)>> =
+        LazyLock::new(|| {
+            let schema = manifest_schema();
+            let definitions = schema["$defs"].as_object().unwrap();
+            let with_grammar = definitions.iter().filter_map(|(name, definition)| {
+                let grammar = grammar(name)?;
+                let validator = jsonschema::validator_for(definition).unwrap();
+                Some((name.clone(), grammar, validator))
+            });
+            with_grammar.collect()
+        });
+
+    proptest::proptest! {
+        #[test]
+        fn no_editor_flags_what_is_accepted(text in proptest::prop_oneof![
+            "[ -~ü]{0,12}",
+            "[a-z0-9.:/@%*?_+ -]{0,10}",
+            "(ssh://|dir:)[a-z@.:0-9\\[\\]]{1,12}/?",
+            "[0-9]{1,3}(\\.[0-9])? ?[kKMGT]?i?B?",
+            "[0-9]{1,4}(s|m|h|d|\\.\\.[0-9]{3,4})",
+            "[0-9]{1,3}\\.[0-9]\\.[0-9]\\.[0-9]/[0-9]{1,2}",
+            "[0-9a-f]{1,4}::[0-9a-f]{0,4}/[0-9]{1,3}",
+            "20[0-9]{2}-1[0-2]-[0-2][0-9]T1[0-9]:00:00(\\.[0-9]{1,3})?(Z|[+-][01][0-9](:?[0-5][0-9]){0,2})",
+        ]) {
+            for (name, grammar, validator) in &*GRAMMARS {
+                if grammar(&text).is_ok() {
+                    let valid = validator.is_valid(&Value::from(text.as_str()));
+                    proptest::prop_assert!(valid, "{}: {:?}", name, text);
+                }
+            }
+        }
+    }
 }

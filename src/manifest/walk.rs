@@ -30,7 +30,7 @@ impl Walk<'_, '_> {
             self.problems.push(
                 Problem::new(format!("{path} has no value"))
                     .at(path.key().unwrap_or(node.place), "nothing follows")
-                    .maybe_at(node.alias, "through this alias")
+                    .maybe_at(node.alias, ALIAS)
                     .help(match shape {
                         Shape::Mapping(_) | Shape::Table(_) => {
                             "remove the key if all below it is commented out, or write `{}`"
@@ -53,11 +53,9 @@ impl Walk<'_, '_> {
             }
             (Shape::List { item, least }, Body::List(items)) => {
                 if (items.len() as u64) < *least {
-                    self.problems.push(
-                        Problem::new(format!("{path} is empty"))
-                            .at(node.place, format!("at least {least} needed"))
-                            .maybe_at(node.alias, "through this alias"),
-                    );
+                    let label = format!("at least {least} needed");
+                    self.problems
+                        .push(about(node, format!("{path} is empty"), label));
                 }
                 for (index, node) in items.iter().enumerate() {
                     self.value(item, node, &path.item(index));
@@ -83,10 +81,7 @@ impl Walk<'_, '_> {
     fn text(&mut self, grammar: Option<Grammar>, scalar: &Scalar, node: &Node, path: &Path) {
         if let Some(Err(error)) = grammar.map(|grammar| grammar(&scalar.text)) {
             self.problems.push(
-                Problem::new(format!("bad value for {path}"))
-                    .at(node.place, error.problem)
-                    .maybe_at(node.alias, "through this alias")
-                    .help(error.expected),
+                about(node, format!("bad value for {path}"), error.problem).help(error.expected),
             );
         } else if scalar.kind() != Kind::Text {
             let quoted = quote(&scalar.text).replace('`', "");
@@ -107,12 +102,9 @@ impl Walk<'_, '_> {
             .iter()
             .map(|word| format!("`{}`: {}", word.text, word.doc))
             .collect();
-        self.problems.push(
-            Problem::new(format!("unknown value {} for {path}", quote(&scalar.text)))
-                .at(node.place, label)
-                .maybe_at(node.alias, "through this alias")
-                .help(list.join("\n")),
-        );
+        let what = format!("unknown value {} for {path}", quote(&scalar.text));
+        self.problems
+            .push(about(node, what, label).help(list.join("\n")));
     }
 
     fn number(&mut self, scalar: &Scalar, node: &Node, path: &Path) {
@@ -136,12 +128,8 @@ impl Walk<'_, '_> {
                 return self.wrong_type("a whole number", node, path, Some(help.to_owned()));
             }
         };
-        self.problems.push(
-            Problem::new(format!("bad value for {path}"))
-                .at(node.place, label)
-                .maybe_at(node.alias, "through this alias")
-                .help(help),
-        );
+        let what = format!("bad value for {path}");
+        self.problems.push(about(node, what, label).help(help));
     }
 
     fn constant(&mut self, only: u64, scalar: &Scalar, node: &Node, path: &Path) {
@@ -152,28 +140,30 @@ impl Walk<'_, '_> {
             let help = "leave out the quotes".to_owned();
             return self.wrong_type("a number", node, path, Some(help));
         }
-        self.problems.push(
-            Problem::new(format!("unknown value {} for {path}", quote(&scalar.text)))
-                .at(node.place, format!("only {only} is known"))
-                .maybe_at(node.alias, "through this alias")
-                .help(format!(
-                    "write {only}; a later version of this tool may know others"
-                )),
-        );
+        let what = format!("unknown value {} for {path}", quote(&scalar.text));
+        let help = format!("write {only}; a later version of this tool may know others");
+        self.problems
+            .push(about(node, what, format!("only {only} is known")).help(help));
     }
 
     fn wrong_type(&mut self, expected: &str, node: &Node, path: &Path, help: Option<String>) {
-        let problem = Problem::new(format!("wrong type for {path}"))
-            .at(
-                node.place,
-                format!("expected {expected}, found {}", node.describe()),
-            )
-            .maybe_at(node.alias, "through this alias");
+        let label = format!("expected {expected}, found {}", node.describe());
+        let problem = about(node, format!("wrong type for {path}"), label);
         self.problems.push(match help {
             Some(help) => problem.help(help),
             None => problem,
         });
     }
+}
+
+/// Label of the alias through which a value came.
+const ALIAS: &str = "through this alias";
+
+/// A problem with a value.
+fn about(node: &Node, what: String, label: impl Into<String>) -> Problem {
+    Problem::new(what)
+        .at(node.place, label)
+        .maybe_at(node.alias, ALIAS)
 }
 
 /// A remedy where one collection or scalar stands for another.

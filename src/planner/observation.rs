@@ -56,12 +56,19 @@ pub struct Observation {
     #[serde(default)]
     pub spool: spool::Actual,
     /// Whether the hosts were looked at at all.
-    #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
-    pub looked: bool,
+    #[serde(default)]
+    pub looked: Looked,
 }
 
-fn yes() -> bool {
-    true
+/// Whether the hosts could be looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Looked {
+    /// Both were, or the target alone where that is enough.
+    #[default]
+    AtHosts,
+    /// This version cannot reach one of them.
+    AtNothing,
 }
 
 impl Observation {
@@ -75,13 +82,13 @@ impl Observation {
             dovecot: dovecot::Actual::default(),
             address: address::Actual::default(),
             spool: spool::Actual::default(),
-            looked: false,
+            looked: Looked::AtNothing,
         }
     }
 
     /// Whether the hosts were looked at.
     pub fn looked_at_hosts(&self) -> bool {
-        self.looked
+        self.looked == Looked::AtHosts
     }
 
     /// Digest of all that a plan rests on. Free space changes all the time and is no part of it.
@@ -130,7 +137,7 @@ pub fn observe(
         )?,
         accounts,
         receipt,
-        looked: true,
+        looked: Looked::AtHosts,
     })
 }
 

@@ -26,7 +26,7 @@ mod shadow;
 mod table;
 mod write;
 
-pub use actual::{Actual, Database, Group, Presence, Ranges, User};
+pub use actual::{Actual, Database, Elsewhere, Group, Presence, Ranges, User};
 pub use conflict::Conflict;
 pub use diff::diff;
 pub use observe::observe;

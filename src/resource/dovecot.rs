@@ -9,7 +9,6 @@ pub mod diff;
 pub mod drop_in;
 pub mod observe;
 pub mod problem;
-pub mod uidl;
 mod version;
 
 use schemars::JsonSchema;
@@ -20,8 +19,8 @@ pub use observe::observe;
 pub use problem::Problem;
 
 use crate::raw::HostPath;
+use crate::uidl::Syntax;
 use config::Assignment;
-use uidl::Syntax;
 
 /// The setting.
 pub const SETTING: &str = "pop3_uidl_format";

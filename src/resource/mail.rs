@@ -4,12 +4,15 @@
 //! plan says about them. Walking and copying the trees is [`crate::replicate`].
 
 mod diff;
+mod homes;
+mod look;
 mod observe;
 mod oddity;
 mod place;
 mod problem;
 mod rows;
 mod selection;
+mod spool_dir;
 
 use std::collections::BTreeMap;
 
@@ -21,12 +24,14 @@ use crate::raw::{HostPath, Raw};
 use crate::replicate::Oddities;
 
 pub use diff::diff;
-pub use observe::{Listener, Look, observe, spool_dir};
+pub use look::{Listener, Look};
+pub use observe::observe;
 pub use place::{Places, index_name, room_for};
 pub use problem::Problem;
 pub use rows::rows;
 pub(crate) use rows::{difference, tree_name};
 pub use selection::selection;
+pub use spool_dir::spool_dir;
 
 /// What is on the hosts. Empty once the target has authority: then nobody looks at the source.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -16,6 +16,7 @@ pub(super) struct Found<'t, T> {
     pub(super) value: T,
     /// As it is written.
     pub(super) text: &'t str,
+    /// Where it is used: the alias, if it is written elsewhere.
     pub(super) place: Place,
 }
 
@@ -71,7 +72,7 @@ impl<'t> Found<'t, ()> {
         Some(Self {
             value: (),
             text,
-            place: node.place,
+            place: node.alias.unwrap_or(node.place),
         })
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::path::Path;
-use super::{Walk, closest};
+use super::{ALIAS, Walk, closest};
 use crate::manifest::problem::{Place, Problem};
 use crate::manifest::scalar::quote;
 use crate::manifest::shape::{Field, Need};
@@ -103,7 +103,7 @@ impl Walk<'_, '_> {
                         "in here"
                     },
                 )
-                .maybe_at(alias, "through this alias")
+                .maybe_at(alias, ALIAS)
                 .help(lines.join("\n")),
         );
     }

@@ -38,6 +38,17 @@ pub enum Presence {
     Absent,
 }
 
+/// Accounts that a host knows besides those in its files.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Elsewhere {
+    /// None, as far as passwd tells.
+    #[default]
+    Nowhere,
+    /// passwd has `+` entries, which stand for accounts of NIS.
+    Nis,
+}
+
 /// One host's accounts and groups.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -51,6 +62,9 @@ pub struct Database {
     /// The file `/etc/gshadow`.
     #[serde(skip_serializing_if = "is_default")]
     pub gshadow: Presence,
+    /// Where else accounts come from.
+    #[serde(skip_serializing_if = "is_default")]
+    pub elsewhere: Elsewhere,
     /// Accounts, system's and people's.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub users: BTreeMap<UserName, User>,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::actual::{Actual, Database, Group, Presence, Ranges, User};
+use super::actual::{Actual, Database, Elsewhere, Group, Presence, Ranges, User};
 use super::files::{Files, malformed};
 use super::scheme::{Crypt, Scheme, describe};
 use super::{group, login_defs, passwd};
@@ -81,6 +81,11 @@ fn database(files: &Files, key: &DigestKey, ranges: Ranges) -> Database {
         ranges,
         shadow: present(files.shadow()),
         gshadow: present(files.gshadow()),
+        elsewhere: if files.passwd().has_nis() {
+            Elsewhere::Nis
+        } else {
+            Elsewhere::Nowhere
+        },
         users,
         groups,
         duplicate_users,

@@ -5,11 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::actual::{Actual, Database, Group, User};
+use super::actual::{Actual, Database, Elsewhere, Group, User};
 use super::conflict::Conflict;
 use super::numbers::FreeIds;
-use super::scheme::{Crypt, Scheme};
-use super::select::{self, Patterns};
+use super::scheme::Crypt;
+use super::select;
 use crate::manifest::{Manifest, OnUidConflict, Users};
 use crate::names::{Gid, GroupName, Side, Uid, UserName};
 use crate::plan::change::IdMap;
@@ -19,6 +19,7 @@ use crate::receipt::Receipt;
 
 mod groups;
 mod ids;
+mod passwords;
 mod users;
 
 /// Whether an account can be merged.
@@ -223,8 +224,18 @@ impl<'a> Staging<'a> {
         self.groups(&choice.users);
         self.passwords(&choice.users);
         self.left_behind();
+        self.nis_accounts();
         self.without_conflicts();
         self.resolved
+    }
+
+    fn nis_accounts(&mut self) {
+        if self.source.elsewhere == Elsewhere::Nis {
+            let text = "the source takes accounts from NIS too (`+` in /etc/passwd): those are not \
+                        carried over";
+            self.resolved
+                .note(Resource::Accounts, Level::Warning, text.to_owned());
+        }
     }
 
     /// An account in conflict is not made: it cannot be a member, and needs no group.
@@ -273,48 +284,6 @@ impl<'a> Staging<'a> {
 
     fn private_group(&self, name: &UserName) -> Option<&'a Group> {
         self.source.groups.get(&GroupName::from(name.as_bytes()))
-    }
-
-    fn passwords(&mut self, users: &[(&UserName, &User)]) {
-        let mut bad = Vec::new();
-        let list = "users.allow_empty_password";
-        let allowed = Patterns::new(list, &self.manifest.allow_empty_password, &mut bad);
-        for conflict in bad {
-            self.resolved.block(Resource::Accounts, conflict);
-        }
-        if self.target.shadow == super::actual::Presence::Absent {
-            self.resolved
-                .block(Resource::Accounts, Conflict::NoShadowFile);
-            for (name, _) in users {
-                self.resolved.hold(name);
-            }
-        }
-        for &(name, user) in users {
-            let Some(password) = &user.password else {
-                let text = format!("{name} has no password entry on the source; it stays locked");
-                self.resolved
-                    .note(Resource::Account(name.clone()), Level::Warning, text);
-                continue;
-            };
-            let user = name.clone();
-            if password.scheme == Scheme::EMPTY && !allowed.fit(name) {
-                self.resolved
-                    .block_user(name, Conflict::EmptyPassword { user });
-            } else if !password.locked && !self.crypt.accepts(&password.scheme) {
-                let conflict = Conflict::UncheckablePassword {
-                    user,
-                    scheme: password.scheme.clone(),
-                    crypt: self.crypt,
-                };
-                self.resolved.block_user(name, conflict);
-            }
-        }
-        if self.crypt == Crypt::Unknown {
-            let text = "no libcrypt was found on the target: whether it can check the source's \
-                        password hashes is not known";
-            self.resolved
-                .note(Resource::Accounts, Level::Warning, text.to_owned());
-        }
     }
 
     /// Accounts of this migration that are no longer chosen stay: none is ever deleted.

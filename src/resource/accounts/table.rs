@@ -139,6 +139,11 @@ impl<R: Record> Table<R> {
         self.lines[*self.by_name.get(name)?].record.as_ref()
     }
 
+    /// Whether there are NIS entries.
+    pub(super) fn has_nis(&self) -> bool {
+        self.insert_at < self.lines.len()
+    }
+
     /// Names that have more than one line.
     pub(super) fn duplicates(&self) -> impl Iterator<Item = &[u8]> {
         self.duplicates.iter().map(Vec::as_slice)

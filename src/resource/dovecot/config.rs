@@ -13,8 +13,8 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::uidl::Syntax;
 use crate::raw::HostPath;
+use crate::uidl::Syntax;
 
 /// Which sessions an assignment is meant for.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use super::uidl::{Format, Syntax};
 use super::{Actual, Effect, HostDovecot, Problem, ReadBy, Version, drop_in};
 use crate::manifest::{Manifest, UidlFormat};
 use crate::names::Side;
@@ -13,6 +12,7 @@ use crate::plan::{
 };
 use crate::receipt::Receipt;
 use crate::resource::edit;
+use crate::uidl::{Format, Syntax};
 
 fn resource() -> Resource {
     Resource::Dovecot("uidl_format".to_owned())

@@ -7,9 +7,9 @@ use crate::raw::HostPath;
 use super::config::include::{self, Overlay, Reading};
 use super::config::syntax::unquote;
 use super::config::{Scope, effective};
-use super::uidl::Syntax;
 use super::version::{self, Installed, VERSION_SETTING};
 use super::{Actual, DropIn, Effect, HostDovecot, ReadBy, SETTING, Version, drop_in};
+use crate::uidl::Syntax;
 
 /// Where the main configuration file can be: Dovecot 2, then Dovecot 1.
 const MAIN: [&str; 2] = ["/etc/dovecot/dovecot.conf", "/etc/dovecot.conf"];

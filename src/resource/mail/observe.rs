@@ -1,94 +1,25 @@
 //! Looking at each user's trees on both hosts, several users at a time.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::collections::BTreeMap;
 
-use super::{Actual, Places, Problem, Strays, TreeState, UserMail, Volume, index_name, selection};
+use super::homes::{is_system_directory, shared_homes};
+use super::spool_dir::strays;
+use super::{
+    Actual, Look, Places, Problem, TreeState, UserMail, Volume, index_name, selection, spool_dir,
+};
 use crate::error::Result;
 use crate::host::{FileKind, ReadHost, real_path};
 use crate::manifest::{Homes, Manifest};
-use crate::names::{Side, UserName};
-use crate::plan::change::{Delta, Difference, Extraneous, IdMap, Rename, TreeKind, TreePaths};
-use crate::raw::{HostPath, Raw};
+use crate::names::UserName;
+use crate::parallel;
+use crate::plan::change::{Delta, Extraneous, IdMap, Rename, TreeKind, TreePaths};
+use crate::raw::HostPath;
 use crate::receipt::Receipt;
-use crate::replicate::{Depth, Filter, Job, Place, Progress, Report, compare};
+use crate::replicate::{Filter, Job, Place, Progress, Report, compare};
 use crate::resource::accounts::{Chosen, Clearance, Resolved};
 
 /// How many differences of a tree a plan shows by name.
 const SAMPLE: usize = 5;
-/// How many strays of the spool directory are named.
-const NAMED_STRAYS: usize = 5;
-/// More threads than this do not make a disk faster.
-const MOST_THREADS: usize = 8;
-
-/// Somebody who sees every single difference, while the trees are walked.
-pub type Listener<'a> = &'a (dyn Fn(&UserName, TreeKind, &[u8], Difference) -> Result<()> + Sync);
-
-/// How to look at mail trees.
-pub struct Look<'a> {
-    depth: Depth,
-    stop: &'a AtomicBool,
-    listener: Option<Listener<'a>>,
-}
-
-impl fmt::Debug for Look<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Look")
-            .field("depth", &self.depth)
-            .finish_non_exhaustive()
-    }
-}
-
-impl<'a> Look<'a> {
-    /// Trusts the index of the last copy where it vouches for a file.
-    pub fn new(stop: &'a AtomicBool) -> Self {
-        Self {
-            depth: Depth::Index,
-            stop,
-            listener: None,
-        }
-    }
-
-    /// Trusts nothing and reads every file on both sides.
-    pub fn every_byte(stop: &'a AtomicBool) -> Self {
-        Self {
-            depth: Depth::Content,
-            stop,
-            listener: None,
-        }
-    }
-
-    /// Also tells every difference to `listener`.
-    #[must_use]
-    pub fn telling(self, listener: Listener<'a>) -> Self {
-        Self {
-            listener: Some(listener),
-            ..self
-        }
-    }
-}
-
-/// The spool directory of a host, links resolved: the manifest's, else the one that exists.
-pub fn spool_dir(manifest: &Manifest, host: &dyn ReadHost) -> Result<HostPath> {
-    let given = match host.side() {
-        Side::Source => &manifest.mail.spool.source,
-        Side::Target => &manifest.mail.spool.target,
-    };
-    if let Some(given) = given {
-        return real_path(host, given);
-    }
-    for usual in ["/var/mail", "/var/spool/mail"].map(HostPath::from) {
-        if host
-            .stat(&usual)?
-            .is_some_and(|stat| stat.kind == FileKind::Dir)
-        {
-            return real_path(host, &usual);
-        }
-    }
-    Ok(HostPath::from("/var/mail"))
-}
 
 /// Looks at the trees of every user whose ids on the target are known.
 pub fn observe(
@@ -269,53 +200,25 @@ impl Observer<'_> {
         Ok(volumes.into_iter().map(|(_, volume)| volume).collect())
     }
 
-    /// Walks the trees of all users, a few at a time. The first error ends it.
+    /// Walks the trees of all users, a few at a time.
     fn compare_all(&self, users: &mut BTreeMap<UserName, UserMail>) -> Result<()> {
-        let work: Vec<Mutex<(&UserName, &mut UserMail)>> = users
-            .iter_mut()
-            .filter(|(_, user)| user.problems.is_empty())
-            .map(Mutex::new)
-            .collect();
-        let next = AtomicUsize::new(0);
-        let failure = Mutex::new(None);
-        let threads = std::thread::available_parallelism()
-            .map_or(1, usize::from)
-            .min(MOST_THREADS);
-        std::thread::scope(|scope| {
-            for _ in 0..threads {
-                scope.spawn(|| {
-                    while let Some(item) = work.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        let mut item = item
-                            .lock()
-                            .unwrap_or_else(std::sync::PoisonError::into_inner);
-                        let (name, user) = &mut *item;
-                        if let Err(error) = self.compare_user(name, user) {
-                            let mut failure = failure
-                                .lock()
-                                .unwrap_or_else(std::sync::PoisonError::into_inner);
-                            failure.get_or_insert(error);
-                            next.store(work.len(), Ordering::Relaxed);
-                        }
-                    }
-                });
-            }
-        });
-        match failure
-            .into_inner()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-        {
-            Some(error) => Err(error),
-            None => Ok(()),
+        let sound = |user: &UserMail| user.problems.is_empty();
+        let work: Vec<(&UserName, &UserMail)> =
+            users.iter().filter(|(_, user)| sound(user)).collect();
+        let compared = parallel::map(&work, |(name, user)| self.compare_user(name, user));
+        for (user, compared) in users.values_mut().filter(|user| sound(user)).zip(compared) {
+            *user = compared?;
         }
+        Ok(())
     }
 
-    fn compare_user(&self, name: &UserName, user: &mut UserMail) -> Result<()> {
-        let uid = user.uid;
+    fn compare_user(&self, name: &UserName, user: &UserMail) -> Result<UserMail> {
+        let mut user = user.clone();
         for tree in &mut user.trees {
             if !self.manages(name, &tree.paths) {
                 tree.in_the_way = self.in_the_way(&tree.paths)?;
             }
-            let report = self.compare_tree(name, uid, tree)?;
+            let report = self.compare_tree(name, user.uid, tree)?;
             if report.failed > 0 {
                 let first = report
                     .failures
@@ -330,7 +233,7 @@ impl Observer<'_> {
             tree.delta = report.delta;
             tree.oddities = report.oddities;
         }
-        Ok(())
+        Ok(user)
     }
 
     /// A tree that this migration did not make, if it holds anything, and a free name for it.
@@ -406,85 +309,4 @@ impl Observer<'_> {
         })?;
         told.map(|()| report)
     }
-}
-
-/// Directories that are no person's home, whatever the account says.
-fn is_system_directory(path: &HostPath) -> bool {
-    const TOPS: [&str; 18] = [
-        "bin", "boot", "dev", "etc", "home", "lib", "lib32", "lib64", "media", "mnt", "opt",
-        "proc", "root", "run", "sbin", "srv", "sys", "tmp",
-    ];
-    const BELOW: [&str; 9] = [
-        "/usr",
-        "/var",
-        "/var/empty",
-        "/var/lib",
-        "/var/log",
-        "/var/mail",
-        "/var/run",
-        "/var/spool",
-        "/var/spool/mail",
-    ];
-    let top = path.parent().is_root() && TOPS.iter().any(|top| top.as_bytes() == path.file_name());
-    let usr = path.as_bytes().starts_with(b"/usr/") && path.parent() == HostPath::from("/usr");
-    top || usr || BELOW.iter().any(|below| HostPath::from(*below) == *path)
-}
-
-/// One home for two users would be copied twice and belong to one of them only.
-fn shared_homes(users: &mut BTreeMap<UserName, UserMail>) {
-    let homes: Vec<(UserName, HostPath)> = users
-        .iter()
-        .flat_map(|(name, user)| user.trees.iter().map(move |tree| (name, tree)))
-        .filter(|(_, tree)| tree.paths.kind == TreeKind::Home)
-        .map(|(name, tree)| (name.clone(), tree.paths.source.clone()))
-        .collect();
-    let mut by_home: BTreeMap<&HostPath, BTreeSet<&UserName>> = BTreeMap::new();
-    for (name, home) in &homes {
-        by_home.entry(home).or_default().insert(name);
-    }
-    for (name, home) in &homes {
-        let Some(user) = users.get_mut(name) else {
-            continue;
-        };
-        let with: Vec<UserName> = by_home[home]
-            .iter()
-            .filter(|other| **other != name)
-            .map(|n| (*n).clone())
-            .collect();
-        if !with.is_empty() {
-            user.problems.push(Problem::SharedHome {
-                home: home.clone(),
-                with,
-            });
-        }
-        let mut above = home.parent();
-        while !above.is_root() {
-            if let Some(owner) = by_home.get(&above).and_then(|names| names.first()) {
-                let inside = (*owner).clone();
-                user.problems.push(Problem::NestedHome {
-                    home: home.clone(),
-                    inside,
-                });
-                break;
-            }
-            above = above.parent();
-        }
-    }
-}
-
-fn strays(source: &dyn ReadHost, spool: &HostPath, resolved: &Resolved) -> Result<Strays> {
-    let names = source.list(spool)?.into_iter().flatten();
-    let foreign = |name: &Raw| {
-        !resolved
-            .users
-            .contains_key(&UserName::from(name.as_bytes()))
-    };
-    let mut strays = Strays::default();
-    for name in names.filter(foreign) {
-        strays.count += 1;
-        if strays.first.len() < NAMED_STRAYS {
-            strays.first.push(name);
-        }
-    }
-    Ok(strays)
 }

@@ -381,6 +381,20 @@ fn fourteen_thousand_accounts_are_merged() {
 }
 
 #[test]
+fn accounts_from_nis_are_not_passed_over_in_silence() {
+    let pair = Pair::new();
+    let passwd = format!("{}+::::::\n", SOURCE[0].1);
+    fs::write(pair.source.path().join("etc/passwd"), passwd).unwrap();
+    let draft = super::plan("", &pair.observe(), None);
+    assert!(
+        notes(&draft)
+            .iter()
+            .any(|note| note.contains("from NIS too")),
+        "{draft:?}"
+    );
+}
+
+#[test]
 fn an_old_libcrypt_is_found_where_fedora_keeps_it() {
     let pair = Pair::new();
     let root = pair.target.path();

@@ -5,7 +5,7 @@
 //! the same UIDL on Dovecot 2.3 and 2.4 has a [`Format`]; everything else is a [`FormatError`],
 //! because a UIDL that is nearly right makes every client download everything again.
 //!
-//! How the setting stands in a configuration file is [`super::config`] and [`super::drop_in`].
+//! How the setting stands in a configuration file is the business of `resource::dovecot`.
 
 mod v2_3;
 mod v2_4;

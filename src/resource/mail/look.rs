@@ -1,0 +1,56 @@
+//! How closely mail trees are looked at, and who is told.
+
+use std::fmt;
+use std::sync::atomic::AtomicBool;
+
+use crate::error::Result;
+use crate::names::UserName;
+use crate::plan::change::{Difference, TreeKind};
+use crate::replicate::Depth;
+
+/// Somebody who sees every single difference, while the trees are walked.
+pub type Listener<'a> = &'a (dyn Fn(&UserName, TreeKind, &[u8], Difference) -> Result<()> + Sync);
+
+/// How to look at mail trees.
+pub struct Look<'a> {
+    pub(super) depth: Depth,
+    pub(super) stop: &'a AtomicBool,
+    pub(super) listener: Option<Listener<'a>>,
+}
+
+impl fmt::Debug for Look<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Look")
+            .field("depth", &self.depth)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> Look<'a> {
+    /// Trusts the index of the last copy where it vouches for a file.
+    pub fn new(stop: &'a AtomicBool) -> Self {
+        Self {
+            depth: Depth::Index,
+            stop,
+            listener: None,
+        }
+    }
+
+    /// Trusts nothing and reads every file on both sides.
+    pub fn every_byte(stop: &'a AtomicBool) -> Self {
+        Self {
+            depth: Depth::Content,
+            stop,
+            listener: None,
+        }
+    }
+
+    /// Also tells every difference to `listener`.
+    #[must_use]
+    pub fn telling(self, listener: Listener<'a>) -> Self {
+        Self {
+            listener: Some(listener),
+            ..self
+        }
+    }
+}
