@@ -16,12 +16,14 @@
 
 mod attributes;
 mod compare;
+mod entry;
 mod index;
 mod links;
 mod report;
 mod scan;
 mod select;
 mod staging;
+mod tally;
 mod transfer;
 mod walk;
 

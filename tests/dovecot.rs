@@ -5,6 +5,10 @@
     clippy::disallowed_methods,
     reason = "the expected answers are read from this repository, not from a host"
 )]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test may die of what it did not expect"
+)]
 
 use std::error::Error as _;
 use std::fs;

@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use rustix::io::Errno;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Error, Kind};
 use crate::names::{Gid, Side, Uid};
 use crate::plan::change::{Count, Delta, TreeKind};
 use crate::raw::Raw;
@@ -65,6 +67,75 @@ pub(super) fn tree_name(kind: TreeKind) -> &'static str {
     match kind {
         TreeKind::Home => "home",
         TreeKind::Spool => "spool",
+    }
+}
+
+/// An entry within a tree, for messages.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct At<'a> {
+    pub(super) tree: TreeKind,
+    /// Relative to the top; empty for the top.
+    pub(super) path: &'a [u8],
+}
+
+impl At<'_> {
+    /// The path as it is shown.
+    pub(super) fn shown(self) -> Raw {
+        if self.path.is_empty() {
+            b"."[..].into()
+        } else {
+            self.path.into()
+        }
+    }
+
+    /// The target would not let us: nothing more can be done there.
+    pub(super) fn refused(self, what: &str, errno: Errno) -> Error {
+        let (tree, path) = (tree_name(self.tree), self.shown());
+        let error = Error::caused(
+            Kind::Host,
+            format!("target {tree} {path}: cannot {what}"),
+            errno,
+        );
+        match errno {
+            Errno::NOSPC | Errno::DQUOT => {
+                error.hint("make room on the target or raise the quota, then run this again")
+            }
+            Errno::EXIST => error.hint(
+                "something that is not ours has the name of the staging directory, \
+                 .reconcile-staging: move it away",
+            ),
+            _ => error,
+        }
+    }
+}
+
+/// Why an entry could not be dealt with.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// It could not be read.
+    Read(Side, Errno),
+    /// It was swapped, or never stood still.
+    Changed,
+    /// It is a mount point.
+    OtherFileSystem,
+    /// Nothing more can be done at all.
+    Fatal(Error),
+}
+
+impl Trouble {
+    /// What it means that an entry, of which we know what it was, could not be opened.
+    pub(super) fn opening(side: Side, errno: Errno) -> Self {
+        match (side, errno) {
+            (_, Errno::XDEV) => Self::OtherFileSystem,
+            (Side::Source, Errno::NOENT | Errno::LOOP | Errno::NOTDIR) => Self::Changed,
+            _ => Self::Read(side, errno),
+        }
+    }
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        Self::Fatal(error)
     }
 }
 

@@ -1,1 +1,10 @@
-//! In progress.
+//! Trees copied and compared for real, and checked by tools that are not ours.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests make and inspect trees of their own"
+)]
+
+mod bench;
+mod hostile;
+mod random;
+mod round_trip;

@@ -1,0 +1,324 @@
+//! One file or symbolic link: judging it, and making the target's equal to it.
+
+use std::os::fd::AsFd;
+
+use rustix::fs::readlinkat;
+use rustix::io::Errno;
+
+use super::attributes::{Adjusted, Expected, expect, read_xattrs};
+use super::compare::{metadata, same_content};
+use super::links::Linkage;
+use super::report::{At, Oddity, Trouble};
+use super::scan::{Look, Moment, Stamp, Type};
+use super::walk::{Remains, Walk};
+use super::{Depth, Place};
+use crate::error::Result;
+use crate::names::Side;
+use crate::plan::change::Difference;
+
+/// What was found out about a file.
+struct Verdict {
+    differences: Vec<Difference>,
+    /// It has a capability, which is dropped. That is said every time, so the index is not to vouch
+    /// for it.
+    capability: bool,
+}
+
+impl Walk<'_, '_> {
+    /// Notes what of an entry's metadata could not be kept.
+    pub(super) fn adjusted(&mut self, source: &Look, adjusted: Adjusted) {
+        let unknown = &mut self.tally.report.oddities;
+        unknown.unknown_uids.extend(adjusted.unknown_uid);
+        unknown.unknown_gids.extend(adjusted.unknown_gid);
+        if adjusted.unknown_uid.is_some() || adjusted.unknown_gid.is_some() {
+            self.oddity(Oddity::UnknownOwner);
+        }
+        if adjusted.set_id_dropped {
+            debug_assert!(source.kind == Type::File);
+            self.oddity(Oddity::SetIdDropped);
+        }
+    }
+
+    pub(super) fn file(
+        &mut self,
+        source: Place<'_>,
+        target: Option<Place<'_>>,
+        s: &Look,
+        t: Option<&Look>,
+        looked: Moment,
+    ) -> Result<()> {
+        if s.nlink > 1 && s.uid != self.job.owner {
+            self.oddity(Oddity::ForeignHardLink);
+            return Ok(());
+        }
+        let (expected, adjusted) = expect(s, self.job.owner, self.job.ids);
+        self.adjusted(s, adjusted);
+        let linkage = self.meet(s, t);
+        let bytes = if self.links.counted(s) { 0 } else { s.bytes() };
+        self.tally.source(bytes);
+        let verdict = match self.judge(source, target, s, t, &expected, linkage) {
+            Ok(verdict) => verdict,
+            Err(trouble) => return self.trouble(trouble),
+        };
+        if verdict.capability {
+            self.oddity(Oddity::CapabilityDropped);
+        }
+        let written = if rewritten(&verdict.differences) {
+            bytes
+        } else {
+            0
+        };
+        self.differ(&verdict.differences, s, written);
+        let (Some(target), true) = (target, self.writer.is_some()) else {
+            return Ok(());
+        };
+        let placed = if verdict.differences.is_empty() {
+            t.map(|t| (s.stamp, t.stamp, looked))
+        } else {
+            if !self.clear_the_way(target, t)? {
+                return Ok(());
+            }
+            let t = t.filter(|t| t.kind != Type::Directory);
+            match self.put(
+                source,
+                target,
+                s,
+                t,
+                &expected,
+                &verdict.differences,
+                looked,
+            ) {
+                Ok(placed) => Some(placed),
+                Err(trouble) => return self.trouble(trouble),
+            }
+        };
+        let path = self.path_of();
+        if let (Some(remember), Some((source, target, looked))) = (&mut self.remember, placed)
+            && !verdict.capability
+            // The ctime of a file with many names moves again with each of them.
+            && s.nlink == 1
+        {
+            remember.file(&path, source, target, looked)?;
+        }
+        Ok(())
+    }
+
+    fn path_of(&self) -> Vec<u8> {
+        self.at().path.to_vec()
+    }
+
+    fn meet(&mut self, s: &Look, t: Option<&Look>) -> Linkage {
+        let path = self.path_of();
+        self.links.meet(&path, s, t.filter(|t| t.kind == s.kind))
+    }
+
+    /// How a file differs, the gravest first.
+    fn judge(
+        &mut self,
+        source: Place<'_>,
+        target: Option<Place<'_>>,
+        s: &Look,
+        t: Option<&Look>,
+        expected: &Expected,
+        linkage: Linkage,
+    ) -> Result<Verdict, Trouble> {
+        let mut verdict = Verdict {
+            differences: Vec::new(),
+            capability: false,
+        };
+        let (Some(target), Some(t)) = (target, t) else {
+            verdict.differences.push(Difference::Missing);
+            return Ok(verdict);
+        };
+        if t.kind != Type::File {
+            verdict.differences.push(Difference::Kind);
+            return Ok(verdict);
+        }
+        let mut xattrs_differ = false;
+        let mut content_differs = s.stamp.size != t.stamp.size;
+        if !content_differs && !self.vouched(s, t) {
+            let read = |side| move |e| Trouble::Read(side, e);
+            let from = source
+                .open(Type::File)
+                .map_err(|e| Trouble::opening(Side::Source, e))?;
+            let to = target
+                .open(Type::File)
+                .map_err(|e| Trouble::opening(Side::Target, e))?;
+            let now = Look::of(&from).map_err(read(Side::Source))?;
+            if now.nlink > 1 && now.uid != self.job.owner {
+                return Err(Trouble::Changed);
+            }
+            let wanted =
+                read_xattrs(from.as_fd(), Some(self.job.ids)).map_err(read(Side::Source))?;
+            let present = read_xattrs(to.as_fd(), None).map_err(read(Side::Target))?;
+            verdict.capability = wanted.capability;
+            xattrs_differ = wanted.kept != present.kept;
+            // One that was swapped or written since the look is another one.
+            content_differs = now.stamp != s.stamp || !same_content(self.job, &from, &to)?;
+        }
+        if content_differs {
+            verdict.differences.push(Difference::Content);
+        }
+        if linkage == Linkage::Different {
+            verdict.differences.push(Difference::HardLinks);
+        }
+        verdict.differences.extend(metadata(expected, t));
+        if xattrs_differ {
+            verdict.differences.push(Difference::Xattrs);
+        }
+        Ok(verdict)
+    }
+
+    /// Whether the index says that a file was equal and neither side changed since.
+    fn vouched(&mut self, s: &Look, t: &Look) -> bool {
+        let path = self.path_of();
+        match (self.depth, &mut self.known) {
+            (Depth::Index, Some(known)) => known.file(&path) == Some((s.stamp, t.stamp)),
+            _ => false,
+        }
+    }
+
+    /// Empties a directory of the target that stands where something else should be. `false` if
+    /// something in it has to stay.
+    fn clear_the_way(&mut self, target: Place<'_>, t: Option<&Look>) -> Result<bool> {
+        let Some(t) = t.filter(|t| t.kind == Type::Directory) else {
+            return Ok(true);
+        };
+        if self.extraneous(target, t)? == Remains::Something {
+            self.trouble(Trouble::Read(Side::Target, Errno::NOTEMPTY))?;
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    /// Makes the target's file equal to the source's. The stamps of both, and the moment before the
+    /// look at the source.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "both sides, and all that is known of them"
+    )]
+    fn put(
+        &mut self,
+        source: Place<'_>,
+        target: Place<'_>,
+        s: &Look,
+        t: Option<&Look>,
+        expected: &Expected,
+        differences: &[Difference],
+        looked: Moment,
+    ) -> Result<(Stamp, Stamp, Moment), Trouble> {
+        let path = self.path_of();
+        let at = At {
+            tree: self.at().tree,
+            path: &path,
+        };
+        let Some(writer) = &mut self.writer else {
+            return Err(Trouble::Changed);
+        };
+        let same = t.filter(|t| t.kind == Type::File);
+        if rewritten(differences) || differences.contains(&Difference::HardLinks) {
+            if let (Some(group), Some(top)) = (self.links.earlier(&path, s), &self.top)
+                && same.map(|t| t.stamp.ino) != group.target
+                && let Some(look) = writer.link(at, top.as_fd(), group, target, t)?
+            {
+                return Ok((s.stamp, look.stamp, looked));
+            }
+        } else if let Some(t) = same.filter(|t| t.nlink == 1) {
+            let from = source
+                .open(Type::File)
+                .map_err(|e| Trouble::opening(Side::Source, e))?;
+            let xattrs = read_xattrs(from.as_fd(), Some(self.job.ids))
+                .map_err(|e| Trouble::Read(Side::Source, e))?;
+            if let Some(stamp) = writer.touch(at, target, t, expected, &xattrs.kept)? {
+                return Ok((s.stamp, stamp, looked));
+            }
+        }
+        let placed = writer.file(at, source, target, t)?;
+        self.links
+            .placed(&path, placed.source.stamp.ino, placed.target.stamp.ino);
+        Ok((placed.source.stamp, placed.target.stamp, placed.looked))
+    }
+
+    pub(super) fn symlink(
+        &mut self,
+        source: Place<'_>,
+        target: Option<Place<'_>>,
+        s: &Look,
+        t: Option<&Look>,
+    ) -> Result<()> {
+        let (expected, adjusted) = expect(s, self.job.owner, self.job.ids);
+        self.adjusted(s, adjusted);
+        self.tally.source(0);
+        let linkage = self.meet(s, t);
+        let text = match readlinkat(source.dir, source.name, Vec::new()) {
+            Ok(text) => text.into_bytes(),
+            Err(Errno::INVAL | Errno::NOENT) => return self.trouble(Trouble::Changed),
+            Err(e) => return self.trouble(Trouble::Read(Side::Source, e)),
+        };
+        let mut differences = Vec::new();
+        match (target, t) {
+            (Some(target), Some(t)) if t.kind == Type::Symlink => {
+                match readlinkat(target.dir, target.name, Vec::new()) {
+                    Ok(present) if present.as_bytes() == text => {}
+                    Ok(_) | Err(Errno::INVAL | Errno::NOENT) => {
+                        differences.push(Difference::Content);
+                    }
+                    Err(e) => return self.trouble(Trouble::Read(Side::Target, e)),
+                }
+                if linkage == Linkage::Different {
+                    differences.push(Difference::HardLinks);
+                }
+                differences.extend(metadata(&expected, t));
+            }
+            (_, Some(_)) => differences.push(Difference::Kind),
+            (_, None) => differences.push(Difference::Missing),
+        }
+        self.differ(&differences, s, 0);
+        let (Some(target), true) = (target, self.writer.is_some()) else {
+            return Ok(());
+        };
+        if differences.is_empty() || !self.clear_the_way(target, t)? {
+            return Ok(());
+        }
+        let t = t.filter(|t| t.kind != Type::Directory);
+        self.put_symlink(target, s, t, &expected, &text)
+    }
+
+    fn put_symlink(
+        &mut self,
+        target: Place<'_>,
+        s: &Look,
+        t: Option<&Look>,
+        expected: &Expected,
+        text: &[u8],
+    ) -> Result<()> {
+        let path = self.path_of();
+        let at = At {
+            tree: self.at().tree,
+            path: &path,
+        };
+        let Some(writer) = &mut self.writer else {
+            return Ok(());
+        };
+        if let (Some(group), Some(top)) = (self.links.earlier(&path, s), &self.top)
+            && t.filter(|t| t.kind == Type::Symlink).map(|t| t.stamp.ino) != group.target
+            && writer.link(at, top.as_fd(), group, target, t)?.is_some()
+        {
+            return Ok(());
+        }
+        writer.symlink(at, text, expected, target, t)?;
+        if let Some(look) = target
+            .look()
+            .map_err(|e| at.refused("look at the new link", e))?
+        {
+            self.links.placed(&path, s.stamp.ino, look.stamp.ino);
+        }
+        Ok(())
+    }
+}
+
+/// Whether the bytes of a file have to be written anew.
+fn rewritten(differences: &[Difference]) -> bool {
+    let grave = [Difference::Missing, Difference::Kind, Difference::Content];
+    differences.iter().any(|d| grave.contains(d))
+}
