@@ -124,33 +124,33 @@ fn a_directory_swapped_for_a_link_leads_nowhere() {
         write(bench.home().join(format!("box/deep/{n}")), "mail");
         write(bench.there().join(format!("box/deep/old{n}")), "old mail");
     }
-    let done = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        for side in [&bench.source, &bench.target] {
-            let (done, home) = (&done, side.join("home"));
-            scope.spawn(move || {
-                while !done.load(Ordering::Relaxed) {
+    for n in 0..60 {
+        write(bench.home().join("more"), n.to_string());
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for side in [&bench.source, &bench.target] {
+                let (done, home) = (&done, side.join("home"));
+                scope.spawn(move || {
                     let (a, b) = (home.join("evil"), home.join("alice/box"));
-                    // On the target it may be in the staging directory at this moment.
-                    let _raced = renameat_with(CWD, &a, CWD, &b, RenameFlags::EXCHANGE);
-                }
-            });
-        }
-        for n in 0..60 {
-            write(bench.source.join("home/alice/more"), n.to_string());
+                    while !done.load(Ordering::Relaxed) {
+                        // On the target it may be in the staging directory at this moment.
+                        let _raced = renameat_with(CWD, &a, CWD, &b, RenameFlags::EXCHANGE);
+                    }
+                });
+            }
             // A race may make a run fail; it must not make it go astray.
             let _raced = bench.try_copy();
-            let mut all = Vec::new();
-            contents(&bench.target.join("home"), &mut all);
-            assert!(!all.iter().any(|c| c == b"SECRET"), "read from outside");
-            for side in [&bench.source, &bench.target] {
-                let mut outside = Vec::new();
-                contents(&side.join("outside"), &mut outside);
-                assert_eq!(outside, [b"SECRET", b"SECRET"], "written outside");
-            }
+            done.store(true, Ordering::Relaxed);
+        });
+        let mut all = Vec::new();
+        contents(&bench.target.join("home"), &mut all);
+        assert!(!all.iter().any(|c| c == b"SECRET"), "read from outside");
+        for side in [&bench.source, &bench.target] {
+            let mut outside = Vec::new();
+            contents(&side.join("outside"), &mut outside);
+            assert_eq!(outside, [b"SECRET", b"SECRET"], "written outside");
         }
-        done.store(true, Ordering::Relaxed);
-    });
+    }
 }
 
 #[test]
