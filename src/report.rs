@@ -70,7 +70,7 @@ pub enum Event {
         failed: usize,
         /// Actions left out.
         skipped: usize,
-        /// Files copied or touched.
+        /// Files, directories and links that were dealt with, changed or not.
         files: u64,
         /// Bytes copied.
         bytes: u64,
