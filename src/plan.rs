@@ -37,7 +37,7 @@ pub struct Plan {
     pub basis: String,
     /// Which side's mail counts now.
     pub authority: Side,
-    /// The actions, in the order in which they run (dependencies first, then by id).
+    /// The actions, in the order in which they run (dependencies first, then by phase and id).
     pub actions: Vec<Action>,
     /// What cannot be done, and what waits for it. A plan with any of these is never applied.
     pub blocked: Vec<Blocked>,

@@ -46,6 +46,7 @@ pub fn plan(manifest: &Manifest, observation: &Observation) -> Result<Plan> {
     let ordered = graph::order(draft.actions, &draft.settled)?;
     let mut blocked = draft.blocked;
     blocked.extend(ordered.waiting);
+    blocked.sort_by(|one, other| one.resource.cmp(&other.resource));
     draft.notes.sort();
     draft.notes.dedup();
     let plan = Plan {

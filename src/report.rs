@@ -70,7 +70,7 @@ pub enum Event {
         failed: usize,
         /// Actions left out.
         skipped: usize,
-        /// Files copied or touched.
+        /// Files, directories and links that were dealt with, changed or not.
         files: u64,
         /// Bytes copied.
         bytes: u64,
@@ -89,6 +89,11 @@ pub struct Silent;
 
 impl Reporter for Silent {
     fn event(&self, _: &Event) {}
+}
+
+/// A number of things for people: `1 file`, `3 files`.
+pub fn counted(number: u64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
 }
 
 /// Bytes for people, in decimal units.

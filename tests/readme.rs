@@ -70,7 +70,10 @@ fn blocks(language: &str) -> Vec<Block> {
 fn sessions_are_what_really_happens() {
     if !rustix::process::geteuid().is_root() {
         let what = "this test needs root, to make files of other users";
-        assert!(std::env::var_os("CI").is_none(), "in CI nothing is left out: {what}");
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "in CI nothing is left out: {what}"
+        );
         eprintln!("left out: {what}");
         return;
     }
@@ -179,7 +182,11 @@ fn commands_for_a_checkout_can_be_typed() {
                     .success(),
                 Some(file) => Path::new(ROOT).join(file).is_file(),
             };
-            assert!(known, "README.md, line {}: `{line}` cannot be typed", block.line);
+            assert!(
+                known,
+                "README.md, line {}: `{line}` cannot be typed",
+                block.line
+            );
         }
     }
 }
@@ -188,7 +195,11 @@ fn commands_for_a_checkout_can_be_typed() {
 fn manifests_are_valid() {
     for block in blocks("yaml") {
         if let Err(invalid) = load::parse("README.md", &block.text.join("\n")) {
-            panic!("README.md, line {}: {:?}", block.line, miette::Report::new(invalid));
+            panic!(
+                "README.md, line {}: {:?}",
+                block.line,
+                miette::Report::new(invalid)
+            );
         }
     }
 }

@@ -77,7 +77,7 @@ impl Batch<'_> {
         match &action.change {
             Change::CopyMail(copy) => self.copy(copy),
             Change::ProveMail(copy) => {
-                self.compare(copy, Depth::Content)?;
+                self.compare(copy, Depth::Content, self.progress)?;
                 Ok(Written::default())
             }
             _ => Err(Error::new(
@@ -95,7 +95,8 @@ impl Batch<'_> {
             room_for(paths, self.run.target)?;
             let places = Places::open(paths, self.source()?, self.run.target)?;
             let name = index_name(&change.user, paths.kind);
-            let copied = copy(&self.job(change, &filter, &[places.tree()], &name))?;
+            let trees = [places.tree()];
+            let copied = copy(&self.job(change, &filter, &trees, &name, self.progress))?;
             complete(change, &copied.report)?;
             pending.extend(copied.index);
             places_of.push(places);
@@ -119,20 +120,21 @@ impl Batch<'_> {
             .into_iter()
             .try_for_each(PendingIndex::commit)?;
         match &action.change {
-            Change::CopyMail(copy) => self.compare(copy, Depth::Index),
+            // A second look is no progress.
+            Change::CopyMail(copy) => self.compare(copy, Depth::Index, &Progress::default()),
             _ => Ok(()),
         }
     }
 
     /// Nothing may differ.
-    fn compare(&self, change: &MailCopy, depth: Depth) -> Result<()> {
+    fn compare(&self, change: &MailCopy, depth: Depth, progress: &Progress) -> Result<()> {
         let filter = Filter::new(&change.select)?;
         for paths in &change.trees {
             let places = Places::open(paths, self.source()?, self.run.target)?;
             let name = index_name(&change.user, paths.kind);
             let trees = [places.tree()];
             let report = compare(
-                &self.job(change, &filter, &trees, &name),
+                &self.job(change, &filter, &trees, &name, progress),
                 depth,
                 &mut |_, _, _| {},
             )?;
@@ -156,6 +158,7 @@ impl Batch<'_> {
         filter: &'b Filter,
         trees: &'b [Tree<'b>],
         index: &'b str,
+        progress: &'b Progress,
     ) -> Job<'b> {
         Job {
             trees,
@@ -168,7 +171,7 @@ impl Batch<'_> {
                 name: index.as_bytes(),
             }),
             sample: 1,
-            progress: self.progress,
+            progress,
             stop: self.run.stop,
         }
     }

@@ -306,19 +306,24 @@ pub struct MailCopy {
 
 /// What differs between a user's trees on both sides, without a list of all files.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct Delta {
     /// Files, directories and links that the target lacks, and their bytes.
+    #[serde(skip_serializing_if = "Count::is_zero")]
     pub create: Count,
     /// Files whose content differs, and their bytes on the source.
+    #[serde(skip_serializing_if = "Count::is_zero")]
     pub update: Count,
     /// Files whose metadata alone differs.
+    #[serde(skip_serializing_if = "Count::is_zero")]
     pub touch: Count,
     /// Files that the source does not have, and their bytes.
+    #[serde(skip_serializing_if = "Count::is_zero")]
     pub remove: Count,
     /// The largest file to be written, in bytes: a temporary copy needs that much room.
     pub largest: u64,
     /// The first few paths, in the order of the trees.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub sample: Vec<Sample>,
     /// Digest over every difference and the source's metadata there: two plans with the same
     /// counts that would copy different things differ here.
@@ -367,6 +372,13 @@ pub struct Count {
     pub files: u64,
     /// Bytes of regular files.
     pub bytes: u64,
+}
+
+impl Count {
+    /// Whether it counts nothing.
+    pub fn is_zero(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// One difference, for people.

@@ -10,13 +10,13 @@ use petgraph::Direction;
 use petgraph::algo::tarjan_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 
-use super::{Action, ActionId, Blocked, Fact, Obstacle, Resource};
+use super::{Action, ActionId, Blocked, Change, Fact, Obstacle, Resource};
 use crate::error::{Error, Kind, Result};
 
 /// The actions that can run, in order, and those that cannot.
 #[derive(Debug, Default)]
 pub struct Ordered {
-    /// Dependencies first; among the ready ones by id.
+    /// Dependencies first; among the ready ones by phase, then by id.
     pub actions: Vec<Action>,
     /// Actions whose needs nobody gives, each with the facts it waits for.
     pub waiting: Vec<Blocked>,
@@ -46,26 +46,27 @@ pub fn dag(actions: &[Action]) -> DiGraph<ActionId, Fact> {
 }
 
 /// Orders the actions. Fails only on a cycle, which would be a defect of reconcile.
-pub fn order(actions: Vec<Action>, settled: &BTreeSet<Fact>) -> Result<Ordered> {
+pub fn order(mut actions: Vec<Action>, settled: &BTreeSet<Fact>) -> Result<Ordered> {
+    actions.sort_by(|one, other| (phase(one), &one.id).cmp(&(phase(other), &other.id)));
     let (actions, waiting) = split_waiting(actions, settled);
     let graph = dag(&actions);
     let mut missing: Vec<usize> = graph
         .node_indices()
         .map(|node| graph.neighbors_directed(node, Direction::Incoming).count())
         .collect();
-    // toposort of petgraph breaks ties by insertion; a plan is ordered by id so that it is stable.
-    let mut ready: BinaryHeap<Reverse<(&ActionId, NodeIndex)>> = graph
+    // toposort of petgraph breaks ties as it likes; here the lowest node is the first in the order.
+    let mut ready: BinaryHeap<Reverse<NodeIndex>> = graph
         .node_indices()
         .filter(|node| missing[node.index()] == 0)
-        .map(|node| Reverse((&graph[node], node)))
+        .map(Reverse)
         .collect();
     let mut sequence = Vec::with_capacity(actions.len());
-    while let Some(Reverse((_, node))) = ready.pop() {
+    while let Some(Reverse(node)) = ready.pop() {
         sequence.push(node.index());
         for next in graph.neighbors_directed(node, Direction::Outgoing) {
             missing[next.index()] -= 1;
             if missing[next.index()] == 0 {
-                ready.push(Reverse((&graph[next], next)));
+                ready.push(Reverse(next));
             }
         }
     }
@@ -78,6 +79,20 @@ pub fn order(actions: Vec<Action>, settled: &BTreeSet<Fact>) -> Result<Ordered> 
         .filter_map(|index| slots[index].take())
         .collect();
     Ok(Ordered { actions, waiting })
+}
+
+/// Of what is ready, the quick comes before the long, and every copy before the first proof: a proof
+/// is worth most when it is fresh at the hand-over.
+fn phase(action: &Action) -> u8 {
+    match action.change {
+        Change::MergeAccounts(_) => 0,
+        Change::EditFile(_) => 1,
+        Change::SetAside { .. } => 2,
+        Change::ClaimTrees { .. } => 3,
+        Change::CopyMail(_) => 4,
+        Change::ProveMail(_) => 5,
+        Change::HandOver { .. } => 6,
+    }
 }
 
 /// Takes out what needs a fact that nobody gives, until nothing more falls out.
@@ -119,8 +134,11 @@ fn split_waiting(
 fn cycle(graph: &DiGraph<ActionId, Fact>) -> Error {
     let members: Vec<String> = tarjan_scc(graph)
         .into_iter()
-        .filter(|component| component.len() > 1)
-        .flatten()
+        .flat_map(|component| match component.as_slice() {
+            // One alone is in a cycle only if it needs what it gives itself.
+            [one] if !graph.contains_edge(*one, *one) => Vec::new(),
+            _ => component,
+        })
         .map(|node| graph[node].to_string())
         .collect();
     Error::new(
@@ -129,3 +147,6 @@ fn cycle(graph: &DiGraph<ActionId, Fact>) -> Error {
     )
     .hint("this is a defect of reconcile; please report it with the plan's observation")
 }
+
+#[cfg(test)]
+mod tests;

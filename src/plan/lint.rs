@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::change::Extraneous;
+use super::change::{Extraneous, TreePaths};
 use super::{Action, Change, Fact, Plan, Risk, Undo};
 use crate::error::{Error, Kind, Result};
 use crate::names::{Side, UserName};
@@ -38,51 +38,65 @@ pub fn lint(plan: &Plan) -> Result<()> {
         if is_hand_over != (action.risk == Risk::PointOfNoReturn) {
             return broken("the hand-over is the only point of no return");
         }
-        match &action.change {
-            Change::HandOver { keep, .. } => {
-                let proven =
-                    |user: &UserName| action.needs.contains(&Fact::MailProven(user.clone()));
-                if !keep.users.iter().all(proven) {
-                    return broken("authority is handed over only when every mailbox is proven");
-                }
-                if !action.needs.contains(&Fact::AccountsMerged) {
-                    return broken("authority is handed over only when the accounts are merged");
-                }
-            }
-            Change::ClaimTrees { users } => {
-                if !users
-                    .keys()
-                    .all(|u| action.needs.contains(&Fact::TreesClear(u.clone())))
-                {
-                    return broken("trees are claimed only when nothing is in their way");
-                }
-            }
-            Change::CopyMail(copy) => {
-                if !action
-                    .needs
-                    .contains(&Fact::TreesClaimed(copy.user.clone()))
-                {
-                    return broken("only claimed trees are written");
-                }
-                let first = given.contains(&Fact::TreesClaimed(copy.user.clone()));
-                if first != (copy.extraneous == Extraneous::Refuse) {
-                    return broken("nothing is removed from a tree that was not managed before");
-                }
-                if copy.trees.iter().any(|tree| tree.target.is_root()) {
-                    return broken("the root directory is nobody's tree");
-                }
-            }
-            Change::EditFile(edit) if !beneath_etc(&edit.path) => {
-                return broken("configuration is edited beneath /etc only");
-            }
-            Change::MergeAccounts(_)
-            | Change::SetAside { .. }
-            | Change::ProveMail(_)
-            | Change::EditFile(_) => {}
+        if let Some(rule) = broken_by(action, &given) {
+            return broken(rule);
         }
         given.extend(&action.gives);
     }
     Ok(())
+}
+
+/// The rule of its own kind that an action breaks.
+fn broken_by(action: &Action, given: &BTreeSet<&Fact>) -> Option<&'static str> {
+    let needs = |fact: Fact| action.needs.contains(&fact);
+    match &action.change {
+        Change::HandOver { keep, .. } => {
+            let proven = |user: &UserName| needs(Fact::MailProven(user.clone()));
+            if !keep.users.iter().all(proven) {
+                return Some("authority is handed over only when every mailbox is proven");
+            }
+            if !needs(Fact::AccountsMerged) {
+                return Some("authority is handed over only when the accounts are merged");
+            }
+            (!needs(Fact::UidlEnforced))
+                .then_some("authority is handed over only when clients will see their UIDLs")
+        }
+        Change::ClaimTrees { users } => {
+            let clear = |user: &UserName| needs(Fact::TreesClear(user.clone()));
+            (!users.keys().all(clear))
+                .then_some("trees are claimed only when nothing is in their way")
+        }
+        Change::SetAside { renames, .. } => renames
+            .iter()
+            .any(|rename| rename.from.parent() != rename.to.parent() || rename.from == rename.to)
+            .then_some("what is set aside gets another name in its own directory"),
+        Change::CopyMail(copy) => {
+            let claimed = Fact::TreesClaimed(copy.user.clone());
+            if !needs(claimed.clone()) {
+                return Some("only claimed trees are written");
+            }
+            if given.contains(&claimed) != (copy.extraneous == Extraneous::Refuse) {
+                return Some("nothing is removed from a tree that was not managed before");
+            }
+            let bad = |tree: &TreePaths| tree.target.is_root() || climbs(&tree.target);
+            copy.trees
+                .iter()
+                .any(bad)
+                .then_some("the root directory, or what climbs up to it, is nobody's tree")
+        }
+        Change::ProveMail(copy) => (!needs(Fact::MailCopied(copy.user.clone())))
+            .then_some("mail is proven only once it is copied"),
+        Change::EditFile(edit) => {
+            if !edit.path.as_bytes().starts_with(b"/etc/") || climbs(&edit.path) {
+                return Some("configuration is edited beneath /etc only");
+            }
+            let moves_service =
+                |fact: &Fact| matches!(fact, Fact::AddressConfigured(_) | Fact::HostnameSet(_));
+            (action.gives.iter().any(moves_service) && !needs(Fact::Authority(Side::Target)))
+                .then_some("the target gets the service address only once its mail counts")
+        }
+        Change::MergeAccounts(_) => None,
+    }
 }
 
 fn touches_mail(change: &Change) -> bool {
@@ -96,12 +110,10 @@ fn touches_mail(change: &Change) -> bool {
     }
 }
 
-fn beneath_etc(path: &HostPath) -> bool {
-    let climbs = path
-        .as_bytes()
+fn climbs(path: &HostPath) -> bool {
+    path.as_bytes()
         .split(|&b| b == b'/')
-        .any(|part| part == b"..");
-    path.as_bytes().starts_with(b"/etc/") && !climbs
+        .any(|part| part == b"..")
 }
 
 fn violation(action: &Action, rule: &str) -> Error {

@@ -19,7 +19,7 @@ pub enum Reason {
         /// Accounts and groups to change.
         update: u64,
     },
-    /// The trees are about to be written for the first time.
+    /// The trees were never written before.
     FirstCopy,
     /// The manifest adopts the users whose files are in the way.
     Adopted,
@@ -50,10 +50,16 @@ pub enum Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::AccountsDiffer { create, update: 0 } => {
+                write!(f, "{create} missing on the target")
+            }
+            Self::AccountsDiffer { create: 0, update } => {
+                write!(f, "{update} different on the target")
+            }
             Self::AccountsDiffer { create, update } => {
                 write!(f, "{create} missing and {update} different on the target")
             }
-            Self::FirstCopy => f.write_str("nothing of this user was copied before"),
+            Self::FirstCopy => f.write_str("never copied before"),
             Self::Adopted => {
                 f.write_str("files on the target are in the way, and mail.adopt names the user")
             }
@@ -77,9 +83,14 @@ impl fmt::Display for Reason {
                 )
             }
             Self::AddressMissing { interface, backend } => {
-                write!(f, "the {backend} configuration of {interface} lacks it")
+                write!(
+                    f,
+                    "the {backend} configuration of {interface} lacks the service address"
+                )
             }
-            Self::HostnameDiffers => f.write_str("/etc/hosts does not name the service address"),
+            Self::HostnameDiffers => {
+                f.write_str("/etc/hosts does not have the name at the service addresses only")
+            }
             Self::ServeFromTarget => f.write_str("the manifest says serve_from: target"),
         }
     }

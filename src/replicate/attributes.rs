@@ -43,8 +43,8 @@ pub(super) struct Adjusted {
 /// What the target should have for an entry of the source. `owner` is the user's uid there.
 pub(super) fn expect(source: &Look, owner: Uid, ids: &IdMap) -> (Expected, Adjusted) {
     let (uid, gid) = (ids.uid(source.uid), ids.gid(source.gid));
-    let known_uid = matches!(uid, Mapped::Known(_));
-    let known_gid = matches!(gid, Mapped::Known(_));
+    let named_user = matches!(uid, Mapped::Known(_));
+    let named_group = matches!(gid, Mapped::Known(_));
     let mut mode = source.mode;
     if source.kind == Type::File {
         // A program that runs as somebody must not come to run as somebody else.
@@ -65,8 +65,8 @@ pub(super) fn expect(source: &Look, owner: Uid, ids: &IdMap) -> (Expected, Adjus
         mtime: source.stamp.mtime,
     };
     let adjusted = Adjusted {
-        unknown_uid: (!known_uid).then_some(source.uid),
-        unknown_gid: (!known_gid).then_some(source.gid),
+        unknown_uid: (!named_user).then_some(source.uid),
+        unknown_gid: (!named_group).then_some(source.gid),
         set_id_dropped: mode != source.mode,
     };
     (expected, adjusted)
@@ -133,7 +133,7 @@ fn grown(get: impl Fn(&mut [u8]) -> io::Result<usize>) -> io::Result<Option<Vec<
     }
 }
 
-/// An ACL as the kernel gives it (linux/posix_acl_xattr.h): a version, then tag, permissions and id
+/// An ACL as the kernel gives it (`linux/posix_acl_xattr.h`): a version, then tag, permissions and id
 /// of each entry, little-endian. Entries are put in order, so that equal ACLs have equal bytes.
 fn translate_acl(blob: &[u8], ids: Option<&IdMap>) -> io::Result<Vec<u8>> {
     const VERSION: [u8; 4] = 2_u32.to_le_bytes();

@@ -10,6 +10,7 @@ use super::compare::{metadata, same_content};
 use super::links::Linkage;
 use super::report::{At, Oddity, Trouble};
 use super::scan::{Look, Moment, Stamp, Type};
+use super::transfer::Writer;
 use super::walk::{Remains, Walk};
 use super::{Depth, Place};
 use crate::error::Result;
@@ -229,7 +230,7 @@ impl Walk<'_, '_> {
                 .map_err(|e| Trouble::opening(Side::Source, e))?;
             let xattrs = read_xattrs(from.as_fd(), Some(self.job.ids))
                 .map_err(|e| Trouble::Read(Side::Source, e))?;
-            if let Some(stamp) = writer.touch(at, target, t, expected, &xattrs.kept)? {
+            if let Some(stamp) = Writer::touch(at, target, t, expected, &xattrs.kept)? {
                 return Ok((s.stamp, stamp, looked));
             }
         }

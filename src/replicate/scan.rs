@@ -125,10 +125,12 @@ impl Place<'_> {
     ///
     /// `EXDEV` for a mount point; `ELOOP`, `ENOTDIR` or `ENOENT` if it was swapped meanwhile.
     pub(super) fn open(&self, kind: Type) -> io::Result<OwnedFd> {
-        let resolve = ResolveFlags::BENEATH
-            | ResolveFlags::NO_SYMLINKS
-            | ResolveFlags::NO_MAGICLINKS
-            | ResolveFlags::NO_XDEV;
+        if self.name == b".." || self.name.contains(&b'/') {
+            return Err(Errno::INVAL);
+        }
+        // Not BENEATH: it answers a swap with EXDEV too, and one component leads nowhere else.
+        let resolve =
+            ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
         let fd = quietly(reading(kind), |flags| {
             openat2(self.dir, self.name, flags, Mode::empty(), resolve)
         })?;

@@ -322,7 +322,6 @@ impl Writer<'_> {
     /// Changes owner, mode, attributes and times of a file that has no other name. `None` if it is
     /// no longer what was looked at.
     pub(super) fn touch(
-        &mut self,
         at: At<'_>,
         target: Place<'_>,
         present: &Look,

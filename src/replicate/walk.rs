@@ -326,9 +326,18 @@ impl<'j, 'd> Walk<'j, 'd> {
                     Type::Directory => self.directory(source, target, &s, t.as_ref()),
                     Type::File => self.file(source, target, &s, t.as_ref(), looked),
                     Type::Symlink => self.symlink(source, target, &s, t.as_ref()),
-                    Type::Fifo => Ok(self.oddity(Oddity::Fifo)),
-                    Type::Socket => Ok(self.oddity(Oddity::Socket)),
-                    Type::Device => Ok(self.oddity(Oddity::Device)),
+                    Type::Fifo => {
+                        self.oddity(Oddity::Fifo);
+                        Ok(())
+                    }
+                    Type::Socket => {
+                        self.oddity(Oddity::Socket);
+                        Ok(())
+                    }
+                    Type::Device => {
+                        self.oddity(Oddity::Device);
+                        Ok(())
+                    }
                 }
             }
         }

@@ -118,7 +118,7 @@ fn sentence(event: &Event) -> Option<String> {
             files,
             bytes,
         } => {
-            let copied = format!("{files} files and {} copied", size(*bytes));
+            let copied = format!("{files} entries looked at, {} copied", size(*bytes));
             match (failed, skipped) {
                 (0, 0) => format!("Applied {done} actions; {copied}."),
                 _ => format!("{done} actions done, {failed} failed, {skipped} left out; {copied}."),

@@ -15,6 +15,7 @@ use crate::manifest::{Manifest, Size, Spool};
 use crate::names::{Side, UserName};
 use crate::plan::{Draft, Level, Obstacle, Resource};
 use crate::raw::HostPath;
+use crate::report::counted;
 
 /// Users named one by one; the rest are counted.
 const NAMED: usize = 10;
@@ -82,10 +83,10 @@ pub fn diff(manifest: &Manifest, actual: &Actual) -> Draft {
             Resource::Migration,
             Level::Info,
             format!(
-                "spool on the {}: {} in {} files, the largest {} ({user})",
+                "spool on the {}: {} in {}, the largest {} ({user})",
                 actual.side,
                 shown(total),
-                by_size.len(),
+                counted(by_size.len() as u64, "file", "files"),
                 shown(*largest),
             ),
         );

@@ -2,7 +2,8 @@
 //! times the same reason.
 
 use super::{Row, Sign};
-use crate::plan::{Action, Change, Plan, Resource};
+use crate::plan::{Action, Change, Plan, Resource, Risk, Undo};
+use crate::report::counted;
 use crate::resource::{accounts, address, dovecot, mail};
 
 /// So many proofs are listed; more are counted.
@@ -38,10 +39,8 @@ pub(super) fn groups(plan: &Plan) -> Vec<Group> {
     }
     for group in &mut groups {
         if group.heading == PROVE && group.rows.len() > LISTED_PROOFS {
-            let title = format!(
-                "compare every file of {} users by content",
-                group.rows.len()
-            );
+            let users = counted(group.rows.len() as u64, "user", "users");
+            let title = format!("compare every file of {users} by content");
             let resource = Resource::Migration;
             group.rows = vec![Row {
                 sign: Sign::Run,
@@ -68,7 +67,22 @@ fn heading(action: &Action) -> &'static str {
     }
 }
 
+/// The rows of an action; what users can notice says below the last one how it is undone.
 fn rows(action: &Action) -> Vec<Row> {
+    let mut rows = bare_rows(action);
+    let undo = match (&action.undo, action.risk) {
+        (_, Risk::Safe) | (Undo::Repeat, _) => None,
+        (Undo::Manual(how), _) => Some(format!("to undo: {how}")),
+        (Undo::Reverse, _) => Some("to undo: serve_from: source".to_owned()),
+        (Undo::Never(why), _) => Some(format!("cannot be undone: {why}")),
+    };
+    if let Some(last) = rows.last_mut() {
+        last.details.extend(undo);
+    }
+    rows
+}
+
+fn bare_rows(action: &Action) -> Vec<Row> {
     match &action.change {
         Change::MergeAccounts(merge) => accounts::rows(merge),
         Change::ClaimTrees { .. }
@@ -83,10 +97,10 @@ fn rows(action: &Action) -> Vec<Row> {
             sign: Sign::Run,
             resource: Resource::Migration,
             title: format!(
-                "from here on the {to}'s mail counts, for {} users; no later run copies mail to it",
-                keep.users.len()
+                "from here on the {to}'s mail counts ({})",
+                counted(keep.users.len() as u64, "user", "users")
             ),
-            details: Vec::new(),
+            details: vec![format!("no later run copies mail to the {to}")],
         }],
     }
 }

@@ -1,63 +1,103 @@
 //! The last line of a plan.
 
+use crate::names::Side;
 use crate::plan::change::Verb;
 use crate::plan::{Change, Plan};
-use crate::report::size;
+use crate::report::{counted, size};
+
+/// What a plan does, in numbers.
+#[derive(Default)]
+struct Totals {
+    create: u64,
+    update: u64,
+    aside: u64,
+    copy: u64,
+    bytes: u64,
+    remove: u64,
+    prove: u64,
+    edits: u64,
+    hand_over: Option<Side>,
+}
 
 /// One sentence that tells how much there is to do.
 pub fn summary(plan: &Plan) -> String {
     if plan.is_empty() {
         return "Nothing to do: the hosts are as the manifest says.".to_owned();
     }
-    let (mut create, mut update, mut files, mut bytes, mut edits, mut remove) = (0, 0, 0, 0, 0, 0);
-    for action in &plan.actions {
-        match &action.change {
-            Change::MergeAccounts(merge) => {
-                let verbs = merge
-                    .users
-                    .iter()
-                    .map(|u| u.verb)
-                    .chain(merge.groups.iter().map(|g| g.verb));
-                for verb in verbs {
-                    match verb {
-                        Verb::Create => create += 1,
-                        Verb::Update => update += 1,
-                    }
-                }
-            }
-            Change::CopyMail(copy) => {
-                files += copy.delta.create.files + copy.delta.update.files + copy.delta.touch.files;
-                remove += copy.delta.remove.files;
-                bytes += copy.delta.bytes();
-            }
-            Change::EditFile(_) => edits += 1,
-            Change::ClaimTrees { .. }
-            | Change::SetAside { .. }
-            | Change::ProveMail(_)
-            | Change::HandOver { .. } => {}
-        }
+    let mut parts = parts(&totals(plan));
+    if !plan.blocked.is_empty() {
+        parts.push(format!("{} blocked", plan.blocked.len()));
     }
-    let files = format!("{files} files to copy or touch ({})", size(bytes));
-    let parts = [
-        (create, format!("{create} accounts and groups to create")),
-        (update, format!("{update} to change")),
-        (u64::from(bytes > 0 || !files.starts_with('0')), files),
-        (remove, format!("{remove} to remove")),
-        (edits, format!("{edits} configuration files to edit")),
-        (
-            plan.blocked.len() as u64,
-            format!("{} blocked", plan.blocked.len()),
-        ),
-    ];
-    let parts: Vec<String> = parts
-        .into_iter()
-        .filter(|(n, _)| *n > 0)
-        .map(|(_, t)| t)
-        .collect();
-    let listed = if parts.is_empty() {
+    let actions = counted(plan.actions.len() as u64, "action", "actions");
+    let parts = if parts.is_empty() {
         "no file changes".to_owned()
     } else {
         parts.join(", ")
     };
-    format!("Plan: {} actions; {listed}.", plan.actions.len())
+    format!("Plan: {actions}; {parts}.")
+}
+
+fn totals(plan: &Plan) -> Totals {
+    let mut totals = Totals::default();
+    for action in &plan.actions {
+        match &action.change {
+            Change::MergeAccounts(merge) => {
+                let users = merge.users.iter().map(|u| u.verb);
+                for verb in users.chain(merge.groups.iter().map(|g| g.verb)) {
+                    match verb {
+                        Verb::Create => totals.create += 1,
+                        Verb::Update => totals.update += 1,
+                    }
+                }
+            }
+            Change::SetAside { renames, .. } => totals.aside += renames.len() as u64,
+            Change::CopyMail(copy) => {
+                let delta = &copy.delta;
+                totals.copy += delta.create.files + delta.update.files + delta.touch.files;
+                totals.remove += delta.remove.files;
+                totals.bytes += delta.bytes();
+            }
+            Change::ProveMail(_) => totals.prove += 1,
+            Change::EditFile(_) => totals.edits += 1,
+            Change::HandOver { to, .. } => totals.hand_over = Some(*to),
+            Change::ClaimTrees { .. } => {}
+        }
+    }
+    totals
+}
+
+fn parts(totals: &Totals) -> Vec<String> {
+    let accounts = |number| counted(number, "account or group", "accounts and groups");
+    let files = |number| counted(number, "file", "files");
+    let copy = format!(
+        "{} to copy or touch ({})",
+        files(totals.copy),
+        size(totals.bytes)
+    );
+    let prove = format!(
+        "mail of {} to prove",
+        counted(totals.prove, "user", "users")
+    );
+    let edits = counted(totals.edits, "configuration file", "configuration files");
+    let parts = [
+        (
+            totals.create,
+            format!("{} to create", accounts(totals.create)),
+        ),
+        (
+            totals.update,
+            format!("{} to change", accounts(totals.update)),
+        ),
+        (
+            totals.aside,
+            format!("{} to set aside", counted(totals.aside, "tree", "trees")),
+        ),
+        (totals.copy, copy),
+        (totals.remove, format!("{} to remove", files(totals.remove))),
+        (totals.prove, prove),
+        (totals.edits, format!("{edits} to edit")),
+    ];
+    let some = parts.into_iter().filter(|(number, _)| *number > 0);
+    let hand_over = totals.hand_over.map(|to| format!("hand-over to the {to}"));
+    some.map(|(_, text)| text).chain(hand_over).collect()
 }

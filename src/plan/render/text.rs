@@ -6,7 +6,7 @@ use anstyle::{AnsiColor, Style};
 
 use super::group::groups;
 use super::{Paint, Row, Sign, summary};
-use crate::plan::{Level, Plan};
+use crate::plan::{Blocked, Level, Plan};
 
 /// Widest column of resource names; longer ones push their title to the right.
 const COLUMN: usize = 26;
@@ -18,12 +18,18 @@ const PROSE: usize = 90;
 pub fn text(plan: &Plan, paint: Paint) -> String {
     let mut out = String::new();
     let ink = Ink(paint);
-    let name = &plan.manifest.name;
-    let line = format!(
-        "{name}: serve_from is {}, and the {}'s mail counts now.",
-        plan.manifest.serve_from, plan.authority
+    let manifest = &plan.manifest;
+    push(
+        &mut out,
+        &format!(
+            "{}: {} -> {}\nserve_from is {}, and the {}'s mail counts now.",
+            ink.bold(&manifest.name.to_string()),
+            manifest.source.host,
+            manifest.target.host,
+            manifest.serve_from,
+            plan.authority
+        ),
     );
-    push(&mut out, &line);
     for group in groups(plan) {
         push(&mut out, "");
         push(
@@ -41,9 +47,7 @@ pub fn text(plan: &Plan, paint: Paint) -> String {
             &ink.red("Blocked: nothing is applied while one of these stands."),
         );
         for blocked in &plan.blocked {
-            let resource = ink.bold(&blocked.resource.to_string());
-            push(&mut out, &format!("  {} {resource}", ink.red("!")));
-            wrapped(&mut out, &blocked.by.to_string());
+            write_blocked(&mut out, blocked, ink);
         }
     }
     if !plan.notes.is_empty() {
@@ -74,14 +78,32 @@ fn write_row(out: &mut String, row: &Row, ink: Ink) {
     }
 }
 
+/// What fits on the line of its resource stands there: most of what is blocked only waits.
+fn write_blocked(out: &mut String, blocked: &Blocked, ink: Ink) {
+    let (mark, by) = (ink.red("!"), blocked.by.to_string());
+    let resource = format!("{:<COLUMN$}", blocked.resource.to_string());
+    if resource.chars().count() + by.chars().count() < PROSE {
+        push(out, &format!("  {mark} {} {by}", ink.bold(&resource)));
+    } else {
+        push(out, &format!("  {mark} {}", ink.bold(resource.trim_end())));
+        wrapped(out, &by);
+    }
+}
+
 fn push(out: &mut String, line: &str) {
     writeln!(out, "{line}").expect("writing to a String cannot fail");
 }
 
-/// Prose, indented, in lines that fit a terminal; a word longer than a line stands alone.
+/// Prose, indented, in lines that fit a terminal. What stands between backquotes is there to be
+/// copied and is never broken; what is longer than a line stands alone.
 fn wrapped(out: &mut String, text: &str) {
     let mut line = String::new();
-    for word in text.split_whitespace() {
+    let mut quoted = false;
+    let words = text.split(|c: char| {
+        quoted ^= c == '`';
+        c.is_whitespace() && !quoted
+    });
+    for word in words.filter(|word| !word.is_empty()) {
         if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > PROSE {
             push(out, &format!("      {line}"));
             line.clear();

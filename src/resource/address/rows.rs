@@ -25,7 +25,7 @@ pub fn rows(action: &Action, edit: &FileEdit) -> Vec<Row> {
         .map(|resource| Row {
             sign,
             resource,
-            title: format!("{}: {}", edit.path, action.because),
+            title: edit.path.to_string(),
             details: std::mem::take(&mut details),
         })
         .collect()

@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use globset::GlobSet;
 
 use super::{Actual, Problem, TreeState, UserMail, oddity, selection};
-use crate::manifest::Manifest;
+use crate::manifest::{Homes, Manifest};
 use crate::names::{Side, UserName};
 use crate::plan::change::{Extraneous, MailCopy, Rename, TreePaths};
 use crate::plan::{
     Action, ActionId, Change, Draft, Fact, Level, Obstacle, Reason, Resource, Risk, Undo,
 };
 use crate::receipt::Receipt;
+use crate::report::counted;
 use crate::resource::accounts::{Clearance, Resolved};
 
 /// Compares what is there with what should be.
@@ -52,6 +53,7 @@ pub fn diff(
     claim(claims, &mut draft);
     room(actual, &mut draft);
     strays(actual, &mut draft);
+    left_behind(manifest, &mut draft);
     draft
 }
 
@@ -258,13 +260,29 @@ fn room(actual: &Actual, draft: &mut Draft) {
     }
 }
 
+/// What the manifest leaves on the source is easily forgotten until the disk is gone.
+fn left_behind(manifest: &Manifest, draft: &mut Draft) {
+    if manifest.mail.homes == Homes::MailOnly {
+        let text = "homes: mail-only: of each home only the mail folders and the dot files that \
+                    steer mail are copied, all else stays behind";
+        draft.note(Resource::Migration, Level::Info, text);
+    }
+    if !manifest.mail.exclude.is_empty() {
+        let text = format!(
+            "mail.exclude: in every home `{}` stays behind",
+            manifest.mail.exclude.join("`, `")
+        );
+        draft.note(Resource::Migration, Level::Info, text);
+    }
+}
+
 fn strays(actual: &Actual, draft: &mut Draft) {
     let strays = &actual.strays;
     if strays.count > 0 {
         let names: Vec<String> = strays.first.iter().map(ToString::to_string).collect();
         let text = format!(
-            "{} entries of the source's spool belong to nobody who moves and stay there: {}{}",
-            strays.count,
+            "{} in the source's spool for nobody who moves, left there: {}{}",
+            counted(strays.count, "entry", "entries"),
             names.join(", "),
             if strays.count > names.len() as u64 {
                 ", ..."

@@ -15,7 +15,7 @@ use crate::parallel;
 use crate::plan::change::{Delta, Extraneous, IdMap, Rename, TreeKind, TreePaths};
 use crate::raw::HostPath;
 use crate::receipt::Receipt;
-use crate::replicate::{Filter, Job, Place, Progress, Report, compare};
+use crate::replicate::{Filter, Job, Place, Progress, Report, compare, is_staging};
 use crate::resource::accounts::{Chosen, Clearance, Resolved};
 
 /// How many differences of a tree a plan shows by name.
@@ -246,7 +246,7 @@ impl Observer<'_> {
             FileKind::Dir => self
                 .target
                 .list(path)?
-                .is_some_and(|names| !names.is_empty()),
+                .is_some_and(|names| names.iter().any(|name| !is_staging(name.as_bytes()))),
             FileKind::File => stat.size > 0,
             FileKind::Symlink | FileKind::Special => true,
         };

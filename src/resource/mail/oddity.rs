@@ -13,11 +13,16 @@ pub(super) fn sentences(kind: TreeKind, oddities: &Oddities) -> Vec<(Level, Stri
             TreeKind::Home => "the home",
             TreeKind::Spool => "the spool",
         };
+        let (level, what) = meaning(oddity);
+        if oddity == Oddity::SourceAbsent {
+            sentences.push((level, format!("{what}: {place}")));
+            continue;
+        }
         let first = seen
             .first
             .first()
+            .filter(|path| !matches!(path.as_bytes(), b"" | b"."))
             .map_or(String::new(), |path: &Raw| format!(", first: {path}"));
-        let (level, what) = meaning(oddity);
         let ids = match oddity {
             Oddity::UnknownOwner => unknown(oddities),
             _ => String::new(),
@@ -50,10 +55,17 @@ fn meaning(oddity: Oddity) -> (Level, &'static str) {
             "setuid or setgid bits are dropped from files that are not the user's",
         ),
         Oddity::CapabilityDropped => (Warning, "file capabilities are dropped"),
-        Oddity::UnknownOwner => (Warning, "files belong to ids without a name on both hosts"),
+        Oddity::UnknownOwner => (
+            Warning,
+            "files of ids without a name on both hosts keep the number, or go to root where it is \
+             somebody else's",
+        ),
         Oddity::ChangedWhileRead => (Warning, "files changed while they were read"),
         Oddity::ReservedName => (Warning, "names that reconcile uses for itself stay behind"),
-        Oddity::SourceAbsent => (Info, "nothing is there on the source"),
+        Oddity::SourceAbsent => (
+            Info,
+            "nothing on the source, and so left alone on the target",
+        ),
     }
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::names::UserName;
 use crate::raw::HostPath;
-use crate::report::size;
+use crate::report::{counted, size};
 
 /// What is in the way of a user's trees.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
@@ -98,8 +98,8 @@ impl fmt::Display for Problem {
         match self {
             Self::SystemHome { home } => write!(
                 f,
-                "the home {home} is a directory of the system; exclude the user, or use \
-                 `homes: mail-only` after moving the mail"
+                "the home {home} is a directory of the system, which is never copied; add the user \
+                 to users.exclude, or give it a home of its own on the source (`usermod -d`)"
             ),
             Self::NoAbsoluteHome { home } => {
                 write!(
@@ -147,7 +147,8 @@ impl fmt::Display for Problem {
             ),
             Self::Unreadable { first, count } => write!(
                 f,
-                "{count} places cannot be read, the first: {first}; a copy would be incomplete"
+                "{} cannot be read, the first: {first}; a copy would be incomplete",
+                counted(*count, "place", "places")
             ),
             Self::NoRoom { path, needed, free } => write!(
                 f,

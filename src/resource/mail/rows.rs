@@ -1,9 +1,11 @@
 //! Trees for people.
 
-use crate::plan::change::{Count, Delta, Difference, MailCopy, Rename, TreeKind};
+use std::collections::BTreeSet;
+
+use crate::plan::change::{Count, Delta, Difference, MailCopy, Rename, TreeKind, TreePaths};
 use crate::plan::render::{Row, Sign};
 use crate::plan::{Change, Resource};
-use crate::report::size;
+use crate::report::{counted, size};
 
 /// So few differences are listed one by one; more are counted.
 const LISTED: usize = 5;
@@ -25,10 +27,10 @@ pub fn rows(change: &Change) -> Vec<Row> {
             sign: Sign::Run,
             resource: Resource::Migration,
             title: format!(
-                "record the trees of {} users as managed by this migration",
-                users.len()
+                "record the trees of {} as managed by this migration",
+                counted(users.len() as u64, "user", "users")
             ),
-            details: Vec::new(),
+            details: directories(users.values().flatten()),
         }],
         Change::ProveMail(copy) => vec![Row {
             sign: Sign::Run,
@@ -38,6 +40,20 @@ pub fn rows(change: &Change) -> Vec<Row> {
         }],
         Change::MergeAccounts(_) | Change::EditFile(_) | Change::HandOver { .. } => Vec::new(),
     }
+}
+
+/// Where the trees come from and go to: `home: /home -> /srv/home`, each pair of directories once.
+fn directories<'a>(trees: impl Iterator<Item = &'a TreePaths>) -> Vec<String> {
+    let pairs: BTreeSet<_> = trees
+        .map(|tree| (tree.kind, tree.source.parent(), tree.target.parent()))
+        .collect();
+    let more = pairs.len().saturating_sub(LISTED);
+    let more = (more > 0).then(|| format!("and {more} more directories"));
+    let listed = pairs.iter().take(LISTED);
+    listed
+        .map(|(kind, from, to)| format!("{}: {from} -> {to}", tree_name(*kind)))
+        .chain(more)
+        .collect()
 }
 
 fn copy_row(copy: &MailCopy) -> Row {
@@ -50,8 +66,11 @@ fn copy_row(copy: &MailCopy) -> Row {
             .sample
             .iter()
             .map(|sample| {
-                let tree = tree_name(sample.tree);
-                format!("{tree}: {} ({})", sample.path, difference(sample.differs))
+                let (tree, differs) = (tree_name(sample.tree), difference(sample.differs));
+                match sample.path.as_bytes() {
+                    b"" | b"." => format!("{tree} ({differs})"),
+                    _ => format!("{tree}: {} ({differs})", sample.path),
+                }
             })
             .collect()
     } else {

@@ -1,0 +1,230 @@
+//! Every invariant of a plan, broken once: a sound plan is taken from a planner case and spoilt.
+
+use std::fs;
+
+use reconcile::manifest::load;
+use reconcile::names::{Side, UserName};
+use reconcile::plan::change::{Change, Extraneous, MailCopy};
+use reconcile::plan::{Action, ActionId, Fact, Plan, Risk, Undo, lint};
+use reconcile::planner;
+
+/// From nothing to the hand-over, with an address: it has an action of almost every kind.
+const IN_ONE_GO: &str = "hand-over-in-one-go";
+/// The files of two users are set aside.
+const ADOPTED: &str = "files-in-the-way-adopted";
+/// The trees are managed already.
+const STAGED: &str = "new-mail-since";
+
+fn plan_of(case: &str) -> Plan {
+    let folder = format!("{}/tests/cases/{case}", env!("CARGO_MANIFEST_DIR"));
+    let manifest = fs::read(format!("{folder}/manifest.yaml")).unwrap();
+    let manifest = load::parse_bytes("manifest.yaml", &manifest).unwrap();
+    let observation = fs::read_to_string(format!("{folder}/observation.yaml")).unwrap();
+    let observation = serde_yaml::from_str(&observation).unwrap();
+    planner::plan(&manifest, &observation).unwrap()
+}
+
+fn action<'a>(plan: &'a mut Plan, id: &str) -> &'a mut Action {
+    plan.actions
+        .iter_mut()
+        .find(|action| action.id == ActionId(id.to_owned()))
+        .unwrap_or_else(|| panic!("the case has {id}"))
+}
+
+fn copy<'a>(plan: &'a mut Plan, id: &str) -> &'a mut MailCopy {
+    match &mut action(plan, id).change {
+        Change::CopyMail(copy) => copy,
+        other => panic!("{id} copies, not {other:?}"),
+    }
+}
+
+/// Spoils the plan of a case and says which rule that breaks.
+fn rule_broken(case: &str, spoil: impl FnOnce(&mut Plan)) -> String {
+    let mut plan = plan_of(case);
+    lint::lint(&plan).expect("the case itself is sound");
+    spoil(&mut plan);
+    lint::lint(&plan)
+        .expect_err("the spoilt plan is refused")
+        .to_string()
+}
+
+fn alice() -> UserName {
+    "alice".into()
+}
+
+#[test]
+fn two_actions_of_one_id_are_refused() {
+    let error = rule_broken(IN_ONE_GO, |plan| {
+        plan.actions.insert(1, plan.actions[0].clone());
+    });
+    assert_eq!(
+        error,
+        "the plan breaks a rule at accounts/merge: ids are unique"
+    );
+}
+
+#[test]
+fn an_action_before_what_it_needs_is_refused() {
+    let error = rule_broken(IN_ONE_GO, |plan| plan.actions.reverse());
+    assert!(
+        error.ends_with("an action comes after all that it needs"),
+        "{error}"
+    );
+}
+
+#[test]
+fn mail_is_not_touched_once_the_target_has_authority() {
+    let error = rule_broken(STAGED, |plan| plan.authority = Side::Target);
+    assert!(
+        error.ends_with("no mail is touched once the target has authority"),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_users_can_notice_says_how_it_is_undone() {
+    let error = rule_broken(IN_ONE_GO, |plan| {
+        action(plan, "address/192.0.2.25/configure").undo = Undo::Repeat;
+    });
+    assert!(
+        error.ends_with("what users can notice can be undone, or says why not"),
+        "{error}"
+    );
+}
+
+#[test]
+fn the_hand_over_and_nothing_else_is_the_point_of_no_return() {
+    for (id, risk) in [
+        ("migration/hand-over", Risk::Safe),
+        ("mail/alice/copy", Risk::PointOfNoReturn),
+    ] {
+        let error = rule_broken(IN_ONE_GO, |plan| action(plan, id).risk = risk);
+        assert!(
+            error.ends_with("the hand-over is the only point of no return"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn authority_waits_for_mail_accounts_and_uidls() {
+    for (need, rule) in [
+        (
+            Fact::MailProven(alice()),
+            "authority is handed over only when every mailbox is proven",
+        ),
+        (
+            Fact::AccountsMerged,
+            "authority is handed over only when the accounts are merged",
+        ),
+        (
+            Fact::UidlEnforced,
+            "authority is handed over only when clients will see their UIDLs",
+        ),
+    ] {
+        let error = rule_broken(IN_ONE_GO, |plan| {
+            action(plan, "migration/hand-over").needs.remove(&need);
+        });
+        assert!(error.ends_with(rule), "{error}");
+    }
+}
+
+#[test]
+fn trees_are_claimed_only_when_clear() {
+    let error = rule_broken(IN_ONE_GO, |plan| action(plan, "mail/claim").needs.clear());
+    assert!(
+        error.ends_with("trees are claimed only when nothing is in their way"),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_is_set_aside_stays_in_its_directory() {
+    for to in ["/tmp/alice", "/var/mail/alice"] {
+        let error = rule_broken(ADOPTED, |plan| {
+            match &mut action(plan, "mail/alice/aside").change {
+                Change::SetAside { renames, .. } => renames[0].to = to.into(),
+                other => panic!("{other:?}"),
+            }
+        });
+        assert!(
+            error.ends_with("what is set aside gets another name in its own directory"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn only_claimed_trees_are_written() {
+    let error = rule_broken(IN_ONE_GO, |plan| {
+        action(plan, "mail/alice/copy")
+            .needs
+            .remove(&Fact::TreesClaimed(alice()));
+    });
+    assert!(error.ends_with("only claimed trees are written"), "{error}");
+}
+
+#[test]
+fn a_first_copy_removes_nothing() {
+    let error = rule_broken(IN_ONE_GO, |plan| {
+        copy(plan, "mail/alice/copy").extraneous = Extraneous::Remove;
+    });
+    assert!(
+        error.ends_with("nothing is removed from a tree that was not managed before"),
+        "{error}"
+    );
+}
+
+#[test]
+fn the_root_directory_is_never_written_as_a_tree() {
+    for top in ["/", "/home/alice/../.."] {
+        let error = rule_broken(IN_ONE_GO, |plan| {
+            copy(plan, "mail/alice/copy").trees[0].target = top.into();
+        });
+        assert!(
+            error.ends_with("the root directory, or what climbs up to it, is nobody's tree"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn mail_is_proven_after_it_is_copied() {
+    let error = rule_broken(IN_ONE_GO, |plan| {
+        action(plan, "mail/alice/prove").needs.clear();
+    });
+    assert!(
+        error.ends_with("mail is proven only once it is copied"),
+        "{error}"
+    );
+}
+
+#[test]
+fn configuration_is_edited_beneath_etc_only() {
+    for path in ["/root/.ssh/authorized_keys", "/etc/../root/.bashrc"] {
+        let error = rule_broken(IN_ONE_GO, |plan| {
+            match &mut action(plan, "dovecot/uidl_format/enforce").change {
+                Change::EditFile(edit) => edit.path = path.into(),
+                other => panic!("{other:?}"),
+            }
+        });
+        assert!(
+            error.ends_with("configuration is edited beneath /etc only"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn the_address_waits_for_authority() {
+    for id in [
+        "address/192.0.2.25/configure",
+        "hostname/mail.example.org/set",
+    ] {
+        let error = rule_broken(IN_ONE_GO, |plan| action(plan, id).needs.clear());
+        assert!(
+            error.ends_with("the target gets the service address only once its mail counts"),
+            "{error}"
+        );
+    }
+}
