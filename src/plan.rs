@@ -45,6 +45,9 @@ pub struct Plan {
     pub notes: Vec<Note>,
     /// How the numeric owners of files on the source translate to the target.
     pub ids: change::IdMap,
+    /// The same for people: names whose number is another one on the target; files follow.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub renumbered: Vec<change::Renumbered>,
 }
 
 /// The JSON schema of the plan's JSON form.

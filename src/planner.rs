@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use crate::error::Result;
 use crate::manifest::Manifest;
 use crate::names::Side;
-use crate::plan::change::HandOverRecord;
+use crate::plan::change::{HandOverRecord, IdMap};
 use crate::plan::{
     Action, ActionId, Change, Draft, Fact, Level, Obstacle, PLAN_VERSION, Plan, Reason, Resource,
     Risk, Undo, graph, lint,
@@ -27,7 +27,8 @@ pub fn plan(manifest: &Manifest, observation: &Observation) -> Result<Plan> {
     let receipt = observation.receipt.as_ref();
     let authority = receipt.map_or(Side::Source, |receipt| receipt.authority);
     let mut draft = limits::draft(manifest, authority);
-    let mut ids = crate::plan::change::IdMap::default();
+    let mut ids = IdMap::default();
+    let mut renumbered = Vec::new();
     if observation.looked_at_hosts() {
         let resolved = accounts::resolve(manifest, &observation.accounts, receipt);
         let [accounts, mail, dovecot, address, spool] = [
@@ -42,6 +43,7 @@ pub fn plan(manifest: &Manifest, observation: &Observation) -> Result<Plan> {
         }
         draft.absorb(hand_over(manifest, observation, &resolved, authority));
         ids = resolved.ids;
+        renumbered = resolved.renumbered;
     }
     let ordered = graph::order(draft.actions, &draft.settled)?;
     let mut blocked = draft.blocked;
@@ -58,6 +60,7 @@ pub fn plan(manifest: &Manifest, observation: &Observation) -> Result<Plan> {
         blocked,
         notes: draft.notes,
         ids,
+        renumbered,
     };
     lint::lint(&plan)?;
     Ok(plan)

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Resource;
 use crate::names::{Gid, GroupName, Side, Uid, UserName};
 use crate::raw::{HostPath, Raw};
 use crate::secret::Digest;
@@ -188,6 +189,18 @@ pub struct IdMap {
     pub taken_uids: BTreeSet<Uid>,
     /// Gids that belong to somebody on the target.
     pub taken_gids: BTreeSet<Gid>,
+}
+
+/// An account or group with one number on the source and another on the target.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Renumbered {
+    /// Whose number: an account's uid, a group's gid.
+    pub of: Resource,
+    /// On the source.
+    pub from: u32,
+    /// On the target.
+    pub to: u32,
 }
 
 /// A translated id.

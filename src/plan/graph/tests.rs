@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::names::{Uid, UserName};
+use crate::names::Uid;
 use crate::plan::change::{Count, Delta, Extraneous, MailCopy, Selection};
 use crate::plan::{Reason, Risk, Undo};
 

@@ -6,7 +6,8 @@ use anstyle::{AnsiColor, Style};
 
 use super::group::groups;
 use super::{Paint, Row, Sign, summary};
-use crate::plan::{Blocked, Level, Plan};
+use crate::plan::change::Renumbered;
+use crate::plan::{Action, Blocked, Change, Level, Plan, Resource};
 
 /// Widest column of resource names; longer ones push their title to the right.
 const COLUMN: usize = 26;
@@ -30,6 +31,7 @@ pub fn text(plan: &Plan, paint: Paint) -> String {
             plan.authority
         ),
     );
+    write_renumbered(&mut out, plan, ink);
     for group in groups(plan) {
         push(&mut out, "");
         push(
@@ -65,6 +67,41 @@ pub fn text(plan: &Plan, paint: Paint) -> String {
     push(&mut out, "");
     push(&mut out, &ink.bold(&summary(plan)));
     out
+}
+
+/// The table of numbers that change, before anything that is done with them.
+fn write_renumbered(out: &mut String, plan: &Plan, ink: Ink) {
+    let with_owners = |action: &Action| {
+        matches!(
+            action.change,
+            Change::MergeAccounts(_) | Change::CopyMail(_)
+        )
+    };
+    if plan.renumbered.is_empty() || !plan.actions.iter().any(with_owners) {
+        return;
+    }
+    push(out, "");
+    let heading = ink.bold("Other numbers on the target");
+    push(
+        out,
+        &format!("{heading}: the owners of copied files follow"),
+    );
+    let table = |kind: &str, is_of: fn(&Resource) -> Option<String>| {
+        let line = |r: &Renumbered| Some(format!("{} {} -> {}", is_of(&r.of)?, r.from, r.to));
+        let all: Vec<String> = plan.renumbered.iter().filter_map(line).collect();
+        (!all.is_empty()).then(|| format!("{kind}: {}", all.join(", ")))
+    };
+    let uids = table("uid", |of| match of {
+        Resource::Account(name) => Some(name.to_string()),
+        _ => None,
+    });
+    let gids = table("gid", |of| match of {
+        Resource::Group(name) => Some(name.to_string()),
+        _ => None,
+    });
+    for line in uids.into_iter().chain(gids) {
+        wrapped(out, &line);
+    }
 }
 
 fn write_row(out: &mut String, row: &Row, ink: Ink) {

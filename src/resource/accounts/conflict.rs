@@ -209,7 +209,11 @@ impl fmt::Display for Conflict {
                  it out",
                 Guess(guess.as_ref())
             ),
-            Self::BadPattern { list, pattern, problem } => {
+            Self::BadPattern {
+                list,
+                pattern,
+                problem,
+            } => {
                 write!(f, "`{pattern}` in {list} is no glob: {problem}; correct it")
             }
             Self::RemapOfNobody { user, guess } => write!(
@@ -218,7 +222,12 @@ impl fmt::Display for Conflict {
                  take it out",
                 Guess(guess.as_ref())
             ),
-            Self::RemapTaken { user, uid, by, free } => write!(
+            Self::RemapTaken {
+                user,
+                uid,
+                by,
+                free,
+            } => write!(
                 f,
                 "users.remap gives {user} the uid {uid}, which is {by}'s on the target; {}",
                 Remap(user, *free)
@@ -252,23 +261,41 @@ impl fmt::Display for Conflict {
                 "{user}'s primary gid {gid} has no group on the source; make one there \
                  (`groupadd -g {gid} NAME`), or add {user} to users.exclude"
             ),
-            Self::SameNameOtherUid { user, wanted, target } => write!(
+            Self::SameNameOtherUid {
+                user,
+                wanted,
+                target,
+            } => write!(
                 f,
                 "{user} should have uid {wanted} and has uid {target} on the target; if they are \
                  one person, write `users.remap: {{ {user}: {target} }}` or {REMAP} to keep \
                  {target}, else add {user} to users.exclude"
             ),
-            Self::OtherNameSameUid { user, uid, other, free } => write!(
+            Self::OtherNameSameUid {
+                user,
+                uid,
+                other,
+                free,
+            } => write!(
                 f,
                 "{user} has uid {uid} on the source, which is {other}'s on the target; {}, or {REMAP}",
                 Remap(user, *free)
             ),
-            Self::SystemName { user, source, target } => write!(
+            Self::SystemName {
+                user,
+                source,
+                target,
+            } => write!(
                 f,
                 "{user} (uid {source} on the source) is a system account on the target (uid \
                  {target}); add {user} to users.exclude"
             ),
-            Self::SystemUid { user, uid, other, free } => write!(
+            Self::SystemUid {
+                user,
+                uid,
+                other,
+                free,
+            } => write!(
                 f,
                 "{user} has uid {uid} on the source, which is the system account {other}'s on the \
                  target; {}, or {REMAP}",
@@ -279,7 +306,11 @@ impl fmt::Display for Conflict {
                 "there is no free number for {name} on the target in {range}; raise the maximum in \
                  its /etc/login.defs"
             ),
-            Self::GroupSameNameOtherGid { group, wanted, target } => write!(
+            Self::GroupSameNameOtherGid {
+                group,
+                wanted,
+                target,
+            } => write!(
                 f,
                 "the group {group} should have gid {wanted} and has gid {target} on the target; if \
                  they are one group, write `users.on_uid_conflict: remap` to keep {target}, else \
@@ -290,7 +321,11 @@ impl fmt::Display for Conflict {
                 "the group {group} has gid {gid}, which is the group {other}'s on the target; \
                  write `users.on_uid_conflict: remap` to give it a free one"
             ),
-            Self::SystemGroupName { group, source, target } => write!(
+            Self::SystemGroupName {
+                group,
+                source,
+                target,
+            } => write!(
                 f,
                 "the group {group} is one of people on the source (gid {source}) and a system group \
                  on the target (gid {target}); rename it on the source (`groupmod -n`)"
@@ -300,7 +335,11 @@ impl fmt::Display for Conflict {
                 "{user}'s primary group {group} is a system group that the target does not have; \
                  make it there (`groupadd -r {group}`), or change {user}'s group on the source"
             ),
-            Self::UncheckablePassword { user, scheme, crypt } => write!(
+            Self::UncheckablePassword {
+                user,
+                scheme,
+                crypt,
+            } => write!(
                 f,
                 "{user}'s password is hashed by a scheme ({scheme}) that {} on the target cannot \
                  check; set a new password on the source, or add {user} to users.exclude",
@@ -312,7 +351,7 @@ impl fmt::Display for Conflict {
                  or write `users.allow_empty_password: [{user}]`"
             ),
             Self::NoShadowFile => f.write_str(
-                "the target has no /etc/shadow, and password hashes do not belong into /etc/passwd; \
+                "the target has no /etc/shadow, and password hashes do not belong in /etc/passwd; \
                  run `pwconv` there",
             ),
         }

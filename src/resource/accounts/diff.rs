@@ -12,10 +12,11 @@ use crate::plan::change::{UserChange, Verb};
 use crate::plan::{Action, ActionId, Change, Draft, Fact, Level, Reason, Resource, Risk, Undo};
 use crate::raw::Raw;
 use crate::receipt::Receipt;
+use crate::report::counted;
 
 /// Groups whose members can become root, or read everybody's files.
-const PRIVILEGED: [&str; 9] = [
-    "root", "wheel", "sudo", "adm", "shadow", "disk", "docker", "lxd", "libvirt",
+const PRIVILEGED: [&str; 11] = [
+    "root", "wheel", "sudo", "adm", "shadow", "disk", "docker", "lxd", "libvirt", "mail", "staff",
 ];
 
 /// Compares the target with what was resolved. The manifest's part in it is in `resolved` already.
@@ -281,7 +282,7 @@ fn ageing(from: &Ageing, to: &Ageing) -> [(&'static str, String, String); 7] {
 /// `alice, bob`
 pub(super) fn join(names: &BTreeSet<UserName>) -> String {
     if names.is_empty() {
-        return "nobody".to_owned();
+        return "none".to_owned();
     }
     let names: Vec<String> = names.iter().map(ToString::to_string).collect();
     names.join(", ")
@@ -299,8 +300,9 @@ fn missing_shells(actual: &Actual, resolved: &Resolved, source: &Database, draft
     }
     for (shell, count) in users {
         let text = format!(
-            "the login shell {shell} of {count} of the accounts is not on the target: mail works, \
-             logins do not; install it there"
+            "the login shell {shell} of {} is not on the target: mail works, logins do not; \
+             install it there",
+            counted(count, "account", "accounts")
         );
         draft.note(Resource::Accounts, Level::Warning, text);
     }
@@ -313,7 +315,8 @@ fn privileges(merge: &AccountsMerge, draft: &mut Draft) {
             .any(|name| name.as_bytes() == group.name.as_bytes());
         if privileged && !group.add_members.is_empty() {
             let text = format!(
-                "{} in {} on the source, which gives power over the target too",
+                "{} is made a member of {}, as on the source: that gives power over the target, or \
+                 over the mail of others",
                 join(&group.add_members),
                 group.name
             );

@@ -12,7 +12,7 @@ use super::scheme::Crypt;
 use super::select;
 use crate::manifest::{Manifest, OnUidConflict, Users};
 use crate::names::{Gid, GroupName, Side, Uid, UserName};
-use crate::plan::change::IdMap;
+use crate::plan::change::{IdMap, Renumbered};
 use crate::plan::{Blocked, Level, Note, Obstacle, Resource};
 use crate::raw::HostPath;
 use crate::receipt::Receipt;
@@ -70,6 +70,8 @@ pub struct Resolved {
     pub groups: BTreeMap<GroupName, ChosenGroup>,
     /// How numbers translate.
     pub ids: IdMap,
+    /// The same for people: names whose number is another one on the target.
+    pub renumbered: Vec<Renumbered>,
     /// Conflicts.
     pub blocked: Vec<Blocked>,
     /// What a person should know.
@@ -117,6 +119,7 @@ pub fn resolve(manifest: &Manifest, actual: &Actual, receipt: Option<&Receipt>) 
         None => recorded(actual, receipt),
     };
     resolved.ids = ids::map(actual, &resolved);
+    resolved.renumbered = ids::renumbered(actual, &resolved);
     resolved
 }
 
@@ -291,9 +294,14 @@ impl<'a> Staging<'a> {
         let names = self.receipt.map(|receipt| &receipt.accounts);
         for name in names.into_iter().flatten() {
             if !self.resolved.users.contains_key(name) && self.target.users.contains_key(name) {
+                let now = if self.source.users.contains_key(name) {
+                    "is no longer chosen"
+                } else {
+                    "is no longer on the source"
+                };
                 let text = format!(
-                    "{name} was carried over before and is no longer chosen; the account stays on \
-                     the target as it is"
+                    "{name} was carried over before and {now}: account and mail stay on the \
+                     target as they are"
                 );
                 self.resolved
                     .note(Resource::Account(name.clone()), Level::Warning, text);

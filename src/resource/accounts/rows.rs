@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Span;
+use jiff::civil::date;
+
 use super::diff::{join, show};
 use crate::names::UserName;
 use crate::plan::Resource;
-use crate::plan::change::{AccountsMerge, FieldChange, GroupChange, UserChange, Verb};
+use crate::plan::change::{AccountsMerge, Ageing, FieldChange, GroupChange, UserChange, Verb};
 use crate::plan::render::{Row, Sign};
 
 /// The rows of the plan.
@@ -67,6 +70,7 @@ fn user(user: &UserChange, groups: &[String]) -> Row {
             Some(password) => format!("password: {}", show(password)),
             None => "password: none, locked".to_owned(),
         });
+        details.extend(ageing(&user.ageing));
         if !groups.is_empty() {
             details.push(format!("groups: {}", groups.join(", ")));
         }
@@ -77,6 +81,34 @@ fn user(user: &UserChange, groups: &[String]) -> Row {
         title: format!("uid {}, gid {}, home {}", user.uid, user.gid, user.home),
         details,
     }
+}
+
+/// What in the ageing keeps the account from logging in, now or one day; PAM asks it for POP3 and
+/// IMAP, too (FACTS 5).
+fn ageing(ageing: &Ageing) -> Option<String> {
+    let mut parts = Vec::new();
+    if ageing.last_change == Some(0) {
+        parts.push("the password must be changed before the next login".to_owned());
+    }
+    // 99999 days are shadow-utils' way to say never.
+    if let Some(max) = ageing.max.filter(|&max| max < 99_999) {
+        parts.push(format!("the password expires after {max} days"));
+    }
+    if let Some(inactive) = ageing.inactive {
+        parts.push(format!("the account is closed {inactive} days after that"));
+    }
+    if let Some(expire) = ageing.expire {
+        parts.push(format!("the account expires on {}", day(expire)));
+    }
+    (!parts.is_empty()).then(|| format!("ageing: {}", parts.join(", ")))
+}
+
+/// A day counted from the epoch, as a date.
+fn day(number: i64) -> String {
+    let date = Span::new()
+        .try_days(number)
+        .and_then(|days| date(1970, 1, 1).checked_add(days));
+    date.map_or_else(|_| format!("day {number}"), |date| date.to_string())
 }
 
 fn sign(verb: Verb) -> Sign {

@@ -84,7 +84,10 @@ pub(super) fn choose<'a>(manifest: &Users, source: &'a Database) -> Choice<'a> {
             choice.notes.push(Note {
                 resource: Resource::Account(name.clone()),
                 level: if named { Level::Warning } else { Level::Info },
-                text: format!("{name} (uid {}) is never carried over", user.uid),
+                text: format!(
+                    "{name} (uid {}) is no person's account and is never carried over",
+                    user.uid
+                ),
             });
             continue;
         }

@@ -34,6 +34,10 @@ pub fn diff(manifest: &Manifest, actual: &Actual, receipt: Option<&Receipt>) -> 
         for net in &cutover.address {
             draft.note(address(net.0.addr()), Level::Info, "moves at the cutover");
         }
+        if let Some(name) = &cutover.hostname {
+            let text = "set in /etc/hosts at the cutover";
+            draft.note(Resource::Hostname(name.clone()), Level::Info, text);
+        }
         return draft;
     }
     for (resource, problem) in outcome.problems {

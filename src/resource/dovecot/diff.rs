@@ -25,6 +25,7 @@ pub fn diff(manifest: &Manifest, actual: &Actual, receipt: Option<&Receipt>) -> 
         describe(&mut draft, Side::Source, source);
     }
     describe(&mut draft, Side::Target, &actual.target);
+    contradiction(&mut draft, manifest, actual, receipt);
     match desired(manifest, actual, receipt) {
         Ok(Some(wanted)) => enforce(&mut draft, actual, wanted),
         Ok(None) => {
@@ -74,6 +75,34 @@ fn describe(draft: &mut Draft, side: Side, host: &HostDovecot) {
             Level::Warning,
             format!("on the {side}: {doubt}"),
         );
+    }
+}
+
+/// A format of the manifest is right where the source's cannot be had; where it can, and is another
+/// one, its clients would download everything again.
+fn contradiction(
+    draft: &mut Draft,
+    manifest: &Manifest,
+    actual: &Actual,
+    receipt: Option<&Receipt>,
+) {
+    let handed_over = receipt.is_some_and(|receipt| receipt.authority == Side::Target);
+    let (UidlFormat::Literal(text), Some(source), false) =
+        (&manifest.dovecot.uidl_format, &actual.source, handed_over)
+    else {
+        return;
+    };
+    let Some((syntax, serves)) = source.version.syntax().zip(source.uidl_format.as_deref()) else {
+        return;
+    };
+    let written = Format::parse(text, Syntax::guess(text));
+    if text != serves && written != Format::parse(serves, syntax) {
+        let text = format!(
+            "dovecot.uidl_format is {text}, but the source serves {serves}: POP3 clients of the \
+             source would download every message again; write `uidl_format: source` unless you \
+             know better"
+        );
+        draft.note(resource(), Level::Warning, text);
     }
 }
 

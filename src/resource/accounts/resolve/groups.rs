@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::actual::{Group, User};
 use super::super::conflict::Conflict;
 use super::super::select;
-use super::{Chosen, ChosenGroup, Staging};
+use super::{Chosen, ChosenGroup, Clearance, Staging};
 use crate::manifest::OnUidConflict;
 use crate::names::{Gid, GroupName, Side, UserName};
 use crate::plan::{Level, Resource};
@@ -42,6 +42,8 @@ impl Staging<'_> {
             match self.place(name, group, owners, &mut assigned) {
                 Ok(Place::Gid(gid)) => self.carry(name, gid, owners, members, admins),
                 Ok(Place::Nowhere) => self.no_place(name, owners, &members),
+                // The way out of its account's conflict is the group's, too: it follows.
+                Err(_) if self.follows_held(name, group.gid, owners) => {}
                 Err(conflict) => {
                     self.resolved.block(Resource::Group(name.clone()), conflict);
                     for owner in owners {
@@ -51,6 +53,18 @@ impl Staging<'_> {
             }
             self.duplicate_group_lines(name, owners);
         }
+    }
+
+    /// Whether it is the private group of an account in conflict and has that account's number.
+    fn follows_held(&self, name: &GroupName, gid: Gid, owners: &[&UserName]) -> bool {
+        let held = |owner: &&UserName| {
+            self.resolved.users.get(*owner).is_some_and(|chosen| {
+                chosen.blocked == Clearance::InConflict && chosen.source_uid.0 == gid.0
+            })
+        };
+        owners
+            .iter()
+            .any(|owner| owner.as_bytes() == name.as_bytes() && held(owner))
     }
 
     /// Two groups may share a gid; an account's own is then the one of its name.

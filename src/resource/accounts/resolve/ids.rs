@@ -3,7 +3,8 @@
 use super::super::actual::Actual;
 use super::{Clearance, Resolved};
 use crate::names::{Gid, Uid};
-use crate::plan::change::IdMap;
+use crate::plan::Resource;
+use crate::plan::change::{IdMap, Renumbered};
 
 /// The translation. Where several names share a number, a chosen account's counts, then the first.
 pub(super) fn map(actual: &Actual, resolved: &Resolved) -> IdMap {
@@ -50,4 +51,34 @@ pub(super) fn map(actual: &Actual, resolved: &Resolved) -> IdMap {
     ids.taken_gids
         .extend(resolved.groups.values().map(|group| group.gid));
     ids
+}
+
+/// Accounts and groups whose number is another one on the target, accounts first, by name.
+pub(super) fn renumbered(actual: &Actual, resolved: &Resolved) -> Vec<Renumbered> {
+    let Some(source) = &actual.source else {
+        return Vec::new();
+    };
+    let uids = source.users.iter().filter_map(|(name, there)| {
+        let decided = resolved.users.get(name).map(|chosen| chosen.uid);
+        let here = || actual.target.users.get(name).map(|user| user.uid);
+        let to = decided.or_else(here)?;
+        let counts = to != there.uid && resolved.ids.uids.get(&there.uid) == Some(&to);
+        counts.then(|| Renumbered {
+            of: Resource::Account(name.clone()),
+            from: there.uid.0,
+            to: to.0,
+        })
+    });
+    let gids = source.groups.iter().filter_map(|(name, there)| {
+        let decided = resolved.groups.get(name).map(|group| group.gid);
+        let here = || actual.target.groups.get(name).map(|group| group.gid);
+        let to = decided.or_else(here)?;
+        let counts = to != there.gid && resolved.ids.gids.get(&there.gid) == Some(&to);
+        counts.then(|| Renumbered {
+            of: Resource::Group(name.clone()),
+            from: there.gid.0,
+            to: to.0,
+        })
+    });
+    uids.chain(gids).collect()
 }

@@ -26,7 +26,8 @@ impl Staging<'_> {
         }
         for &(name, user) in users {
             let Some(password) = &user.password else {
-                let text = format!("{name} has no password entry on the source; it stays locked");
+                let text =
+                    format!("{name} has no password on the source: the account stays locked");
                 self.resolved
                     .note(Resource::Account(name.clone()), Level::Warning, text);
                 continue;

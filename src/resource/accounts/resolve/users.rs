@@ -9,6 +9,10 @@ use super::{Chosen, Clearance, Staging};
 use crate::manifest::OnUidConflict;
 use crate::names::{Side, Uid, UserName};
 use crate::plan::{Level, Resource};
+use crate::report::counted;
+
+/// Dovecot's default of that setting, in 2.3 and 2.4 (FACTS 5).
+const FIRST_VALID_UID: u32 = 500;
 
 impl Staging<'_> {
     /// Decides the uid of every chosen account; gids follow with the groups.
@@ -237,7 +241,7 @@ impl Staging<'_> {
         }
     }
 
-    /// One note for all: Dovecot refuses uids below `first_valid_uid`, whose default is 500.
+    /// One note for all: Dovecot lets nobody below it read mail.
     fn low_uids(&mut self) {
         let floor = self.target.ranges.uid_min;
         let low = self
@@ -247,12 +251,17 @@ impl Staging<'_> {
             .filter(|(_, chosen)| chosen.blocked == Clearance::Clear && chosen.uid.0 < floor);
         if let Some((name, lowest)) = low.clone().min_by_key(|(_, chosen)| chosen.uid) {
             let text = format!(
-                "{} of the accounts keep a uid below the target's UID_MIN of {floor}, the lowest is \
-                 {name}'s {}: Dovecot's first_valid_uid there must not be higher",
-                low.count(),
+                "{} below the target's UID_MIN of {floor}, the lowest is {name}'s {}: Dovecot's \
+                 first_valid_uid there ({FIRST_VALID_UID} by default) must not be higher",
+                counted(low.count() as u64, "uid is", "uids are"),
                 lowest.uid
             );
-            self.resolved.note(Resource::Accounts, Level::Info, text);
+            let level = if lowest.uid.0 < FIRST_VALID_UID {
+                Level::Warning
+            } else {
+                Level::Info
+            };
+            self.resolved.note(Resource::Accounts, level, text);
         }
     }
 }

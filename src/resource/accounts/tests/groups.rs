@@ -69,7 +69,10 @@ fn membership_that_gives_power_is_carried_with_a_warning() {
     merge_of("", &hosts, None);
     assert_eq!(
         notes(&plan("", &hosts, None)),
-        ["alice in wheel on the source, which gives power over the target too"]
+        [
+            "alice is made a member of wheel, as on the source: that gives power over the target, \
+             or over the mail of others"
+        ]
     );
 }
 

@@ -26,7 +26,7 @@ fn people_are_chosen_by_login_defs_and_nobody_never() {
     let resolved = resolve(&manifest("include: [nobody]"), &hosts, None);
     assert_eq!(
         resolved.notes[0].text,
-        "nobody (uid 99) is never carried over"
+        "nobody (uid 99) is no person's account and is never carried over"
     );
     assert_eq!(resolved.notes[0].level, Level::Warning);
 }
@@ -44,7 +44,7 @@ fn a_new_account_is_shown_with_its_groups() {
         .map(|row| format!("{} {}", row.sign.mark(), row.resource))
         .collect();
     assert_eq!(shown, ["+ group/alice", "~ group/staff", "+ account/alice"]);
-    assert_eq!(rows[1].details, ["members: nobody -> alice"]);
+    assert_eq!(rows[1].details, ["members: none -> alice"]);
     assert_eq!(rows[2].title, "uid 1000, gid 1000, home /home/alice");
     assert_eq!(
         rows[2].details,
@@ -120,8 +120,8 @@ fn uids_below_the_targets_uid_min_are_kept_with_one_note() {
     assert_eq!(
         notes(&draft),
         [
-            "2 of the accounts keep a uid below the target's UID_MIN of 1000, the lowest is al's 500: \
-          Dovecot's first_valid_uid there must not be higher"
+            "2 uids are below the target's UID_MIN of 1000, the lowest is al's 500: Dovecot's \
+          first_valid_uid there (500 by default) must not be higher"
         ]
     );
 }
@@ -167,7 +167,10 @@ fn an_account_that_left_the_source_stays_on_the_target() {
     );
     let draft = plan("", &hosts, Some(&receipt("source", "alice, bob")));
     assert_eq!(draft.actions, []);
-    assert!(notes(&draft)[0].starts_with("bob was carried over before and is no longer chosen"));
+    assert!(
+        notes(&draft)[0]
+            .starts_with("bob was carried over before and is no longer on the source: account and")
+    );
 }
 
 #[test]
@@ -178,7 +181,7 @@ fn a_missing_shell_is_one_note_for_all_who_have_it() {
     assert_eq!(
         notes(&draft),
         [
-            "the login shell /bin/bash of 2 of the accounts is not on the target: mail works, logins \
+            "the login shell /bin/bash of 2 accounts is not on the target: mail works, logins \
           do not; install it there"
         ]
     );
