@@ -181,13 +181,6 @@ const MAX_LINKS: usize = 40;
 /// Control files (configuration, account files, receipts) are read whole; none is near this size.
 pub const CONTROL_FILE_LIMIT: u64 = 64 << 20;
 
-/// An IO failure on a host, with the host and the path.
-#[derive(Debug, thiserror::Error)]
-#[error("{source}")]
-struct HostIo {
-    source: io::Error,
-}
-
 /// A failure to `doing` the path on the host: `cannot read /etc/passwd on target (dir:/mnt/new)`.
 pub(crate) fn failed(
     host: &str,
@@ -200,7 +193,7 @@ pub(crate) fn failed(
     let error = Error::caused(
         Kind::Host,
         format!("cannot {doing} {path} on {host}"),
-        HostIo { source },
+        source,
     );
     match hint {
         Some(hint) => error.hint(hint),
@@ -215,5 +208,29 @@ fn hint_for(error: &io::Error) -> Option<&'static str> {
         io::ErrorKind::QuotaExceeded => Some("raise the quota and run again"),
         io::ErrorKind::ReadOnlyFilesystem => Some("remount it read-write and run again"),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_names_host_path_and_cause_once_each() {
+        let source = io::Error::from(rustix::io::Errno::NOSPC);
+        let error = failed(
+            "target (dir:/new)",
+            "write",
+            &HostPath::from("/etc/passwd"),
+            source,
+        );
+        assert_eq!(
+            crate::error::chain(&error),
+            "cannot write /etc/passwd on target (dir:/new): No space left on device (os error 28)"
+        );
+        assert_eq!(
+            error.remedy(),
+            Some("make room on that file system and run again")
+        );
     }
 }

@@ -194,7 +194,7 @@ impl Book {
             .write_all(Moment::Done, &ids(Result::is_ok))?;
         context
             .journal
-            .write_all(Moment::Failed, &ids(Result::is_err))?;
+            .write_all(Moment::Failed, &ids(has_failed))?;
         let mut interruption = Ok(());
         for (action, result) in ended {
             let id = action.id.clone();
@@ -221,6 +221,11 @@ impl Book {
         }
         interruption
     }
+}
+
+/// What was interrupted has not failed: it is begun and not ended, as after a power cut.
+fn has_failed(result: &Result<()>) -> bool {
+    matches!(result, Err(error) if error.kind() != Kind::Interrupted)
 }
 
 pub(super) fn interrupted() -> Error {

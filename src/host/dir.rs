@@ -29,6 +29,9 @@ mod run;
 
 pub use account_lock::AccountLock;
 
+/// A path that other programs' renames never let us resolve in so many tries is under attack.
+const MOST_TRIES: u32 = 1000;
+
 /// A host given as `dir:PATH`.
 #[derive(Debug)]
 pub struct DirHost {
@@ -64,13 +67,13 @@ impl DirHost {
             OFlags::NOCTTY
         };
         let flags = flags | OFlags::CLOEXEC | terminal;
-        absent_is_none(openat2(
-            &self.root,
-            path.relative(),
-            flags,
-            Mode::empty(),
-            ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
-        ))
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        let open = || openat2(&self.root, path.relative(), flags, Mode::empty(), resolve);
+        // openat2(2): EAGAIN when a rename anywhere on the machine met a `..` on the way.
+        let opened = (1..MOST_TRIES)
+            .map(|_| open())
+            .find(|result| !matches!(result, Err(Errno::AGAIN)));
+        absent_is_none(opened.unwrap_or_else(open))
     }
 
     fn fail(&self, doing: &str, path: &HostPath, errno: Errno) -> Error {

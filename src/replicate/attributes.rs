@@ -79,11 +79,22 @@ const ACCESS_ACL: &[u8] = b"system.posix_acl_access";
 const DEFAULT_ACL: &[u8] = b"system.posix_acl_default";
 const CAPABILITY: &[u8] = b"security.capability";
 
+/// Whether the index may vouch for a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) enum Vouch {
+    #[default]
+    May,
+    /// Its ACL names users or groups, which another mapping of ids would translate otherwise; or it
+    /// has a capability, which is dropped, and that is said every time.
+    MayNot,
+}
+
 /// Extended attributes as they were read.
 #[derive(Debug, Default)]
 pub(super) struct ReadXattrs {
     pub(super) kept: Xattrs,
     pub(super) capability: bool,
+    pub(super) vouch: Vouch,
 }
 
 /// Reads what is kept. With `ids`, ACLs are translated to the target; without, only put in order.
@@ -96,6 +107,7 @@ pub(super) fn read_xattrs(fd: BorrowedFd<'_>, ids: Option<&IdMap>) -> io::Result
         let is_acl = name == ACCESS_ACL || name == DEFAULT_ACL;
         if name == CAPABILITY {
             read.capability = true;
+            read.vouch = Vouch::MayNot;
         }
         if !is_acl && !name.starts_with(b"user.") {
             continue;
@@ -105,6 +117,9 @@ pub(super) fn read_xattrs(fd: BorrowedFd<'_>, ids: Option<&IdMap>) -> io::Result
             continue;
         };
         let value = if is_acl {
+            if names_ids(&value) {
+                read.vouch = Vouch::MayNot;
+            }
             translate_acl(&value, ids)?
         } else {
             value
@@ -133,12 +148,23 @@ fn grown(get: impl Fn(&mut [u8]) -> io::Result<usize>) -> io::Result<Option<Vec<
     }
 }
 
+/// Tags of entries for named users and groups.
+const USER: u16 = 0x02;
+const GROUP: u16 = 0x08;
+
+/// Whether an ACL has entries for named users or groups.
+fn names_ids(blob: &[u8]) -> bool {
+    let entries = blob.get(4..).unwrap_or_default().as_chunks::<8>().0;
+    let tags = entries
+        .iter()
+        .map(|entry| u16::from_le_bytes([entry[0], entry[1]]));
+    tags.into_iter().any(|tag| tag == USER || tag == GROUP)
+}
+
 /// An ACL as the kernel gives it (`linux/posix_acl_xattr.h`): a version, then tag, permissions and id
 /// of each entry, little-endian. Entries are put in order, so that equal ACLs have equal bytes.
 fn translate_acl(blob: &[u8], ids: Option<&IdMap>) -> io::Result<Vec<u8>> {
     const VERSION: [u8; 4] = 2_u32.to_le_bytes();
-    const USER: u16 = 0x02;
-    const GROUP: u16 = 0x08;
     let (version, rest) = blob.split_first_chunk::<4>().ok_or(Errno::INVAL)?;
     let (entries, tail) = rest.as_chunks::<8>();
     if *version != VERSION || !tail.is_empty() {

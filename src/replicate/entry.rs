@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use rustix::fs::readlinkat;
 use rustix::io::Errno;
 
-use super::attributes::{Adjusted, Expected, expect, read_xattrs};
+use super::attributes::{Adjusted, Expected, Vouch, expect, read_xattrs};
 use super::compare::{metadata, same_content};
 use super::links::Linkage;
 use super::report::{At, Oddity, Trouble};
@@ -20,9 +20,19 @@ use crate::plan::change::Difference;
 /// What was found out about a file.
 struct Verdict {
     differences: Vec<Difference>,
-    /// It has a capability, which is dropped. That is said every time, so the index is not to vouch
-    /// for it.
+    /// It has a capability, which is dropped.
     capability: bool,
+    /// Whether the index may vouch for it.
+    vouch: Vouch,
+}
+
+/// What the index is told of a file: the stamps of both sides, and the moment before the look at the
+/// source.
+struct Equal {
+    source: Stamp,
+    target: Stamp,
+    looked: Moment,
+    vouch: Vouch,
 }
 
 impl Walk<'_, '_> {
@@ -74,7 +84,12 @@ impl Walk<'_, '_> {
             return Ok(());
         };
         let placed = if verdict.differences.is_empty() {
-            t.map(|t| (s.stamp, t.stamp, looked))
+            t.map(|t| Equal {
+                source: s.stamp,
+                target: t.stamp,
+                looked,
+                vouch: verdict.vouch,
+            })
         } else {
             if !self.clear_the_way(target, t)? {
                 return Ok(());
@@ -94,12 +109,12 @@ impl Walk<'_, '_> {
             }
         };
         let path = self.path_of();
-        if let (Some(remember), Some((source, target, looked))) = (&mut self.remember, placed)
-            && !verdict.capability
+        if let (Some(remember), Some(equal)) = (&mut self.remember, placed)
+            && equal.vouch == Vouch::May
             // The ctime of a file with many names moves again with each of them.
             && s.nlink == 1
         {
-            remember.file(&path, source, target, looked)?;
+            remember.file(&path, equal.source, equal.target, equal.looked)?;
         }
         Ok(())
     }
@@ -126,6 +141,7 @@ impl Walk<'_, '_> {
         let mut verdict = Verdict {
             differences: Vec::new(),
             capability: false,
+            vouch: Vouch::May,
         };
         let (Some(target), Some(t)) = (target, t) else {
             verdict.differences.push(Difference::Missing);
@@ -153,6 +169,7 @@ impl Walk<'_, '_> {
                 read_xattrs(from.as_fd(), Some(self.job.ids)).map_err(read(Side::Source))?;
             let present = read_xattrs(to.as_fd(), None).map_err(read(Side::Target))?;
             verdict.capability = wanted.capability;
+            verdict.vouch = wanted.vouch;
             xattrs_differ = wanted.kept != present.kept;
             // One that was swapped or written since the look is another one.
             content_differs = now.stamp != s.stamp || !same_content(self.job, &from, &to)?;
@@ -192,8 +209,7 @@ impl Walk<'_, '_> {
         Ok(true)
     }
 
-    /// Makes the target's file equal to the source's. The stamps of both, and the moment before the
-    /// look at the source.
+    /// Makes the target's file equal to the source's.
     #[expect(
         clippy::too_many_arguments,
         reason = "both sides, and all that is known of them"
@@ -207,7 +223,7 @@ impl Walk<'_, '_> {
         expected: &Expected,
         differences: &[Difference],
         looked: Moment,
-    ) -> Result<(Stamp, Stamp, Moment), Trouble> {
+    ) -> Result<Equal, Trouble> {
         let path = self.path_of();
         let at = At {
             tree: self.at().tree,
@@ -222,7 +238,13 @@ impl Walk<'_, '_> {
                 && same.map(|t| t.stamp.ino) != group.target
                 && let Some(look) = writer.link(at, top.as_fd(), group, target, t)?
             {
-                return Ok((s.stamp, look.stamp, looked));
+                return Ok(Equal {
+                    source: s.stamp,
+                    target: look.stamp,
+                    looked,
+                    // It has more than one name.
+                    vouch: Vouch::MayNot,
+                });
             }
         } else if let Some(t) = same.filter(|t| t.nlink == 1) {
             let from = source
@@ -231,13 +253,23 @@ impl Walk<'_, '_> {
             let xattrs = read_xattrs(from.as_fd(), Some(self.job.ids))
                 .map_err(|e| Trouble::Read(Side::Source, e))?;
             if let Some(stamp) = Writer::touch(at, target, t, expected, &xattrs.kept)? {
-                return Ok((s.stamp, stamp, looked));
+                return Ok(Equal {
+                    source: s.stamp,
+                    target: stamp,
+                    looked,
+                    vouch: xattrs.vouch,
+                });
             }
         }
         let placed = writer.file(at, source, target, t)?;
         self.links
             .placed(&path, placed.source.stamp.ino, placed.target.stamp.ino);
-        Ok((placed.source.stamp, placed.target.stamp, placed.looked))
+        Ok(Equal {
+            source: placed.source.stamp,
+            target: placed.target.stamp,
+            looked: placed.looked,
+            vouch: placed.vouch,
+        })
     }
 
     pub(super) fn symlink(

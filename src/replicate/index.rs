@@ -1,9 +1,9 @@
 //! The index: what each file looked like on both sides at the last good copy.
 //!
 //! A cache. It is read and written as a stream in the order of the walk; one that is lost, damaged,
-//! cut short, of another version, of other trees or of another mapping of owners is not used, which
-//! costs time and never correctness. What it says is only believed where inode, size, mtime and
-//! ctime are still the same on both sides.
+//! cut short, of another version or of other trees is not used, which costs time and never
+//! correctness. What it says is only believed where inode, size, mtime and ctime are still the same
+//! on both sides.
 //!
 //! The file is a sequence of frames: length (u32, little-endian), a postcard [`Record`], the first
 //! eight bytes of its BLAKE3 digest. The first is the header, the last the end marker.
@@ -24,10 +24,10 @@ use super::report::IndexUse;
 use super::scan::{Look, Moment, Stamp, Type};
 use crate::error::{Doing, Error, Kind, Result};
 use crate::failpoint;
-use crate::plan::change::{IdMap, TreeKind};
+use crate::plan::change::TreeKind;
 use crate::raw::escape;
 
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// No record is longer: paths are bounded by the depth of the walk.
 const LONGEST: usize = 256 * 1024;
 const CHECK: usize = 8;
@@ -52,8 +52,6 @@ impl From<&Look> for Identity {
 enum Record {
     Header {
         version: u32,
-        /// Digest of the mapping of owners: with another, the same files would differ.
-        ids: [u8; 32],
     },
     Tree {
         kind: TreeKind,
@@ -68,13 +66,6 @@ enum Record {
     End {
         files: u64,
     },
-}
-
-fn digest(ids: &IdMap) -> Result<[u8; 32]> {
-    let bytes = postcard::to_stdvec(ids).doing(Kind::Internal, || {
-        "cannot serialise the mapping of owners".to_owned()
-    })?;
-    Ok(*blake3::hash(&bytes).as_bytes())
 }
 
 /// The order of the walk: depth first, the names of each directory by bytes.
@@ -128,24 +119,23 @@ pub(super) struct Reader {
 
 impl Reader {
     /// Opens an index and checks the whole of it. `None` with the reason if it is of no use.
-    pub(super) fn open(place: Option<Place<'_>>, ids: &IdMap) -> Result<(Option<Self>, IndexUse)> {
+    pub(super) fn open(place: Option<Place<'_>>) -> (Option<Self>, IndexUse) {
         let Some(place) = place else {
-            return Ok((None, IndexUse::Absent));
+            return (None, IndexUse::Absent);
         };
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let fd = match openat(place.dir, place.name, flags, Mode::empty()) {
             Ok(fd) => fd,
-            Err(Errno::NOENT) => return Ok((None, IndexUse::Absent)),
-            Err(_) => return Ok((None, IndexUse::Damaged)),
+            Err(Errno::NOENT) => return (None, IndexUse::Absent),
+            Err(_) => return (None, IndexUse::Damaged),
         };
-        let ids = digest(ids)?;
-        Ok(match Self::check(fd, ids) {
+        match Self::check(fd) {
             Ok(reader) => (Some(reader), IndexUse::Read),
             Err(_) => (None, IndexUse::Damaged),
-        })
+        }
     }
 
-    fn check(fd: OwnedFd, ids: [u8; 32]) -> io::Result<Self> {
+    fn check(fd: OwnedFd) -> io::Result<Self> {
         let bad = || io::Error::from(ErrorKind::InvalidData);
         let look = Look::of(&fd)?;
         if look.kind != Type::File || look.uid.0 != geteuid().as_raw() || look.mode & 0o077 != 0 {
@@ -153,10 +143,7 @@ impl Reader {
         }
         let mut from = BufReader::new(File::from(fd));
         let mut files = 0;
-        let header = Record::Header {
-            version: VERSION,
-            ids,
-        };
+        let header = Record::Header { version: VERSION };
         if read_record(&mut from)? != header {
             return Err(bad());
         }
@@ -255,7 +242,7 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts a new index for `place`.
-    pub(super) fn create(place: Place<'_>, ids: &IdMap) -> Result<Self> {
+    pub(super) fn create(place: Place<'_>) -> Result<Self> {
         let shown = escape(place.name);
         let failed = || format!("target: cannot write the index of {shown}");
         let temporary = [b".", place.name, b".new"].concat();
@@ -283,10 +270,7 @@ impl Writer {
             files: 0,
             pending,
         };
-        writer.put(&Record::Header {
-            version: VERSION,
-            ids: digest(ids)?,
-        })?;
+        writer.put(&Record::Header { version: VERSION })?;
         Ok(writer)
     }
 

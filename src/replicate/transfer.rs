@@ -11,7 +11,7 @@ use rustix::fs::{
 };
 use rustix::io::{Errno, pwrite};
 
-use super::attributes::{Expected, Xattrs, expect, modified, read_xattrs, settle};
+use super::attributes::{Expected, Vouch, Xattrs, expect, modified, read_xattrs, settle};
 use super::compare::{BLOCK, fill, go_on};
 use super::index::now;
 use super::links::Group;
@@ -37,6 +37,8 @@ pub(super) struct Placed {
     pub(super) looked: Moment,
     /// The target's file.
     pub(super) target: Look,
+    /// Whether the index may vouch for it.
+    pub(super) vouch: Vouch,
 }
 
 /// Writes one tree.
@@ -67,10 +69,10 @@ impl Writer<'_> {
             let name = self.staging.fresh();
             let to = self.create(at, &name)?;
             let whole = self.fill(at, &from, &to, &look);
-            if !matches!(whole, Ok(true)) {
+            if !matches!(whole, Ok(Some(_))) {
                 self.forget(at, &name)?;
             }
-            if whole? {
+            if let Some(vouch) = whole? {
                 failpoint::hit("copy:staged");
                 self.place(at, &name, target, present)?;
                 let target = Look::of(&to).map_err(|e| at.refused("look at the new file", e))?;
@@ -78,6 +80,7 @@ impl Writer<'_> {
                     source: look,
                     looked,
                     target,
+                    vouch,
                 });
             }
         }
@@ -99,19 +102,25 @@ impl Writer<'_> {
             .map_err(|e| at.refused("remove from the staging directory", e).into())
     }
 
-    /// Makes a new file equal to an open one. `false` if the source did not stand still.
-    fn fill(&self, at: At<'_>, from: &OwnedFd, to: &OwnedFd, look: &Look) -> Result<bool, Trouble> {
+    /// Makes a new file equal to an open one. `None` if the source did not stand still.
+    fn fill(
+        &self,
+        at: At<'_>,
+        from: &OwnedFd,
+        to: &OwnedFd,
+        look: &Look,
+    ) -> Result<Option<Vouch>, Trouble> {
         self.copy_data(at, from, to, look)?;
         let xattrs = read_xattrs(from.as_fd(), Some(self.job.ids))
             .map_err(|e| Trouble::Read(Side::Source, e))?;
         let after = Look::of(from).map_err(|e| Trouble::Read(Side::Source, e))?;
         if after.stamp != look.stamp {
-            return Ok(false);
+            return Ok(None);
         }
         let (expected, _) = expect(look, self.job.owner, self.job.ids);
         settle(to.as_fd(), &expected, &xattrs.kept)
             .map_err(|e| at.refused("set owner, mode, attributes and times", e))?;
-        Ok(true)
+        Ok(Some(xattrs.vouch))
     }
 
     /// Copies the content, leaving holes where the source has them.

@@ -38,10 +38,7 @@ pub(super) fn compare(
 pub(super) fn copy(job: &Job<'_>) -> Result<Copied> {
     let mut ignore = |_, _: &[u8], _| {};
     let mut walk = Walk::new(job, Mandate::Copy, Depth::Index, &mut ignore)?;
-    walk.remember = job
-        .index
-        .map(|place| index::Writer::create(place, job.ids))
-        .transpose()?;
+    walk.remember = job.index.map(index::Writer::create).transpose()?;
     walk.trees()?;
     Ok(Copied {
         index: walk.remember.map(index::Writer::finish).transpose()?,
@@ -90,7 +87,7 @@ impl<'j, 'd> Walk<'j, 'd> {
         depth: Depth,
         on_difference: &'d mut OnDifference<'d>,
     ) -> Result<Self> {
-        let (known, index_use) = index::Reader::open(job.index, job.ids)?;
+        let (known, index_use) = index::Reader::open(job.index);
         let mut tally = Tally::new(job.sample, on_difference);
         tally.report.index = index_use;
         Ok(Self {

@@ -63,6 +63,35 @@ fn links_lead_nowhere_but_into_the_root() {
 }
 
 #[test]
+fn renames_elsewhere_do_not_disturb_a_path_that_climbs() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let (dir, host) = root();
+    write(&dir, "srv/mail/alice", "mbox");
+    std::fs::create_dir(dir.path().join("var")).unwrap();
+    symlink("../../../srv/mail", dir.path().join("var/mail")).unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    write(&elsewhere, "a", "");
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let [a, b] = ["a", "b"].map(|name| elsewhere.path().join(name));
+            while !done.load(Ordering::Relaxed) {
+                rustix::fs::rename(&a, &b)
+                    .and_then(|()| rustix::fs::rename(&b, &a))
+                    .unwrap();
+            }
+        });
+        let seen: Vec<_> = (0..100_000)
+            .map(|_| host.stat(&"/var/mail/alice".into()))
+            .collect();
+        done.store(true, Ordering::Relaxed);
+        for stat in seen {
+            assert_eq!(stat.unwrap().unwrap().size, 4);
+        }
+    });
+}
+
+#[test]
 fn replacing_keeps_owner_mode_and_attributes() {
     let (dir, host) = root();
     write(&dir, "etc/shadow", "old");

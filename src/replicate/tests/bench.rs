@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::Result;
 use crate::names::Uid;
@@ -21,6 +21,7 @@ pub(super) struct Bench {
     pub(super) selection: Selection,
     pub(super) extraneous: Extraneous,
     pub(super) stop: AtomicBool,
+    pub(super) progress: Progress,
 }
 
 impl Bench {
@@ -41,6 +42,7 @@ impl Bench {
             selection: Selection::default(),
             extraneous: Extraneous::Remove,
             stop: AtomicBool::new(false),
+            progress: Progress::default(),
             _dir: dir,
         }
     }
@@ -83,7 +85,7 @@ impl Bench {
                 name: b"alice",
             }),
             sample: 10,
-            progress: &Progress::default(),
+            progress: &self.progress,
             stop: &self.stop,
         })
     }
@@ -99,6 +101,11 @@ impl Bench {
 
     pub(super) fn copy(&self) -> Report {
         self.try_copy().unwrap()
+    }
+
+    /// Bytes that were read for comparing since this was last asked.
+    pub(super) fn compared(&self) -> u64 {
+        self.progress.compared.swap(0, Ordering::Relaxed)
     }
 
     pub(super) fn differences(&self, depth: Depth) -> Vec<(String, Difference)> {

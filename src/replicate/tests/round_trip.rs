@@ -174,6 +174,30 @@ fn a_flip_of_the_same_size_and_mtime_is_seen() {
 }
 
 #[test]
+fn another_account_on_the_hosts_makes_nobody_read_everything_again() {
+    if !root() {
+        return;
+    }
+    let mut bench = Bench::new();
+    bench.ids.uids = [(Uid(0), Uid(0))].into();
+    write(bench.home().join("mail/Sent"), "no ACL");
+    let shared = bench.home().join("mail/shared");
+    write(&shared, "with ACL");
+    run("setfacl", &["-m", "u:501:r", shared.to_str().unwrap()]);
+    std::thread::sleep(Duration::from_millis(1100));
+    bench.converge();
+    bench.compared();
+
+    bench.ids.uids.insert(Uid(501), Uid(1501));
+    assert_eq!(
+        bench.differences(Depth::Index),
+        [("mail/shared".to_owned(), Difference::Xattrs)]
+    );
+    assert_eq!(bench.compared(), "with ACL".len() as u64);
+    bench.converge();
+}
+
+#[test]
 fn a_bad_index_costs_time_only() {
     let bench = filled();
     std::thread::sleep(Duration::from_millis(1100));

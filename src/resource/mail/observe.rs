@@ -139,7 +139,7 @@ impl Observer<'_> {
                 }
             }
             None if self.was_copied(name, paths)? => {
-                problems.push(Problem::GoneOnSource { path: home })
+                problems.push(Problem::GoneOnSource { path: home });
             }
             None => {}
         }

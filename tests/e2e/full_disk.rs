@@ -1,0 +1,104 @@
+//! A target without room: said before anything is copied, and survived when it happens all the same.
+
+use std::fs;
+use std::path::PathBuf;
+
+use crate::accounts::Account;
+use crate::home::Home;
+use crate::program;
+use crate::requirement;
+use crate::root::MAIL_GID;
+use crate::sandbox::Sandbox;
+use crate::village::village;
+
+/// A tmpfs on a directory of the target; gone with this value.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn on(dir: PathBuf, megabytes: u32) -> Self {
+        let size = format!("size={megabytes}m,mode=755");
+        program::run(
+            "mount",
+            ["-t", "tmpfs", "-o", &size, "none", dir.to_str().unwrap()],
+        );
+        Self(dir)
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        program::run("umount", [&self.0]);
+    }
+}
+
+/// The village, and somebody with 100 messages of 64 KiB.
+fn with_large_mail() -> Sandbox {
+    let sandbox = village();
+    let source = sandbox.source();
+    let erin = Account::person("erin", 1010);
+    erin.join(&source);
+    let home = Home {
+        root: &source,
+        of: &erin,
+        mail_gid: MAIL_GID,
+    };
+    home.maildir();
+    for number in 0..100 {
+        home.file(
+            format!("Maildir/cur/12{number:08}.M1P1.old:2,S"),
+            vec![b'x'; 64 << 10],
+        );
+    }
+    home.age(5);
+    sandbox
+}
+
+#[test]
+fn a_target_without_room_blocks_the_plan() {
+    if !requirement::root() || !requirement::mounts() {
+        return;
+    }
+    let sandbox = with_large_mail();
+    let _disk = SmallDisk::on(sandbox.target().join("home"), 4);
+    sandbox
+        .reconcile(["plan"])
+        .exits(3)
+        .shows("/home")
+        .shows("free")
+        .done();
+    sandbox.reconcile(["apply", "--yes"]).exits(3).done();
+    assert_eq!(
+        fs::read_dir(sandbox.target().join("home")).unwrap().count(),
+        0
+    );
+}
+
+#[test]
+fn a_disk_that_fills_during_the_copy_is_an_error_and_the_next_run_completes() {
+    if !requirement::root() || !requirement::mounts() {
+        return;
+    }
+    let sandbox = with_large_mail();
+    let target = sandbox.target();
+    let disk = SmallDisk::on(target.join("home"), 24);
+    let mut running = sandbox.start(&["apply", "--yes", "--json"]);
+    assert!(running.wait_for("\"run_started\""));
+    // Somebody else takes it all while the copy runs.
+    let hog = target.join("home/hog");
+    drop(fs::write(&hog, vec![b'x'; 32 << 20]));
+    let run = running.wait();
+    fs::remove_file(&hog).unwrap();
+    if run.code() != Some(0) {
+        run.exits(1)
+            .says("No space left on device")
+            .says("again")
+            .done();
+    }
+    sandbox.reconcile(["apply", "--yes"]).exits(0).done();
+    sandbox
+        .reconcile(["plan", "--detailed-exitcode"])
+        .exits(0)
+        .done();
+    sandbox.reconcile(["verify"]).exits(0).done();
+    drop(disk);
+}
