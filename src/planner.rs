@@ -29,7 +29,17 @@ pub fn plan(manifest: &Manifest, observation: &Observation) -> Result<Plan> {
     let mut draft = limits::draft(manifest, authority);
     let mut ids = IdMap::default();
     let mut renumbered = Vec::new();
-    if observation.looked_at_hosts() {
+    if source_is_missed(observation, authority) {
+        draft.block(
+            Resource::Migration,
+            Obstacle::Migration {
+                problem: format!(
+                    "{} is out of reach, and the source's mail counts: mount it, or mend source.host",
+                    manifest.source.host
+                ),
+            },
+        );
+    } else if observation.looked_at_hosts() {
         let resolved = accounts::resolve(manifest, &observation.accounts, receipt);
         let [accounts, mail, dovecot, address, spool] = [
             accounts::diff(manifest, &observation.accounts, &resolved, receipt),
@@ -65,6 +75,13 @@ pub fn plan(manifest: &Manifest, observation: &Observation) -> Result<Plan> {
     };
     lint::lint(&plan)?;
     Ok(plan)
+}
+
+/// Without the source nothing can be compared while its accounts and its mail count.
+fn source_is_missed(observation: &Observation, authority: Side) -> bool {
+    observation.looked_at_hosts()
+        && authority == Side::Source
+        && observation.accounts.source.is_none()
 }
 
 /// Authority changes hands when everything is in place; until then nothing has to be given back.
