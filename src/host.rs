@@ -130,6 +130,9 @@ pub trait Host: ReadHost {
     /// Locks the account files as shadow-utils does (`/etc/.pwd.lock`, then `passwd.lock` and its
     /// kin with our pid inside), waiting at most 15 seconds as shadow-utils does.
     fn lock_accounts(&self) -> Result<dir::AccountLock>;
+    /// Removes account locks that a killed run left: a pid that is used again after a reboot would
+    /// make them look held, and keep useradd away for ever.
+    fn clear_account_locks(&self) -> Result<()>;
 }
 
 /// A path with its symbolic links resolved, as far as it exists; the rest is kept as it is written.

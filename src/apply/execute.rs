@@ -64,6 +64,7 @@ pub(super) struct Context<'a> {
 pub fn execute(run: &Run<'_>) -> Result<Outcome> {
     let store = Store::open(run.target, &run.plan.manifest)?;
     RunLock::sign(run.target, &run.plan.manifest.name, &Owner::this_process())?;
+    run.target.clear_account_locks()?;
     let journal = Journal::open(run.target, &run.plan.manifest.name)?;
     let progress = Progress::default();
     let (files, bytes) = planned(run.plan);

@@ -367,6 +367,10 @@ impl Host for DirHost {
     fn lock_accounts(&self) -> Result<AccountLock> {
         AccountLock::take(self)
     }
+
+    fn clear_account_locks(&self) -> Result<()> {
+        account_lock::clear(self)
+    }
 }
 
 /// A fixed name, so that what a killed run left is overwritten by the next and never piles up.

@@ -1,6 +1,6 @@
 //! The walk: both sides at once, depth first, the names of each directory in byte order.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering;
 
 use rustix::fs::{AtFlags, Mode, mkdirat, unlinkat};
@@ -205,9 +205,30 @@ impl<'j, 'd> Walk<'j, 'd> {
             Some(place) => holder(place.dir)?,
             None => holder(tree.target.dir)?,
         };
-        self.begin(&from, &to, &to, &staging::name_for(tree.target.name))?;
+        let staging = staging::name_for(tree.target.name);
+        self.begin(&from, &to, &to, &staging)?;
+        if self.mandate == Mandate::Compare {
+            self.left_over(tree.target.dir, staging)?;
+        }
         self.entry(tree.source, Some(tree.target))?;
         self.close_staging()
+    }
+
+    /// A killed run may leave its staging directory beside a mailbox that is complete, and then
+    /// nothing else would call for the copy that removes it. Beside a home's files it shows in the
+    /// time of the home.
+    fn left_over(&mut self, dir: BorrowedFd<'_>, name: Vec<u8>) -> Result<()> {
+        let place = Place { dir, name: &name };
+        let look = place.look().doing(Kind::Host, || {
+            "the target's spool directory cannot be looked at".to_owned()
+        })?;
+        let us = rustix::process::geteuid().as_raw();
+        if let Some(look) = look.filter(|l| l.kind == Type::Directory && l.uid.0 == us) {
+            self.path = name;
+            self.differ(&[Difference::Extraneous], &look, 0);
+            self.path.clear();
+        }
+        Ok(())
     }
 
     /// Prepares to work on a tree: its part of the index, the staging directory in `holder`.

@@ -197,6 +197,32 @@ fn sixty_four_for_an_apply_that_can_ask_nobody() {
 }
 
 #[test]
+fn on_a_terminal_apply_asks_and_only_yes_is_a_yes() {
+    if !requirement::root() {
+        return;
+    }
+    let sandbox = village();
+    let before = Snapshot::of(sandbox.target().path());
+    for no in ["no\n", "y\n", "\n", ""] {
+        let run = sandbox.on_a_terminal("apply", no).exits(130);
+        run.shows("Only `yes` is a yes")
+            .shows("not confirmed")
+            .done();
+        let after = Snapshot::of(sandbox.target().path());
+        after.assert_same(
+            &before,
+            Closeness::Untouched,
+            "an apply that was not confirmed",
+        );
+    }
+    sandbox.on_a_terminal("apply", "yes\n").exits(0).done();
+    sandbox
+        .reconcile(["plan", "--detailed-exitcode"])
+        .exits(0)
+        .done();
+}
+
+#[test]
 fn events_are_one_json_object_per_line() {
     if !requirement::root() {
         return;

@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use crate::hashes;
 use crate::root::Root;
 
+const BINARY: &str = env!("CARGO_BIN_EXE_reconcile");
 /// No run of a test takes nearly as long.
 const PATIENCE: Duration = Duration::from_secs(120);
 const GLANCE: Duration = Duration::from_millis(2);
@@ -100,27 +101,48 @@ impl Sandbox {
     /// Starts `reconcile`, armed to die at a named point.
     #[track_caller]
     pub(crate) fn start_with(&self, arguments: &[&str], failpoint: Option<&str>) -> Running<'_> {
-        let [stdout, stderr] = ["stdout", "stderr"].map(|name| self.path(name));
-        let mut command = Command::new(env!("CARGO_BIN_EXE_reconcile"));
+        let mut command = Command::new(BINARY);
+        command.args(arguments).env_clear().stdin(Stdio::null());
+        if let Some(name) = failpoint {
+            command.env("RECONCILE_FAILPOINT", name);
+        }
+        self.spawn(command, format!("reconcile {}", arguments.join(" ")))
+    }
+
+    /// Runs `reconcile` on a terminal of its own, with a person who types this.
+    #[track_caller]
+    pub(crate) fn on_a_terminal(&self, arguments: &str, typed: &str) -> Run {
+        let keyboard = self.path("keyboard");
+        fs::write(&keyboard, typed).unwrap();
+        let mut command = Command::new("script");
+        command.args(["--quiet", "--return", "--command"]);
         command
-            .args(arguments)
-            .current_dir(self.path("work"))
+            .arg(format!("{BINARY} {arguments}"))
+            .arg("/dev/null");
+        command
             .env_clear()
+            .env("TERM", "xterm")
+            .stdin(File::open(keyboard).unwrap());
+        self.spawn(command, format!("reconcile {arguments} on a terminal"))
+            .wait()
+    }
+
+    #[track_caller]
+    fn spawn(&self, mut command: Command, what: String) -> Running<'_> {
+        let [stdout, stderr] = ["stdout", "stderr"].map(|name| self.path(name));
+        command
+            .current_dir(self.path("work"))
             .env("HOME", self.path("home"))
             .env("TMPDIR", self.path("tmp"))
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .env("COLUMNS", "100")
             .env("LC_ALL", "C.UTF-8")
-            .stdin(Stdio::null())
             .stdout(File::create(&stdout).unwrap())
             .stderr(File::create(&stderr).unwrap());
-        if let Some(name) = failpoint {
-            command.env("RECONCILE_FAILPOINT", name);
-        }
         Running {
             sandbox: self,
-            child: command.spawn().unwrap(),
-            what: format!("reconcile {}", arguments.join(" ")),
+            child: Process(command.spawn().unwrap()),
+            what,
             stdout,
             stderr,
             began: Instant::now(),
@@ -145,12 +167,24 @@ impl Sandbox {
     }
 }
 
+/// A process that does not outlive the test that started it.
+#[derive(Debug)]
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Both fail if it has ended, as it should.
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
 /// A run that goes on.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Running<'a> {
     sandbox: &'a Sandbox,
-    child: Child,
+    child: Process,
     what: String,
     stdout: PathBuf,
     stderr: PathBuf,
@@ -169,7 +203,7 @@ impl Running<'_> {
             if self.stdout_so_far().contains(text) {
                 return true;
             }
-            if self.child.try_wait().unwrap().is_some() {
+            if self.child.0.try_wait().unwrap().is_some() {
                 return self.stdout_so_far().contains(text);
             }
             std::thread::sleep(GLANCE);
@@ -179,7 +213,7 @@ impl Running<'_> {
 
     /// Ctrl-C.
     pub(crate) fn interrupt(&self) {
-        let pid = rustix::process::Pid::from_child(&self.child);
+        let pid = rustix::process::Pid::from_child(&self.child.0);
         rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
     }
 
@@ -187,7 +221,7 @@ impl Running<'_> {
     #[track_caller]
     pub(crate) fn kill_after(mut self, delay: Duration) -> Run {
         std::thread::sleep(delay.saturating_sub(self.began.elapsed()));
-        self.child.kill().unwrap();
+        self.child.0.kill().unwrap();
         self.wait()
     }
 
@@ -195,12 +229,12 @@ impl Running<'_> {
     #[track_caller]
     pub(crate) fn wait(mut self) -> Run {
         let status = loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
+            if let Some(status) = self.child.0.try_wait().unwrap() {
                 break status;
             }
             if self.began.elapsed() > PATIENCE {
-                self.child.kill().unwrap();
-                let status = self.child.wait().unwrap();
+                self.child.0.kill().unwrap();
+                let status = self.child.0.wait().unwrap();
                 panic!("no end after {PATIENCE:?}: {}", self.end(status).describe());
             }
             std::thread::sleep(GLANCE);

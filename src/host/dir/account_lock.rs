@@ -14,7 +14,7 @@ use rustix::process::{Pid, getpid, test_kill_process};
 
 use super::DirHost;
 use crate::error::{Error, Kind, Result};
-use crate::host::ReadHost;
+use crate::host::{Host as _, ReadHost};
 use crate::raw::HostPath;
 
 /// As long as useradd waits.
@@ -66,7 +66,7 @@ impl AccountLock {
     }
 
     fn link(&mut self, host: &DirHost, file: &str, deadline: Instant) -> Result<()> {
-        let own = format!("{file}.{}", getpid().as_raw_nonzero());
+        let own = own_name(file);
         let link = format!("{file}.lock");
         let path = HostPath::from("/etc").join(&link);
         let fail = |errno: Errno| host.fail("make the lock file", &path, errno);
@@ -81,7 +81,7 @@ impl AccountLock {
         let outcome = write!(std::fs::File::from(made), "{}\0", getpid().as_raw_nonzero())
             .map_err(|error| crate::host::failed(&host.label(), "write", &path, error))
             .and_then(|()| self.link_until(host, &own, &link, deadline));
-        // The name with our pid is only a means, whether or not it became the lock.
+        // This name is only a means, whether or not it became the lock.
         unlinkat(&self.etc, &own, AtFlags::empty()).map_err(fail)?;
         outcome?;
         self.links.push(link);
@@ -108,6 +108,25 @@ impl AccountLock {
             pause();
         }
     }
+}
+
+/// The name of the file that is linked to become a lock. shadow-utils has the pid in it; ours is
+/// fixed, so that what a killed run leaves is found again. Only one run is at work on a target.
+fn own_name(file: &str) -> String {
+    format!(".{file}.reconcile-lock")
+}
+
+/// Removes what a killed run left of its locks. A lock whose holder lives is left alone.
+pub(super) fn clear(host: &DirHost) -> Result<()> {
+    let etc = HostPath::from("/etc");
+    for file in FILES {
+        host.remove_file(&etc.join(own_name(file)))?;
+        let lock = etc.join(format!("{file}.lock"));
+        if host.lstat(&lock)?.is_some() && holder_is_dead(host, &lock)? {
+            host.remove_file(&lock)?;
+        }
+    }
+    Ok(())
 }
 
 impl Drop for AccountLock {

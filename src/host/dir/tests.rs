@@ -156,6 +156,19 @@ fn account_locks_look_as_shadow_utils_makes_them_and_go_away() {
 }
 
 #[test]
+fn locks_of_a_killed_run_are_cleared_and_those_of_the_living_stay() {
+    let (dir, host) = root();
+    write(&dir, "etc/.group.reconcile-lock", "999999999\0");
+    write(&dir, "etc/group.lock", "999999999\0");
+    write(&dir, "etc/shadow.lock", "1\0");
+    host.clear_account_locks().unwrap();
+    assert_eq!(
+        host.list(&"/etc".into()).unwrap().unwrap(),
+        ["shadow.lock".into()]
+    );
+}
+
+#[test]
 fn renaming_never_replaces() {
     let (dir, host) = root();
     write(&dir, "a", "a");

@@ -163,4 +163,8 @@ impl Host for FakeHost {
     fn lock_accounts(&self) -> Result<AccountLock> {
         panic!("not asked of a fake host")
     }
+
+    fn clear_account_locks(&self) -> Result<()> {
+        Ok(())
+    }
 }
