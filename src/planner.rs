@@ -17,9 +17,9 @@ use crate::plan::{
     Action, ActionId, Change, Draft, Fact, Level, Obstacle, PLAN_VERSION, Plan, Reason, Resource,
     Risk, Undo, graph, lint,
 };
-use crate::resource::{accounts, address, dovecot, mail, spool};
+use crate::resource::{accounts, address, beside, dovecot, mail, spool};
 
-pub use observation::{Hosts, Looked, OBSERVATION_VERSION, Observation, observe, read_receipt};
+pub use observation::{Hosts, Looked, OBSERVATION_VERSION, Observation, observe};
 pub use predict::predict;
 
 /// Makes the plan. Fails only on a defect of reconcile (a cycle, a broken invariant).
@@ -51,6 +51,7 @@ pub fn plan(manifest: &Manifest, observation: &Observation) -> Result<Plan> {
         for part in [accounts, mail, dovecot, address, spool] {
             draft.absorb(part);
         }
+        draft.absorb(beside::diff(&observation.beside));
         draft.absorb(hand_over(manifest, observation, &resolved, authority));
         ids = resolved.ids;
         renumbered = resolved.renumbered;
