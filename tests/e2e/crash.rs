@@ -17,13 +17,6 @@ use crate::village::village;
 
 /// Records of reconcile itself: their times differ from run to run.
 const RECORDS: [&str; 1] = ["var/lib/reconcile"];
-/// Of a dead process, and so void: whoever locks next removes them, as with shadow-utils' own.
-const LOCKS: [&str; 4] = [
-    "etc/passwd.lock",
-    "etc/group.lock",
-    "etc/gshadow.lock",
-    "etc/shadow.lock",
-];
 const JOURNAL: &str = "var/lib/reconcile/e2e/journal.jsonl";
 
 /// A run with a known beginning and a known end.
@@ -133,9 +126,7 @@ impl Scene {
             "killed {when}, then {}",
             run.describe()
         );
-        let after = Snapshot::of(target.path())
-            .without(&RECORDS)
-            .without(&LOCKS);
+        let after = Snapshot::of(target.path()).without(&RECORDS);
         let expected = self.after.clone().without(&RECORDS);
         expected.assert_same(
             &after,
@@ -173,21 +164,17 @@ impl Scene {
     }
 }
 
-/// Whether a path is one that only reconcile looks at: staging, temporary files, locks, records.
+/// Whether a path is one that nobody else looks at: staging, temporary files, locks, records.
 fn is_scratch(path: &[u8]) -> bool {
     let names: Vec<_> = path.split(|&byte| byte == b'/').collect();
-    let staged = names
-        .iter()
-        .any(|name| name.starts_with(b".reconcile-staging"));
     let name = names[names.len() - 1];
-    let lock = names.len() == 2
-        && names[0] == b"etc"
-        && (name.ends_with(b".lock") || name.rsplit(|&b| b == b'.').next().is_some_and(is_number));
-    staged || lock || name.ends_with(b".reconcile-new") || path.starts_with(RECORDS[0].as_bytes())
-}
-
-fn is_number(text: &[u8]) -> bool {
-    !text.is_empty() && text.iter().all(u8::is_ascii_digit)
+    let ours = [b".reconcile-new".as_slice(), b".reconcile-lock"];
+    names
+        .iter()
+        .any(|name| name.starts_with(b".reconcile-staging"))
+        || ours.iter().any(|suffix| name.ends_with(suffix))
+        || (path.starts_with(b"etc/") && name.ends_with(b".lock"))
+        || path.starts_with(RECORDS[0].as_bytes())
 }
 
 /// The journal's lines as names of failpoints.
