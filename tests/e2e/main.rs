@@ -35,3 +35,4 @@ mod interruption;
 mod malformed;
 mod office;
 mod saved_plan;
+mod staging;

@@ -120,13 +120,17 @@ impl Observer<'_> {
     }
 
     fn home_problems(&self, name: &UserName, paths: &TreePaths) -> Result<Vec<Problem>> {
-        let home = paths.source.clone();
         let mut problems = Vec::new();
         let whole = self.manifest.mail.homes == Homes::Whole;
-        if home.is_root() || (whole && is_system_directory(&home)) {
-            problems.push(Problem::SystemHome { home });
-            return Ok(problems);
+        // On the target, too: the home may be a link there.
+        for home in [&paths.source, &paths.target] {
+            if home.is_root() || (whole && is_system_directory(home)) {
+                let home = home.clone();
+                problems.push(Problem::SystemHome { home });
+                return Ok(problems);
+            }
         }
+        let home = paths.source.clone();
         match self.source.stat(&home)? {
             Some(stat) if stat.kind != FileKind::Dir => {
                 problems.push(Problem::HomeNoDirectory { home });
