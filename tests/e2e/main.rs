@@ -34,5 +34,6 @@ mod hostile;
 mod interruption;
 mod malformed;
 mod office;
+mod partial_failure;
 mod saved_plan;
 mod staging;

@@ -1,10 +1,12 @@
 //! While the source's mail counts, each run brings the copy up to date, and carefully.
 
 use std::fs;
+use std::path::PathBuf;
 
 use crate::accounts::Account;
 use crate::hashes;
 use crate::home::{Home, mbox, message};
+use crate::program;
 use crate::requirement;
 use crate::root::MAIL_GID;
 use crate::sandbox::Sandbox;
@@ -291,5 +293,49 @@ fn a_home_that_is_a_link_to_somewhere_else_on_the_target_is_blocked() {
         run.shows(what).done();
         let after = Snapshot::of(target.path());
         after.assert_same(&before, Closeness::Untouched, place);
+    }
+}
+
+#[test]
+fn a_source_on_a_read_only_file_system_is_enough() {
+    if !requirement::root() || !requirement::mounts() {
+        return;
+    }
+    let sandbox = village();
+    let source = sandbox.path("source");
+    let _mounted = ReadOnly::new(source);
+    sandbox.manifest("target", "");
+    sandbox.reconcile(["apply", "--yes"]).exits(0).done();
+    sandbox
+        .reconcile(["plan", "--detailed-exitcode"])
+        .exits(0)
+        .done();
+}
+
+/// A directory mounted over itself, read-only.
+struct ReadOnly(PathBuf);
+
+impl ReadOnly {
+    fn new(dir: PathBuf) -> Self {
+        program::run(
+            "mount",
+            ["--bind".as_ref(), dir.as_os_str(), dir.as_os_str()],
+        );
+        let mounted = Self(dir);
+        program::run(
+            "mount",
+            [
+                "-o".as_ref(),
+                "remount,bind,ro".as_ref(),
+                mounted.0.as_os_str(),
+            ],
+        );
+        mounted
+    }
+}
+
+impl Drop for ReadOnly {
+    fn drop(&mut self) {
+        program::run("umount", ["--lazy".as_ref(), self.0.as_os_str()]);
     }
 }
