@@ -17,9 +17,9 @@ use crate::plan::{
     Action, ActionId, Change, Draft, Fact, Level, Obstacle, PLAN_VERSION, Plan, Reason, Resource,
     Risk, Undo, graph, lint,
 };
-use crate::resource::{accounts, address, dovecot, mail, spool};
+use crate::resource::{accounts, address, beside, dovecot, mail, spool};
 
-pub use observation::{Hosts, Looked, OBSERVATION_VERSION, Observation, observe, read_receipt};
+pub use observation::{Hosts, Looked, OBSERVATION_VERSION, Observation, observe};
 pub use predict::predict;
 
 /// Makes the plan. Fails only on a defect of reconcile (a cycle, a broken invariant).
@@ -29,7 +29,17 @@ pub fn plan(manifest: &Manifest, observation: &Observation) -> Result<Plan> {
     let mut draft = limits::draft(manifest, authority);
     let mut ids = IdMap::default();
     let mut renumbered = Vec::new();
-    if observation.looked_at_hosts() {
+    if source_is_missed(observation, authority) {
+        draft.block(
+            Resource::Migration,
+            Obstacle::Migration {
+                problem: format!(
+                    "{} is out of reach, and the source's mail counts: mount it, or mend source.host",
+                    manifest.source.host
+                ),
+            },
+        );
+    } else if observation.looked_at_hosts() {
         let resolved = accounts::resolve(manifest, &observation.accounts, receipt);
         let [accounts, mail, dovecot, address, spool] = [
             accounts::diff(manifest, &observation.accounts, &resolved, receipt),
@@ -41,6 +51,7 @@ pub fn plan(manifest: &Manifest, observation: &Observation) -> Result<Plan> {
         for part in [accounts, mail, dovecot, address, spool] {
             draft.absorb(part);
         }
+        draft.absorb(beside::diff(&observation.beside));
         draft.absorb(hand_over(manifest, observation, &resolved, authority));
         ids = resolved.ids;
         renumbered = resolved.renumbered;
@@ -64,6 +75,13 @@ pub fn plan(manifest: &Manifest, observation: &Observation) -> Result<Plan> {
     };
     lint::lint(&plan)?;
     Ok(plan)
+}
+
+/// Without the source nothing can be compared while its accounts and its mail count.
+fn source_is_missed(observation: &Observation, authority: Side) -> bool {
+    observation.looked_at_hosts()
+        && authority == Side::Source
+        && observation.accounts.source.is_none()
 }
 
 /// Authority changes hands when everything is in place; until then nothing has to be given back.

@@ -1,7 +1,7 @@
 //! The receipt: the durable record of a migration, kept on the hosts themselves.
 //!
-//! Plain data. It lives in `/var/lib/reconcile/NAME/receipt.json` on the target (mode 0600); an
-//! offline source is never written. Who writes it when is [`crate::apply`].
+//! It lives in `/var/lib/reconcile/NAME/receipt.json` on the target (mode 0600); an offline source is
+//! never written. Who writes it when is [`crate::apply`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,6 +9,8 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Error, Kind, Result};
+use crate::host::ReadHost;
 use crate::manifest::MigrationName;
 use crate::names::{Side, UserName};
 use crate::plan::change::{HandOverRecord, TreePaths};
@@ -16,6 +18,9 @@ use crate::raw::HostPath;
 
 /// Version of the receipt's JSON form.
 pub const RECEIPT_VERSION: u32 = 1;
+
+/// Where migrations keep their records on a host.
+const RECORDS: &str = "/var/lib/reconcile";
 
 /// Who has authority since when, and what this migration manages.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
@@ -65,7 +70,42 @@ impl Receipt {
 
     /// The directory of a migration's records on a host.
     pub fn directory(name: &MigrationName) -> HostPath {
-        HostPath::from("/var/lib/reconcile").join(name.as_str())
+        HostPath::from(RECORDS).join(name.as_str())
+    }
+
+    /// Reads the receipt of a migration from the target; `None` before its first apply.
+    pub fn read(target: &dyn ReadHost, name: &MigrationName) -> Result<Option<Self>> {
+        let path = Self::directory(name).join("receipt.json");
+        let Some(bytes) = target.read(&path)? else {
+            return Ok(None);
+        };
+        let what = || format!("{path} on {} is no receipt", target.label());
+        let receipt: Self = serde_json::from_slice(&bytes).map_err(|error| {
+            Error::caused(Kind::Malformed, what(), error).hint(
+                "restore it from a backup of the target; without it nobody knows whose mail counts",
+            )
+        })?;
+        if receipt.version == RECEIPT_VERSION && receipt.name == *name {
+            return Ok(Some(receipt));
+        }
+        let Self { version, name, .. } = receipt;
+        let why = format!(
+            "{}: it is of version {version} and migration {name}",
+            what()
+        );
+        Err(Error::new(Kind::Malformed, why).hint("use the version of reconcile that wrote it"))
+    }
+
+    /// Reads the receipts of all other migrations to the target: nobody's trees are managed by two.
+    pub fn read_others(target: &dyn ReadHost, name: &MigrationName) -> Result<Vec<Self>> {
+        let mut others = Vec::new();
+        for entry in target.list(&HostPath::from(RECORDS))?.unwrap_or_default() {
+            let other = entry.as_str().and_then(|text| text.parse().ok());
+            if let Some(other) = other.filter(|other| other != name) {
+                others.extend(Self::read(target, &other)?);
+            }
+        }
+        Ok(others)
     }
 
     /// Whether this tree of this user was claimed by this migration.

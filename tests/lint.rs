@@ -1,12 +1,10 @@
 //! Every invariant of a plan, broken once: a sound plan is taken from a planner case and spoilt.
 
-use std::fs;
+mod planner_case;
 
-use reconcile::manifest::load;
 use reconcile::names::{Side, UserName};
 use reconcile::plan::change::{Change, Extraneous, MailCopy};
 use reconcile::plan::{Action, ActionId, Fact, Plan, Risk, Undo, lint};
-use reconcile::planner;
 
 /// From nothing to the hand-over, with an address: it has an action of almost every kind.
 const IN_ONE_GO: &str = "hand-over-in-one-go";
@@ -14,15 +12,6 @@ const IN_ONE_GO: &str = "hand-over-in-one-go";
 const ADOPTED: &str = "files-in-the-way-adopted";
 /// The trees are managed already.
 const STAGED: &str = "new-mail-since";
-
-fn plan_of(case: &str) -> Plan {
-    let folder = format!("{}/tests/cases/{case}", env!("CARGO_MANIFEST_DIR"));
-    let manifest = fs::read(format!("{folder}/manifest.yaml")).unwrap();
-    let manifest = load::parse_bytes("manifest.yaml", &manifest).unwrap();
-    let observation = fs::read_to_string(format!("{folder}/observation.yaml")).unwrap();
-    let observation = serde_yaml::from_str(&observation).unwrap();
-    planner::plan(&manifest, &observation).unwrap()
-}
 
 fn action<'a>(plan: &'a mut Plan, id: &str) -> &'a mut Action {
     plan.actions
@@ -40,7 +29,7 @@ fn copy<'a>(plan: &'a mut Plan, id: &str) -> &'a mut MailCopy {
 
 /// Spoils the plan of a case and says which rule that breaks.
 fn rule_broken(case: &str, spoil: impl FnOnce(&mut Plan)) -> String {
-    let mut plan = plan_of(case);
+    let mut plan = planner_case::plan(&planner_case::folder().join(case));
     lint::lint(&plan).expect("the case itself is sound");
     spoil(&mut plan);
     lint::lint(&plan)

@@ -15,9 +15,8 @@
 
 #![expect(
     clippy::disallowed_methods,
-    clippy::print_stderr,
     clippy::unwrap_used,
-    reason = "a test reads files, starts programs, says what it leaves out, and panics"
+    reason = "a test reads files, starts programs, and panics"
 )]
 
 use std::collections::BTreeSet;

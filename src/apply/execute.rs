@@ -14,6 +14,7 @@ use crate::error::{Error, Kind, Result};
 use crate::host::{Host, ReadHost};
 use crate::plan::change::{AccountsMerge, Rename};
 use crate::plan::{Action, ActionId, Change, Fact, Plan};
+use crate::receipt::Receipt;
 use crate::replicate::Progress;
 use crate::report::{Event, Reporter};
 use crate::resource::{accounts, edit};
@@ -274,7 +275,7 @@ fn merge_accounts(context: &Context<'_>, merge: &AccountsMerge) -> Result<()> {
     })?;
     accounts::merge(source, context.run.target, merge)?;
     let actual = accounts::observe(Some(source), context.run.target)?;
-    let receipt = crate::planner::read_receipt(&context.run.plan.manifest, context.run.target)?;
+    let receipt = Receipt::read(context.run.target, &context.run.plan.manifest.name)?;
     let manifest = &context.run.plan.manifest;
     let resolved = accounts::resolve(manifest, &actual, receipt.as_ref());
     let left = accounts::diff(manifest, &actual, &resolved, receipt.as_ref());

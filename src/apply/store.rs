@@ -7,7 +7,6 @@ use jiff::Timestamp;
 use crate::error::Result;
 use crate::host::{Host, NewFile};
 use crate::manifest::Manifest;
-use crate::planner::read_receipt;
 use crate::raw::HostPath;
 use crate::receipt::Receipt;
 
@@ -29,7 +28,7 @@ impl std::fmt::Debug for Store<'_> {
 impl<'a> Store<'a> {
     /// Opens the migration's directory, and makes it the first time.
     pub fn open(target: &'a dyn Host, manifest: &Manifest) -> Result<Self> {
-        let receipt = read_receipt(manifest, target)?;
+        let receipt = Receipt::read(target, &manifest.name)?;
         let directory = Receipt::directory(&manifest.name);
         target.make_dirs(&HostPath::from("/var/lib"), 0o755)?;
         target.make_dirs(&directory.join("index"), 0o700)?;

@@ -8,7 +8,8 @@ use crate::error::{Error, Kind, Result};
 use crate::host::{DirHost, ReadHost};
 use crate::manifest::{HostAddress, Manifest, load};
 use crate::names::Side;
-use crate::planner::{Hosts, Observation, observe, read_receipt};
+use crate::planner::{Hosts, Observation, observe};
+use crate::receipt::Receipt;
 use crate::resource::mail::Look;
 
 /// Reads and checks a manifest.
@@ -48,7 +49,7 @@ impl Session {
         let source = match DirHost::open(Side::Source, &source) {
             Ok(source) => Some(source),
             Err(error) => {
-                let receipt = read_receipt(&manifest, &target)?;
+                let receipt = Receipt::read(&target, &manifest.name)?;
                 if receipt.is_none_or(|receipt| receipt.authority == Side::Source) {
                     return Err(error);
                 }

@@ -12,7 +12,7 @@ use crate::apply::{Entry, Moment, Owner, RunLock, read_journal};
 use crate::error::{Error, Exit, Kind, Result};
 use crate::host::Host as _;
 use crate::names::Side;
-use crate::planner::read_receipt;
+use crate::receipt::Receipt;
 
 #[derive(Args, Debug)]
 pub(super) struct Options {
@@ -71,7 +71,7 @@ pub(super) fn run(path: &Path, options: &Options) -> Result<Exit, Failure> {
 
 fn look(session: &Session) -> Result<Status> {
     let (manifest, target) = (&session.manifest, session.target());
-    let receipt = read_receipt(manifest, target)?;
+    let receipt = Receipt::read(target, &manifest.name)?;
     let running = match target.try_lock()? {
         Some(_free) => None,
         None => RunLock::owner(target, &manifest.name)?,

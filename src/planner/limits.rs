@@ -33,6 +33,15 @@ pub(super) fn draft(manifest: &Manifest, authority: Side) -> Draft {
             },
         );
     }
+    if is_this_machine(manifest) && authority == Side::Source {
+        draft.note(
+            Resource::Migration,
+            Level::Warning,
+            "target.host is the root of this machine: stop its Dovecot and its MTA before `apply` and \
+             keep them stopped until the hand-over; whoever opens an incomplete mailbox destroys what \
+             clients remember of it",
+        );
+    }
     if looked_up(manifest) {
         offline_notes(manifest, authority, &mut draft);
     }
@@ -44,6 +53,11 @@ pub(super) fn looked_up(manifest: &Manifest) -> bool {
     [&manifest.source, &manifest.target]
         .iter()
         .all(|h| matches!(h.host, HostAddress::Dir(_)))
+}
+
+/// Whether the target is the very system that reconcile runs on.
+fn is_this_machine(manifest: &Manifest) -> bool {
+    matches!(&manifest.target.host, HostAddress::Dir(root) if root.is_root())
 }
 
 /// Parts that mean something only between live hosts. On offline roots nothing runs, so there is

@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::host::ReadHost;
 use crate::manifest::Manifest;
 use crate::names::Side;
-use crate::receipt::{RECEIPT_VERSION, Receipt};
-use crate::resource::{accounts, address, dovecot, mail, spool};
+use crate::receipt::Receipt;
+use crate::resource::{accounts, address, beside, dovecot, mail, spool};
 
 /// Version of the observation's form.
 pub const OBSERVATION_VERSION: u32 = 1;
@@ -55,6 +55,9 @@ pub struct Observation {
     /// Sizes of spool files.
     #[serde(default)]
     pub spool: spool::Actual,
+    /// What the source has besides and does not move.
+    #[serde(default)]
+    pub beside: beside::Actual,
     /// Whether the hosts were looked at at all.
     #[serde(default)]
     pub looked: Looked,
@@ -82,6 +85,7 @@ impl Observation {
             dovecot: dovecot::Actual::default(),
             address: address::Actual::default(),
             spool: spool::Actual::default(),
+            beside: beside::Actual::default(),
             looked: Looked::AtNothing,
         }
     }
@@ -110,16 +114,17 @@ pub fn observe(
     hosts: Hosts<'_>,
     look: &mail::Look<'_>,
 ) -> Result<Observation> {
-    let receipt = read_receipt(manifest, hosts.target)?;
+    let receipt = Receipt::read(hosts.target, &manifest.name)?;
     let receipt_ref = receipt.as_ref();
     let authority = receipt_ref.map_or(Side::Source, |receipt| receipt.authority);
     let accounts = accounts::observe(hosts.source, hosts.target)?;
     let resolved = accounts::resolve(manifest, &accounts, receipt_ref);
-    let mail = match (hosts.source, authority) {
-        (Some(source), Side::Source) => {
-            mail::observe(manifest, source, hosts.target, &resolved, receipt_ref, look)?
-        }
-        _ => mail::Actual::default(),
+    let (mail, beside) = match (hosts.source, authority) {
+        (Some(source), Side::Source) => (
+            mail::observe(manifest, source, hosts.target, &resolved, receipt_ref, look)?,
+            beside::observe(source, hosts.target, &resolved)?,
+        ),
+        _ => (mail::Actual::default(), beside::Actual::default()),
     };
     let serving = match (hosts.source, authority) {
         (Some(source), Side::Source) => source,
@@ -128,6 +133,7 @@ pub fn observe(
     Ok(Observation {
         version: OBSERVATION_VERSION,
         mail,
+        beside,
         dovecot: dovecot::observe(hosts.source, hosts.target)?,
         address: address::observe(manifest, hosts.source, hosts.target)?,
         spool: spool::observe(
@@ -139,31 +145,4 @@ pub fn observe(
         receipt,
         looked: Looked::AtHosts,
     })
-}
-
-/// Reads the migration's receipt from the target.
-pub fn read_receipt(manifest: &Manifest, target: &dyn ReadHost) -> Result<Option<Receipt>> {
-    let path = Receipt::directory(&manifest.name).join("receipt.json");
-    let Some(bytes) = target.read(&path)? else {
-        return Ok(None);
-    };
-    let what = || format!("{path} on {} is no receipt", target.label());
-    let receipt: Receipt = serde_json::from_slice(&bytes).map_err(|error| {
-        Error::caused(Kind::Malformed, what(), error).hint(
-            "restore it from a backup of the target; without it nobody knows whose mail counts",
-        )
-    })?;
-    if receipt.version != RECEIPT_VERSION || receipt.name != manifest.name {
-        return Err(Error::new(
-            Kind::Malformed,
-            format!(
-                "{}: it is of version {} and migration {}",
-                what(),
-                receipt.version,
-                receipt.name
-            ),
-        )
-        .hint("use the version of reconcile that wrote it"));
-    }
-    Ok(Some(receipt))
 }

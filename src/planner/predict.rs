@@ -7,7 +7,7 @@ use crate::manifest::Manifest;
 use crate::names::Side;
 use crate::plan::{Change, Fact, Plan};
 use crate::receipt::Receipt;
-use crate::resource::{accounts, address, dovecot, mail};
+use crate::resource::{accounts, address, beside, dovecot, mail};
 
 /// The observation after the plan.
 pub fn predict(manifest: &Manifest, observation: &Observation, plan: &Plan) -> Result<Observation> {
@@ -34,6 +34,7 @@ pub fn predict(manifest: &Manifest, observation: &Observation, plan: &Plan) -> R
                 receipt.hand_over(*to, keep, jiff::Timestamp::UNIX_EPOCH);
                 if *to == Side::Target {
                     after.mail = mail::Actual::default();
+                    after.beside = beside::Actual::default();
                 }
             }
         }

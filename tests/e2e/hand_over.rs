@@ -104,6 +104,35 @@ fn the_source_is_not_needed_after_the_hand_over() {
 }
 
 #[test]
+fn a_manifest_under_another_name_does_not_start_anew() {
+    let Some(sandbox) = handed_over_and_used() else {
+        return;
+    };
+    let before = Snapshot::of(sandbox.target().path());
+    let renamed = format!(
+        "version: 1\nname: again\nsource: {{ host: 'dir:{}' }}\ntarget: {{ host: 'dir:{}' }}\n\
+         serve_from: target\nmail: {{ adopt: ['*'] }}\n",
+        sandbox.source().path().display(),
+        sandbox.target().path().display(),
+    );
+    sandbox.manifest_text(&renamed);
+    for arguments in [&["plan"][..], &["apply", "--yes"]] {
+        sandbox
+            .start(arguments)
+            .wait()
+            .exits(3)
+            .shows("the migration `e2e` manages")
+            .done();
+    }
+    let after = Snapshot::of(sandbox.target().path());
+    after.assert_same(
+        &before,
+        Closeness::Untouched,
+        "the target under another name",
+    );
+}
+
+#[test]
 fn mail_does_not_go_back_to_an_offline_source() {
     let Some(sandbox) = handed_over_and_used() else {
         return;

@@ -119,24 +119,25 @@ fn an_action_that_needs_what_only_it_gives_is_a_cycle() {
     assert!(error.to_string().contains("mail/alice/copy"), "{error}");
 }
 
-/// Actions without cycles: each needs only what earlier ones give, or what nobody gives.
+/// What an action needs: the copy of an earlier one, or what nobody gives.
+type Need = (prop::sample::Index, u8);
+
+/// Actions without cycles.
 fn acyclic() -> impl Strategy<Value = Vec<Action>> {
-    let needs = proptest::collection::vec((any::<prop::sample::Index>(), 0..8_u8), 0..4);
+    let needs = proptest::collection::vec(any::<Need>(), 0..4);
     proptest::collection::vec((needs, any::<bool>()), 1..24).prop_map(|specs| {
         let name = |at: usize| format!("u{at:02}");
-        let action_of =
-            |(at, (needs, proves)): (usize, &(Vec<(prop::sample::Index, u8)>, bool))| {
-                let needs: Vec<Fact> = needs
-                    .iter()
-                    .map(|(earlier, dice)| match (at, dice) {
-                        (0, _) | (_, 0) => exists("nobody"),
-                        (at, _) => copied(&name(earlier.index(at))),
-                    })
-                    .collect();
-                let verb = if *proves { "prove" } else { "copy" };
-                action(&name(at), verb, &needs, &[copied(&name(at))])
+        let mut actions = Vec::new();
+        for (at, (needs, proves)) in specs.into_iter().enumerate() {
+            let fact = |(earlier, dice): &Need| match (at, dice % 8) {
+                (0, _) | (_, 0) => exists("nobody"),
+                _ => copied(&name(earlier.index(at))),
             };
-        specs.iter().enumerate().map(action_of).collect()
+            let needs: Vec<Fact> = needs.iter().map(fact).collect();
+            let verb = if proves { "prove" } else { "copy" };
+            actions.push(action(&name(at), verb, &needs, &[copied(&name(at))]));
+        }
+        actions
     })
 }
 

@@ -6,7 +6,6 @@ use anstyle::{AnsiColor, Style};
 
 use super::group::groups;
 use super::{Paint, Row, Sign, summary};
-use crate::plan::change::Renumbered;
 use crate::plan::{Action, Blocked, Change, Level, Plan, Resource};
 
 /// Widest column of resource names; longer ones push their title to the right.
@@ -86,21 +85,20 @@ fn write_renumbered(out: &mut String, plan: &Plan, ink: Ink) {
         out,
         &format!("{heading}: the owners of copied files follow"),
     );
-    let table = |kind: &str, is_of: fn(&Resource) -> Option<String>| {
-        let line = |r: &Renumbered| Some(format!("{} {} -> {}", is_of(&r.of)?, r.from, r.to));
-        let all: Vec<String> = plan.renumbered.iter().filter_map(line).collect();
-        (!all.is_empty()).then(|| format!("{kind}: {}", all.join(", ")))
-    };
-    let uids = table("uid", |of| match of {
-        Resource::Account(name) => Some(name.to_string()),
+    let uids = plan.renumbered.iter().filter_map(|r| match &r.of {
+        Resource::Account(name) => Some(format!("{name} {} -> {}", r.from, r.to)),
         _ => None,
     });
-    let gids = table("gid", |of| match of {
-        Resource::Group(name) => Some(name.to_string()),
+    let gids = plan.renumbered.iter().filter_map(|r| match &r.of {
+        Resource::Group(name) => Some(format!("{name} {} -> {}", r.from, r.to)),
         _ => None,
     });
-    for line in uids.into_iter().chain(gids) {
-        wrapped(out, &line);
+    for (kind, changes) in [("uid", uids.collect::<Vec<_>>()), ("gid", gids.collect())] {
+        if let Some((last, others)) = changes.split_last() {
+            let others = others.iter().map(|change| format!("{change},"));
+            let words = [format!("{kind}:")].into_iter().chain(others);
+            fill(out, words.chain([last.clone()]));
+        }
     }
 }
 
@@ -132,15 +130,21 @@ fn push(out: &mut String, line: &str) {
 }
 
 /// Prose, indented, in lines that fit a terminal. What stands between backquotes is there to be
-/// copied and is never broken; what is longer than a line stands alone.
+/// copied and is never broken.
 fn wrapped(out: &mut String, text: &str) {
-    let mut line = String::new();
     let mut quoted = false;
     let words = text.split(|c: char| {
         quoted ^= c == '`';
         c.is_whitespace() && !quoted
     });
-    for word in words.filter(|word| !word.is_empty()) {
+    fill(out, words.filter(|word| !word.is_empty()));
+}
+
+/// Lines of words; what is longer than a line stands alone.
+fn fill<W: AsRef<str>>(out: &mut String, words: impl Iterator<Item = W>) {
+    let mut line = String::new();
+    for word in words {
+        let word = word.as_ref();
         if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > PROSE {
             push(out, &format!("      {line}"));
             line.clear();

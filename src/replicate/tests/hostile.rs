@@ -15,7 +15,6 @@ use super::bench::{Bench, root, run, write};
 use crate::error::Kind;
 use crate::names::Uid;
 use crate::plan::change::Difference;
-use crate::plan::change::Difference;
 use crate::replicate::{Depth, Oddity};
 
 /// Every file beneath a directory, links not followed.

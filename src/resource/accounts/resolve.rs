@@ -150,15 +150,6 @@ fn recorded(actual: &Actual, receipt: Option<&Receipt>) -> Resolved {
             },
         );
     }
-    if resolved.users.is_empty() {
-        let among = "the accounts that the receipt names, on the target";
-        resolved.block(
-            Resource::Accounts,
-            Conflict::NobodyChosen {
-                among: among.to_owned(),
-            },
-        );
-    }
     resolved
 }
 

@@ -40,7 +40,13 @@ pub(super) fn read(files: &Files) -> Result<Vec<Interface>, BadFile> {
             continue;
         };
         for (kind, devices) in network {
-            let (Some(kind), Value::Mapping(devices)) = (kind.as_str(), devices) else {
+            let devices = match devices {
+                Value::Mapping(devices) => devices,
+                Value::Sequence(_) => return Err(wrong("a list under `network`")),
+                // `version: 2`, `renderer: networkd`, or a type without devices.
+                _ => continue,
+            };
+            let Some(kind) = kind.as_str() else {
                 continue;
             };
             // Settings of the switch itself, not devices by name.

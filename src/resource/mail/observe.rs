@@ -35,7 +35,9 @@ pub fn observe(
         Some(receipt) => target.open_tree(&Receipt::directory(&receipt.name).join("index"))?,
         None => None,
     };
+    let others = Receipt::read_others(target, &manifest.name)?;
     let observer = Observer {
+        others: &others,
         manifest,
         source,
         target,
@@ -66,6 +68,8 @@ pub fn observe(
 }
 
 struct Observer<'a> {
+    /// What other migrations to this target have done.
+    others: &'a [Receipt],
     manifest: &'a Manifest,
     source: &'a dyn ReadHost,
     target: &'a dyn ReadHost,
@@ -104,6 +108,7 @@ impl Observer<'_> {
         };
         problems.extend(self.spool_problems(name, &paths)?);
         trees.push(paths);
+        problems.extend(self.other_migrations(name, &trees));
         let tree = |paths| TreeState {
             paths,
             size: crate::plan::change::Count::default(),
@@ -163,6 +168,17 @@ impl Observer<'_> {
             }]);
         }
         Ok(Vec::new())
+    }
+
+    /// Trees that another migration manages. Its mail may count by now, even if this one was never
+    /// applied: a manifest whose name was changed must not start anew.
+    fn other_migrations(&self, name: &UserName, trees: &[TreePaths]) -> Option<Problem> {
+        let manages = |other: &&Receipt| trees.iter().any(|tree| other.manages(name, tree));
+        let other = self.others.iter().find(manages)?;
+        Some(Problem::OtherMigration {
+            name: other.name.to_string(),
+            authority: other.authority,
+        })
     }
 
     /// Whether an earlier run put this tree on the target, and it is still there.

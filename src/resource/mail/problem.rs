@@ -5,7 +5,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::names::UserName;
+use crate::names::{Side, UserName};
 use crate::raw::HostPath;
 use crate::report::{counted, size};
 
@@ -53,6 +53,13 @@ pub enum Problem {
     GoneOnSource {
         /// What is gone.
         path: HostPath,
+    },
+    /// Another migration manages the user's trees on the target.
+    OtherMigration {
+        /// Its name.
+        name: String,
+        /// Whose mail counts by its receipt.
+        authority: Side,
     },
     /// Files on the target that did not come from this migration.
     InTheWay {
@@ -134,6 +141,12 @@ impl fmt::Display for Problem {
                 f,
                 "{path} on the source is gone or empty, and was copied before; mount its file \
                  system, or exclude the user if it is meant to be gone"
+            ),
+            Self::OtherMigration { name, authority } => write!(
+                f,
+                "the migration `{name}` manages this user's mail on the target, and by its receipt \
+                 the {authority}'s mail counts; set `name: {name}` in the manifest to go on with it, \
+                 or exclude the user"
             ),
             Self::InTheWay { path, user } => write!(
                 f,
