@@ -252,6 +252,15 @@ fn kill_at_random_moments(scene: &Scene, half: Half, seed: u64) {
         let run = scene.sandbox.start(&["apply", "--yes"]).kill_after(moment);
         if run.was_killed() {
             killed += 1;
+            if random.bool() {
+                let again = took.mul_f64(random.f64());
+                let repair = scene.sandbox.start(&["apply", "--yes"]).kill_after(again);
+                assert!(
+                    repair.was_killed() || repair.code() == Some(0),
+                    "{}",
+                    repair.describe()
+                );
+            }
             scene.recovers(&format!(
                 "after {moment:?} (seed {seed}, attempt {attempt})"
             ));

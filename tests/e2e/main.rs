@@ -31,6 +31,7 @@ mod exit_codes;
 mod full_disk;
 mod hand_over;
 mod hostile;
+mod hostile_accounts;
 mod interruption;
 mod malformed;
 mod office;
