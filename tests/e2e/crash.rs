@@ -17,13 +17,6 @@ use crate::village::village;
 
 /// Records of reconcile itself: their times differ from run to run.
 const RECORDS: [&str; 1] = ["var/lib/reconcile"];
-/// Of a dead process, and so void: whoever locks next removes them, as with shadow-utils' own.
-const LOCKS: [&str; 4] = [
-    "etc/passwd.lock",
-    "etc/group.lock",
-    "etc/gshadow.lock",
-    "etc/shadow.lock",
-];
 const JOURNAL: &str = "var/lib/reconcile/e2e/journal.jsonl";
 
 /// A run with a known beginning and a known end.
@@ -133,9 +126,7 @@ impl Scene {
             "killed {when}, then {}",
             run.describe()
         );
-        let after = Snapshot::of(target.path())
-            .without(&RECORDS)
-            .without(&LOCKS);
+        let after = Snapshot::of(target.path()).without(&RECORDS);
         let expected = self.after.clone().without(&RECORDS);
         expected.assert_same(
             &after,
@@ -173,19 +164,17 @@ impl Scene {
     }
 }
 
-/// Whether a path is one that only reconcile looks at: staging, temporary files, locks, records.
+/// Whether a path is one that nobody else looks at: staging, temporary files, locks, records.
 fn is_scratch(path: &[u8]) -> bool {
-    const NAMES: [&[u8]; 3] = [b".reconcile-new", b".reconcile-lock", b".lock"];
-    let staged = path
-        .split(|&b| b == b'/')
-        .any(|part| part.starts_with(b".reconcile-staging"));
-    staged
-        || NAMES.iter().any(|name| path.ends_with(name))
+    let names: Vec<_> = path.split(|&byte| byte == b'/').collect();
+    let name = names[names.len() - 1];
+    let ours = [b".reconcile-new".as_slice(), b".reconcile-lock"];
+    names
+        .iter()
+        .any(|name| name.starts_with(b".reconcile-staging"))
+        || ours.iter().any(|suffix| name.ends_with(suffix))
+        || (path.starts_with(b"etc/") && name.ends_with(b".lock"))
         || path.starts_with(RECORDS[0].as_bytes())
-}
-
-fn is_number(text: &[u8]) -> bool {
-    !text.is_empty() && text.iter().all(u8::is_ascii_digit)
 }
 
 /// The journal's lines as names of failpoints.
@@ -263,6 +252,15 @@ fn kill_at_random_moments(scene: &Scene, half: Half, seed: u64) {
         let run = scene.sandbox.start(&["apply", "--yes"]).kill_after(moment);
         if run.was_killed() {
             killed += 1;
+            if random.bool() {
+                let again = took.mul_f64(random.f64());
+                let repair = scene.sandbox.start(&["apply", "--yes"]).kill_after(again);
+                assert!(
+                    repair.was_killed() || repair.code() == Some(0),
+                    "{}",
+                    repair.describe()
+                );
+            }
             scene.recovers(&format!(
                 "after {moment:?} (seed {seed}, attempt {attempt})"
             ));

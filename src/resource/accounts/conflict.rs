@@ -34,6 +34,11 @@ pub enum Conflict {
         /// What is wrong with it.
         problem: String,
     },
+    /// A name that no system takes, or that leads elsewhere as the name of a spool file.
+    UnusableName {
+        /// The name.
+        user: UserName,
+    },
     /// `users.remap` names nobody who is chosen.
     RemapOfNobody {
         /// The name there.
@@ -207,6 +212,11 @@ impl fmt::Display for Conflict {
     )]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::UnusableName { user } => write!(
+                f,
+                "`{user}` is no name that a system takes; rename the account on the source, or \
+                 leave it out by users.exclude"
+            ),
             Self::NobodyChosen { among } => write!(
                 f,
                 "no account is chosen: looked at {among}; widen `users.uid` or name accounts in \

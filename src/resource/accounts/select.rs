@@ -133,6 +133,20 @@ pub(super) fn range(manifest: &Users, source: &Database) -> UidRange {
     })
 }
 
+/// As useradd of Debian has it, the most liberal of all: upper case, dots and other alphabets pass.
+pub(super) fn usable(name: &UserName) -> Result<(), Conflict> {
+    let bytes = name.as_bytes();
+    let never = |byte: &u8| byte.is_ascii_control() || b" /:,".contains(byte);
+    let bad = bytes.iter().any(never)
+        || matches!(bytes, [] | b"." | b"..")
+        || matches!(bytes.first(), Some(b'-' | b'+' | b'~'));
+    if bad {
+        let user = name.clone();
+        return Err(Conflict::UnusableName { user });
+    }
+    Ok(())
+}
+
 fn is_reserved(name: &UserName, uid: Uid) -> bool {
     RESERVED.contains(&uid) || [&b"nobody"[..], b"nfsnobody"].contains(&name.as_bytes())
 }
@@ -148,4 +162,28 @@ pub(super) fn guess<'a>(
         .filter(|(distance, name)| *distance <= 2 && distance * 2 < name.len())
         .min()
         .map(|(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_debians_useradd_refuses_are_not_usable() {
+        for name in [
+            "alice",
+            "first.last",
+            "Web_Master-2",
+            "1234",
+            "samba$",
+            "j\u{fc}rgen",
+        ] {
+            assert!(usable(&UserName::from(name.as_bytes())).is_ok(), "{name}");
+        }
+        for name in [
+            "", ".", "..", "../x", "a/b", "-rf", "+x", "~x", "a b", "a,b", "a:b", "\u{1b}",
+        ] {
+            assert!(usable(&UserName::from(name.as_bytes())).is_err(), "{name}");
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Problem, UserMail};
 use crate::names::UserName;
-use crate::plan::change::TreeKind;
+use crate::plan::change::{TreeKind, TreePaths};
 use crate::raw::HostPath;
 
 /// Directories that are no person's home, whatever the account says.
@@ -29,13 +29,22 @@ pub(super) fn is_system_directory(path: &HostPath) -> bool {
     top || usr || BELOW.iter().any(|below| HostPath::from(*below) == *path)
 }
 
-/// One home for two users would be copied twice and belong to one of them only.
+/// One home for two users would be copied twice and belong to one of them only. Links may make them
+/// one on one of the hosts alone.
 pub(super) fn shared_homes(users: &mut BTreeMap<UserName, UserMail>) {
+    shared_on_one_host(users, |paths| &paths.source);
+    shared_on_one_host(users, |paths| &paths.target);
+}
+
+fn shared_on_one_host(
+    users: &mut BTreeMap<UserName, UserMail>,
+    home_of: fn(&TreePaths) -> &HostPath,
+) {
     let homes: Vec<(UserName, HostPath)> = users
         .iter()
         .flat_map(|(name, user)| user.trees.iter().map(move |tree| (name, tree)))
         .filter(|(_, tree)| tree.paths.kind == TreeKind::Home)
-        .map(|(name, tree)| (name.clone(), tree.paths.source.clone()))
+        .map(|(name, tree)| (name.clone(), home_of(&tree.paths).clone()))
         .collect();
     let mut by_home: BTreeMap<&HostPath, BTreeSet<&UserName>> = BTreeMap::new();
     for (name, home) in &homes {
@@ -51,22 +60,25 @@ pub(super) fn shared_homes(users: &mut BTreeMap<UserName, UserMail>) {
             .map(|n| (*n).clone())
             .collect();
         if !with.is_empty() {
-            user.problems.push(Problem::SharedHome {
-                home: home.clone(),
-                with,
-            });
+            let home = home.clone();
+            once(&mut user.problems, Problem::SharedHome { home, with });
         }
         let mut above = home.parent();
         while !above.is_root() {
             if let Some(owner) = by_home.get(&above).and_then(|names| names.first()) {
                 let inside = (*owner).clone();
-                user.problems.push(Problem::NestedHome {
-                    home: home.clone(),
-                    inside,
-                });
+                let home = home.clone();
+                once(&mut user.problems, Problem::NestedHome { home, inside });
                 break;
             }
             above = above.parent();
         }
+    }
+}
+
+/// The same on both hosts is one problem.
+fn once(problems: &mut Vec<Problem>, problem: Problem) {
+    if !problems.contains(&problem) {
+        problems.push(problem);
     }
 }

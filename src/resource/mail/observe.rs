@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::homes::{is_system_directory, shared_homes};
+use super::look::Order;
 use super::spool_dir::strays;
 use super::{
     Actual, Look, Places, Problem, TreeState, UserMail, Volume, index_name, selection, spool_dir,
@@ -125,13 +126,17 @@ impl Observer<'_> {
     }
 
     fn home_problems(&self, name: &UserName, paths: &TreePaths) -> Result<Vec<Problem>> {
-        let home = paths.source.clone();
         let mut problems = Vec::new();
         let whole = self.manifest.mail.homes == Homes::Whole;
-        if home.is_root() || (whole && is_system_directory(&home)) {
-            problems.push(Problem::SystemHome { home });
-            return Ok(problems);
+        // On the target, too: the home may be a link there.
+        for home in [&paths.source, &paths.target] {
+            if home.is_root() || (whole && is_system_directory(home)) {
+                let home = home.clone();
+                problems.push(Problem::SystemHome { home });
+                return Ok(problems);
+            }
         }
+        let home = paths.source.clone();
         match self.source.stat(&home)? {
             Some(stat) if stat.kind != FileKind::Dir => {
                 problems.push(Problem::HomeNoDirectory { home });
@@ -221,7 +226,11 @@ impl Observer<'_> {
         let sound = |user: &UserMail| user.problems.is_empty();
         let work: Vec<(&UserName, &UserMail)> =
             users.iter().filter(|(_, user)| sound(user)).collect();
-        let compared = parallel::map(&work, |(name, user)| self.compare_user(name, user));
+        let compare = |(name, user): &(&UserName, &UserMail)| self.compare_user(name, user);
+        let compared = match self.look.order {
+            Order::Any => parallel::map(&work, compare),
+            Order::ByName => work.iter().map(compare).collect(),
+        };
         for (user, compared) in users.values_mut().filter(|user| sound(user)).zip(compared) {
             *user = compared?;
         }

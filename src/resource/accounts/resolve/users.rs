@@ -18,7 +18,7 @@ impl Staging<'_> {
     /// Decides the uid of every chosen account; gids follow with the groups.
     pub(super) fn users(&mut self, users: &[(&UserName, &User)]) {
         for &(name, user) in users {
-            let verdict = self.uid(name, user);
+            let verdict = select::usable(name).and_then(|()| self.uid(name, user));
             self.resolved.users.insert(
                 name.clone(),
                 Chosen {
