@@ -30,14 +30,14 @@ pub(super) fn compare(
     on_difference: &mut OnDifference<'_>,
 ) -> Result<Report> {
     let mut forward = |tree, path: &[u8], differs| on_difference(tree, path, differs);
-    let mut walk = Walk::new(job, Mandate::Compare, depth, &mut forward)?;
+    let mut walk = Walk::new(job, Mandate::Compare, depth, &mut forward);
     walk.trees()?;
     Ok(walk.tally.finish())
 }
 
 pub(super) fn copy(job: &Job<'_>) -> Result<Copied> {
     let mut ignore = |_, _: &[u8], _| {};
-    let mut walk = Walk::new(job, Mandate::Copy, Depth::Index, &mut ignore)?;
+    let mut walk = Walk::new(job, Mandate::Copy, Depth::Index, &mut ignore);
     walk.remember = job.index.map(index::Writer::create).transpose()?;
     walk.trees()?;
     Ok(Copied {
@@ -86,11 +86,11 @@ impl<'j, 'd> Walk<'j, 'd> {
         mandate: Mandate,
         depth: Depth,
         on_difference: &'d mut OnDifference<'d>,
-    ) -> Result<Self> {
+    ) -> Self {
         let (known, index_use) = index::Reader::open(job.index);
         let mut tally = Tally::new(job.sample, on_difference);
         tally.report.index = index_use;
-        Ok(Self {
+        Self {
             job,
             mandate,
             depth,
@@ -103,7 +103,7 @@ impl<'j, 'd> Walk<'j, 'd> {
             links: Links::default(),
             writer: None,
             top: None,
-        })
+        }
     }
 
     fn trees(&mut self) -> Result<()> {
