@@ -175,15 +175,13 @@ impl Scene {
 
 /// Whether a path is one that only reconcile looks at: staging, temporary files, locks, records.
 fn is_scratch(path: &[u8]) -> bool {
-    let names: Vec<_> = path.split(|&byte| byte == b'/').collect();
-    let staged = names
-        .iter()
-        .any(|name| name.starts_with(b".reconcile-staging"));
-    let name = names[names.len() - 1];
-    let lock = names.len() == 2
-        && names[0] == b"etc"
-        && (name.ends_with(b".lock") || name.rsplit(|&b| b == b'.').next().is_some_and(is_number));
-    staged || lock || name.ends_with(b".reconcile-new") || path.starts_with(RECORDS[0].as_bytes())
+    const NAMES: [&[u8]; 3] = [b".reconcile-new", b".reconcile-lock", b".lock"];
+    let staged = path
+        .split(|&b| b == b'/')
+        .any(|part| part.starts_with(b".reconcile-staging"));
+    staged
+        || NAMES.iter().any(|name| path.ends_with(name))
+        || path.starts_with(RECORDS[0].as_bytes())
 }
 
 fn is_number(text: &[u8]) -> bool {
