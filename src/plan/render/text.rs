@@ -6,6 +6,7 @@ use anstyle::{AnsiColor, Style};
 
 use super::group::groups;
 use super::{Paint, Row, Sign, summary};
+use crate::plan::change::Verb;
 use crate::plan::{Action, Blocked, Change, Level, Plan, Resource};
 
 /// Widest column of resource names; longer ones push their title to the right.
@@ -70,11 +71,10 @@ pub fn text(plan: &Plan, paint: Paint) -> String {
 
 /// The table of numbers that change, before anything that is done with them.
 fn write_renumbered(out: &mut String, plan: &Plan, ink: Ink) {
-    let with_owners = |action: &Action| {
-        matches!(
-            action.change,
-            Change::MergeAccounts(_) | Change::CopyMail(_)
-        )
+    let with_owners = |action: &Action| match &action.change {
+        Change::MergeAccounts(merge) => merge.users.iter().any(|user| user.verb == Verb::Create),
+        Change::CopyMail(_) => true,
+        _ => false,
     };
     if plan.renumbered.is_empty() || !plan.actions.iter().any(with_owners) {
         return;
