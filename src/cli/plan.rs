@@ -129,7 +129,7 @@ fn list_paths(session: &Session, stop: &AtomicBool) -> Result<()> {
     let listener = |user: &UserName, kind: TreeKind, path: &[u8], differs: Difference| {
         local::print(&path_line(user, kind, path, differs))
     };
-    session.observe(&Look::new(stop).telling(&listener))?;
+    session.observe(&Look::new(stop).telling(&listener).in_order())?;
     Ok(())
 }
 

@@ -159,10 +159,12 @@ fn text(status: &Status) -> String {
     line("migration", &status.migration);
     let since = status
         .since
-        .map_or("always".to_owned(), |since| since.to_string());
+        .map_or("nothing was applied yet".to_owned(), |since| {
+            format!("since {since}")
+        });
     line(
         "mail counts",
-        &format!("on the {} (since: {since})", status.authority),
+        &format!("on the {} ({since})", status.authority),
     );
     line(
         "managed",

@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Fact;
 
+/// Facts that are named in a sentence; the others are counted.
+const NAMED: usize = 6;
+
 /// Why an action is planned.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -147,10 +150,13 @@ impl fmt::Display for Obstacle {
             }
             Self::Waits { on } => {
                 f.write_str("waits for: ")?;
-                for (n, fact) in on.iter().enumerate() {
+                for (n, fact) in on.iter().take(NAMED).enumerate() {
                     write!(f, "{}{fact}", if n == 0 { "" } else { ", " })?;
                 }
-                Ok(())
+                match on.len().saturating_sub(NAMED) {
+                    0 => Ok(()),
+                    more => write!(f, " and {more} more"),
+                }
             }
             Self::Account { conflict } => conflict.fmt(f),
             Self::Mail { problem } => problem.fmt(f),

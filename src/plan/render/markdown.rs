@@ -4,9 +4,11 @@ use std::fmt::Write as _;
 
 use super::group::groups;
 use super::{Paint, summary, text};
-use crate::plan::Plan;
+use crate::plan::{Level, Plan};
+use crate::report::counted;
 
-/// The plan as markdown: the summary, a table of what is blocked, and the whole text folded away.
+/// The plan as markdown: the summary, the warnings, a table of what is blocked, and the whole text
+/// folded away.
 pub fn markdown(plan: &Plan) -> String {
     let mut out = String::new();
     let mut line = |text: &str| {
@@ -18,11 +20,14 @@ pub fn markdown(plan: &Plan) -> String {
     line("");
     for group in groups(plan) {
         line(&format!(
-            "- {}: {} ({} entries)",
+            "- {}: {} ({})",
             group.heading,
             group.because,
-            group.rows.len()
+            counted(group.rows.len() as u64, "entry", "entries")
         ));
+    }
+    for note in plan.notes.iter().filter(|n| n.level == Level::Warning) {
+        line(&format!("- **warning** `{}`: {}", note.resource, note.text));
     }
     if !plan.blocked.is_empty() {
         line("");

@@ -57,6 +57,15 @@ pub enum Conflict {
         /// A uid that is free on both sides.
         free: Option<Uid>,
     },
+    /// `users.remap` gives another uid to an account that is on the target already.
+    RemapTooLate {
+        /// Whose.
+        user: UserName,
+        /// The uid in `users.remap`.
+        uid: Uid,
+        /// The uid that it has there.
+        target: Uid,
+    },
     /// The uid in `users.remap` is one that no person may have.
     RemapReserved {
         /// Whose.
@@ -241,6 +250,12 @@ impl fmt::Display for Conflict {
                 f,
                 "users.remap gives {user} the uid {uid}, which is {by}'s on the target; {}",
                 Remap(user, *free)
+            ),
+            Self::RemapTooLate { user, uid, target } => write!(
+                f,
+                "users.remap gives {user} the uid {uid}, and {user} has uid {target} on the target \
+                 already, which is never changed; if they are one person, write \
+                 `users.remap: {{ {user}: {target} }}`, else add {user} to users.exclude"
             ),
             Self::RemapReserved { user, uid } => write!(
                 f,

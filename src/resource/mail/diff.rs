@@ -25,7 +25,7 @@ pub fn diff(
     let mut draft = Draft::default();
     if let Some(receipt) = receipt.filter(|receipt| receipt.authority == Side::Target) {
         let text = format!(
-            "the target's mail counts since {}; nothing is copied",
+            "the target's accounts and mail count since {}: none are copied any more",
             receipt.since
         );
         draft.note(Resource::Migration, Level::Info, text);
@@ -102,6 +102,7 @@ impl User<'_> {
             draft.settled.insert(claimed.clone());
         } else {
             claims.insert(self.name.clone(), self.mail.paths());
+            self.abandoned(draft);
         }
         let copied = Fact::MailCopied(self.name.clone());
         let extraneous = if managed {
@@ -180,6 +181,23 @@ impl User<'_> {
             ..action
         });
         true
+    }
+
+    /// A home that moves on the source leaves its old copy on the target.
+    fn abandoned(&self, draft: &mut Draft) {
+        let before = self.receipt.and_then(|r| r.trees.get(self.name));
+        let is_left = |old: &&TreePaths| {
+            let mut now = self.mail.trees.iter();
+            now.all(|tree| tree.paths.target != old.target)
+        };
+        for old in before.into_iter().flatten().filter(is_left) {
+            let text = format!(
+                "{} on the target was copied before and is not where this user's files are now; \
+                 it stays there, remove it by hand",
+                old.target
+            );
+            draft.note(Resource::Mail(self.name.clone()), Level::Warning, text);
+        }
     }
 
     fn copy(&self, extraneous: Extraneous) -> MailCopy {

@@ -16,6 +16,16 @@ pub struct Look<'a> {
     pub(super) depth: Depth,
     pub(super) stop: &'a AtomicBool,
     pub(super) listener: Option<Listener<'a>>,
+    pub(super) order: Order,
+}
+
+/// In which order users are looked at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Order {
+    /// Several at a time.
+    Any,
+    /// One after the other, by name: what the listener hears is the same each time.
+    ByName,
 }
 
 impl fmt::Debug for Look<'_> {
@@ -33,6 +43,7 @@ impl<'a> Look<'a> {
             depth: Depth::Index,
             stop,
             listener: None,
+            order: Order::Any,
         }
     }
 
@@ -42,6 +53,7 @@ impl<'a> Look<'a> {
             depth: Depth::Content,
             stop,
             listener: None,
+            order: Order::Any,
         }
     }
 
@@ -50,6 +62,15 @@ impl<'a> Look<'a> {
     pub fn telling(self, listener: Listener<'a>) -> Self {
         Self {
             listener: Some(listener),
+            ..self
+        }
+    }
+
+    /// Looks at one user after the other, by name, which takes longer.
+    #[must_use]
+    pub fn in_order(self) -> Self {
+        Self {
+            order: Order::ByName,
             ..self
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::homes::{is_system_directory, shared_homes};
+use super::look::Order;
 use super::spool_dir::strays;
 use super::{
     Actual, Look, Places, Problem, TreeState, UserMail, Volume, index_name, selection, spool_dir,
@@ -225,7 +226,11 @@ impl Observer<'_> {
         let sound = |user: &UserMail| user.problems.is_empty();
         let work: Vec<(&UserName, &UserMail)> =
             users.iter().filter(|(_, user)| sound(user)).collect();
-        let compared = parallel::map(&work, |(name, user)| self.compare_user(name, user));
+        let compare = |(name, user): &(&UserName, &UserMail)| self.compare_user(name, user);
+        let compared = match self.look.order {
+            Order::Any => parallel::map(&work, compare),
+            Order::ByName => work.iter().map(compare).collect(),
+        };
         for (user, compared) in users.values_mut().filter(|user| sound(user)).zip(compared) {
             *user = compared?;
         }

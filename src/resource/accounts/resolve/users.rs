@@ -91,7 +91,12 @@ impl Staging<'_> {
         }
         match (remap, self.policy()) {
             (None, OnUidConflict::Remap) => Ok(here.uid),
-            (Some(_), _) | (None, OnUidConflict::Fail) => Err(Conflict::SameNameOtherUid {
+            (Some(uid), _) => Err(Conflict::RemapTooLate {
+                user: name.clone(),
+                uid,
+                target: here.uid,
+            }),
+            (None, OnUidConflict::Fail) => Err(Conflict::SameNameOtherUid {
                 user: name.clone(),
                 wanted,
                 target: here.uid,
