@@ -12,6 +12,7 @@ use crate::apply::{Outcome, Run, RunLock, execute};
 use crate::error::{Error, Exit, Kind, Result};
 use crate::plan::{PLAN_VERSION, Plan, render};
 use crate::planner::{self, Observation};
+use crate::report::terminal::tell;
 use crate::report::{Event, Reporter};
 use crate::resource::mail::Look;
 
@@ -68,7 +69,7 @@ pub(super) fn run(path: &Path, options: &Options, stop: &AtomicBool) -> Result<E
 fn show(plan: &Plan, json: bool) -> Result<()> {
     if json {
         let text = render::text(plan, render::Paint::Plain);
-        anstream::eprint!("{text}");
+        tell(&text);
         return Ok(());
     }
     plan::print_text(plan)
@@ -103,7 +104,7 @@ fn refuse_stale(saved: &Plan, fresh: &Plan) -> Result<()> {
     } else {
         diff
     };
-    anstream::eprint!("{shown}");
+    tell(&shown);
     let what = "the hosts changed since the plan was saved; nothing was done";
     Err(Error::new(Kind::Stale, what).hint("plan again, review it, and apply the new plan"))
 }
@@ -113,10 +114,10 @@ fn ask(plan: &Plan) -> Result<()> {
         return Err(Error::new(Kind::Usage, "there is no terminal to ask on")
             .hint("review the plan, then run `reconcile apply --yes`"));
     }
-    anstream::eprint!(
+    tell(&format!(
         "\nApply these {} actions? Only `yes` is a yes: ",
         plan.actions.len()
-    );
+    ));
     let mut answer = String::new();
     let answered = std::io::stderr()
         .flush()
@@ -180,7 +181,7 @@ fn look_again(session: &Session, look: &Look<'_>) -> Result<Exit, Failure> {
     if plan.is_empty() {
         return Ok(Exit::Done);
     }
-    anstream::eprint!("{}", render::text(&plan, render::Paint::Plain));
+    tell(&render::text(&plan, render::Paint::Plain));
     let what = "everything was applied, and the plan is still not empty";
     Err(Error::new(Kind::Verification, what)
         .hint("files may have changed meanwhile; run `reconcile apply` again")

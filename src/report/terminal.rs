@@ -1,5 +1,6 @@
 //! Events for people, on stderr: a progress bar on a terminal, plain lines elsewhere.
 
+use std::io::Write as _;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -49,14 +50,13 @@ impl Reporter for Bar {
             }
             Event::RunEnded { .. } => {
                 self.bar.finish_and_clear();
-                anstream::eprintln!("{}", sentence(event).unwrap_or_default());
+                tell_event(event);
             }
             Event::ActionFailed { .. } | Event::ActionSkipped { .. } => {
-                self.bar
-                    .suspend(|| anstream::eprintln!("{}", sentence(event).unwrap_or_default()));
+                self.bar.suspend(|| tell_event(event));
             }
             Event::Observing { .. } => {
-                anstream::eprintln!("{}", sentence(event).unwrap_or_default());
+                tell_event(event);
             }
             Event::ActionStarted { .. } | Event::ActionDone { .. } => {}
         }
@@ -82,9 +82,18 @@ impl Reporter for Plain {
             }
             *last = Some(now);
         }
-        if let Some(line) = sentence(event) {
-            anstream::eprintln!("{line}");
-        }
+        tell_event(event);
+    }
+}
+
+/// Says something to people, on stderr. That nobody can hear it must not stop a migration half-way.
+pub(crate) fn tell(text: &str) {
+    anstream::stderr().lock().write_all(text.as_bytes()).ok();
+}
+
+fn tell_event(event: &Event) {
+    if let Some(line) = sentence(event) {
+        tell(&format!("{line}\n"));
     }
 }
 

@@ -12,7 +12,7 @@ use crate::program;
 use crate::requirement;
 use crate::root::MAIL_GID;
 use crate::sandbox::{Run, Sandbox};
-use crate::snapshot::{Closeness, Kind, Snapshot};
+use crate::snapshot::{Closeness, Entry, Kind, Snapshot};
 use crate::village::village;
 
 /// Records of reconcile itself: their times differ from run to run.
@@ -146,6 +146,7 @@ impl Scene {
     #[track_caller]
     fn assert_whole(&self, now: &Snapshot, when: &str) {
         for (path, entry) in &now.0 {
+            assert_private(path, entry);
             if !matches!(entry.kind, Kind::File(_)) || is_scratch(path) {
                 continue;
             }
@@ -175,6 +176,22 @@ fn is_scratch(path: &[u8]) -> bool {
         || ours.iter().any(|suffix| name.ends_with(suffix))
         || (path.starts_with(b"etc/") && name.ends_with(b".lock"))
         || path.starts_with(RECORDS[0].as_bytes())
+}
+
+/// What is not yet in its place is nobody else's to read: mail, hashes.
+#[track_caller]
+fn assert_private(path: &[u8], entry: &Entry) {
+    let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or(path);
+    let private = name.starts_with(b".reconcile-staging")
+        || (name.starts_with(b".shadow") || name.starts_with(b".gshadow"))
+        || path == RECORDS[0].as_bytes();
+    let open_to_others = entry.mode & 0o007 != 0;
+    let shown = path.escape_ascii();
+    assert!(
+        !(private && open_to_others),
+        "{shown} has mode {:o}",
+        entry.mode
+    );
 }
 
 /// The journal's lines as names of failpoints.

@@ -284,3 +284,44 @@ fn what_programs_read_is_valid_in_its_format() {
         .done();
     sandbox.reconcile(["man"]).exits(0).shows(".TH").done();
 }
+
+#[test]
+fn a_reader_that_goes_away_is_no_crash() {
+    if !requirement::root() {
+        return;
+    }
+    let sandbox = village();
+    for line in [
+        "\"$reconcile\" plan --full | true",
+        "\"$reconcile\" plan --format json | head -c 1",
+        "\"$reconcile\" plan > /dev/full",
+        "\"$reconcile\" plan 2> /dev/full",
+        "\"$reconcile\" plan >&- 2>&-",
+        "\"$reconcile\" --help | true",
+        "\"$reconcile\" schema manifest | true",
+    ] {
+        let run = sandbox.shell(line);
+        assert!(!run.stderr.contains("panicked"), "{}", run.describe());
+        assert!(matches!(run.code(), Some(0 | 1)), "{}", run.describe());
+    }
+}
+
+#[test]
+fn a_run_whose_reader_goes_away_still_ends_its_work() {
+    if !requirement::root() {
+        return;
+    }
+    for line in [
+        "\"$reconcile\" apply --yes --json | true",
+        "\"$reconcile\" apply --yes 2>&1 | true",
+        "\"$reconcile\" apply --yes --json 2> /dev/full",
+    ] {
+        let sandbox = village();
+        let run = sandbox.shell(line);
+        assert!(!run.stderr.contains("panicked"), "{}", run.describe());
+        sandbox
+            .reconcile(["plan", "--detailed-exitcode"])
+            .exits(0)
+            .done();
+    }
+}

@@ -109,6 +109,15 @@ impl Sandbox {
         self.spawn(command, format!("reconcile {}", arguments.join(" ")))
     }
 
+    /// Runs a line of shell in which `$reconcile` is the program.
+    #[track_caller]
+    pub(crate) fn shell(&self, line: &str) -> Run {
+        let mut command = Command::new("sh");
+        command.args(["-c", line]).env_clear().stdin(Stdio::null());
+        command.env("reconcile", BINARY);
+        self.spawn(command, line.to_owned()).wait()
+    }
+
     /// Runs `reconcile` on a terminal of its own, with a person who types this.
     #[track_caller]
     pub(crate) fn on_a_terminal(&self, arguments: &str, typed: &str) -> Run {

@@ -10,7 +10,7 @@ use crate::program;
 use crate::requirement;
 use crate::root::MAIL_GID;
 use crate::sandbox::Sandbox;
-use crate::snapshot::{Closeness, Snapshot};
+use crate::snapshot::{Closeness, Kind, Snapshot};
 use crate::village::village;
 
 /// The village after a first run.
@@ -294,6 +294,31 @@ fn a_home_that_is_a_link_to_somewhere_else_on_the_target_is_blocked() {
         let after = Snapshot::of(target.path());
         after.assert_same(&before, Closeness::Untouched, place);
     }
+}
+
+#[test]
+fn modes_do_not_depend_on_the_umask() {
+    if !requirement::root() {
+        return;
+    }
+    let outcomes = ["000", "022", "077"].map(|umask| {
+        let sandbox = village();
+        sandbox.manifest("target", "");
+        let line = format!("umask {umask}; exec \"$reconcile\" apply --yes");
+        sandbox.shell(&line).exits(0).done();
+        let mut after = Snapshot::of(sandbox.target().path());
+        // Records have times in them, but modes as everything else.
+        for (path, entry) in &mut after.0 {
+            if path.starts_with(b"var/lib/reconcile/") && entry.kind != Kind::Directory {
+                entry.kind = Kind::Special("record".to_owned(), 0);
+                entry.size = 0;
+            }
+        }
+        after
+    });
+    let [all, usual, none] = outcomes;
+    usual.assert_same(&all, Closeness::Equal, "umask 000");
+    usual.assert_same(&none, Closeness::Equal, "umask 077");
 }
 
 #[test]
