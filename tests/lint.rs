@@ -156,7 +156,9 @@ fn only_claimed_trees_are_written() {
 #[test]
 fn a_first_copy_removes_nothing() {
     let error = rule_broken(IN_ONE_GO, |plan| {
-        copy(plan, "mail/alice/copy").extraneous = Extraneous::Remove;
+        for tree in &mut copy(plan, "mail/alice/copy").trees {
+            tree.extraneous = Extraneous::Remove;
+        }
     });
     assert!(
         error.ends_with("nothing is removed from a tree that was not managed before"),
@@ -168,7 +170,7 @@ fn a_first_copy_removes_nothing() {
 fn the_root_directory_is_never_written_as_a_tree() {
     for top in ["/", "/home/alice/../.."] {
         let error = rule_broken(IN_ONE_GO, |plan| {
-            copy(plan, "mail/alice/copy").trees[0].target = top.into();
+            copy(plan, "mail/alice/copy").trees[0].paths.target = top.into();
         });
         assert!(
             error.ends_with("the root directory, or what climbs up to it, is nobody's tree"),

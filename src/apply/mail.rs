@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use super::execute::{Context, Run};
 use crate::error::{Doing as _, Error, Kind, Result};
 use crate::parallel;
-use crate::plan::change::MailCopy;
+use crate::plan::change::{Extraneous, MailCopy};
 use crate::plan::{Action, Change};
 use crate::replicate::{
     Depth, Filter, Job, PendingIndex, Place, Progress, Report, Tree, compare, copy, sync,
@@ -91,12 +91,21 @@ impl Batch<'_> {
         let filter = Filter::new(&change.select)?;
         let mut places_of = Vec::new();
         let mut pending = Vec::new();
-        for paths in &change.trees {
+        for tree in &change.trees {
+            let paths = &tree.paths;
             room_for(paths, self.run.target)?;
             let places = Places::open(paths, self.source()?, self.run.target)?;
             let name = index_name(&change.user, paths.kind);
             let trees = [places.tree()];
-            let copied = copy(&self.job(change, &filter, &trees, &name, self.progress))?;
+            let job = self.job(
+                change,
+                tree.extraneous,
+                &filter,
+                &trees,
+                &name,
+                self.progress,
+            );
+            let copied = copy(&job)?;
             complete(change, &copied.report)?;
             pending.extend(copied.index);
             places_of.push(places);
@@ -129,12 +138,13 @@ impl Batch<'_> {
     /// Nothing may differ.
     fn compare(&self, change: &MailCopy, depth: Depth, progress: &Progress) -> Result<()> {
         let filter = Filter::new(&change.select)?;
-        for paths in &change.trees {
+        for tree in &change.trees {
+            let paths = &tree.paths;
             let places = Places::open(paths, self.source()?, self.run.target)?;
             let name = index_name(&change.user, paths.kind);
             let trees = [places.tree()];
             let report = compare(
-                &self.job(change, &filter, &trees, &name, progress),
+                &self.job(change, tree.extraneous, &filter, &trees, &name, progress),
                 depth,
                 &mut |_, _, _| {},
             )?;
@@ -155,6 +165,7 @@ impl Batch<'_> {
     fn job<'b>(
         &'b self,
         change: &'b MailCopy,
+        extraneous: Extraneous,
         filter: &'b Filter,
         trees: &'b [Tree<'b>],
         index: &'b str,
@@ -165,7 +176,7 @@ impl Batch<'_> {
             owner: change.uid,
             ids: &self.run.plan.ids,
             filter,
-            extraneous: change.extraneous,
+            extraneous,
             index: Some(Place {
                 dir: self.index.as_fd(),
                 name: index.as_bytes(),

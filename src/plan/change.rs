@@ -299,6 +299,16 @@ pub struct Selection {
     pub exclude: Vec<String>,
 }
 
+/// One tree of a copy.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CopiedTree {
+    /// Where it is.
+    pub paths: TreePaths,
+    /// What happens to files on the target that the source does not have.
+    pub extraneous: Extraneous,
+}
+
 /// Copying or proving one user's trees.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -308,11 +318,9 @@ pub struct MailCopy {
     /// The user's uid on the source: files of others are treated with care.
     pub uid: Uid,
     /// The trees, home first.
-    pub trees: Vec<TreePaths>,
+    pub trees: Vec<CopiedTree>,
     /// What of the home.
     pub select: Selection,
-    /// What happens to files that the source does not have.
-    pub extraneous: Extraneous,
     /// What the plan saw; counts, bytes and a sample.
     pub delta: Delta,
 }

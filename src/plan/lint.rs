@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::change::{Extraneous, TreePaths};
+use super::change::{CopiedTree, Extraneous};
 use super::{Action, Change, Fact, Plan, Risk, Undo};
 use crate::error::{Error, Kind, Result};
 use crate::names::{Side, UserName};
@@ -75,10 +75,17 @@ fn broken_by(action: &Action, given: &BTreeSet<&Fact>) -> Option<&'static str> {
             if !needs(claimed.clone()) {
                 return Some("only claimed trees are written");
             }
-            if given.contains(&claimed) != (copy.extraneous == Extraneous::Refuse) {
+            let mut refused = copy
+                .trees
+                .iter()
+                .map(|t| t.extraneous == Extraneous::Refuse);
+            if given.contains(&claimed) != refused.any(|refused| refused) {
                 return Some("nothing is removed from a tree that was not managed before");
             }
-            let bad = |tree: &TreePaths| tree.target.is_root() || climbs(&tree.target);
+            let bad = |tree: &CopiedTree| {
+                let top = &tree.paths.target;
+                top.is_root() || climbs(top)
+            };
             copy.trees
                 .iter()
                 .any(bad)

@@ -516,7 +516,10 @@ impl<'j, 'd> Walk<'j, 'd> {
     /// holds it.
     pub(super) fn extraneous(&mut self, target: Place<'_>, look: &Look) -> Result<Remains> {
         go_on(self.job)?;
-        if self.mandate == Mandate::Copy && self.job.extraneous == Extraneous::Refuse {
+        // An empty file in the place of a mailbox, as useradd makes it, holds no mail.
+        let nothing = self.path.is_empty() && look.kind == Type::File && look.bytes() == 0;
+        let refuse = self.job.extraneous == Extraneous::Refuse && !nothing;
+        if self.mandate == Mandate::Copy && refuse {
             let (tree, path) = (tree_name(self.kind), self.at().shown());
             let what = format!("target {tree} {path} is not on the source, and was not expected");
             return Err(Error::new(Kind::Blocked, what)

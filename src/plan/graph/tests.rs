@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::names::Uid;
-use crate::plan::change::{Count, Delta, Extraneous, MailCopy, Selection};
+use crate::plan::change::{Count, Delta, MailCopy, Selection};
 use crate::plan::{Reason, Risk, Undo};
 
 /// An action about one user's mail; its facts are free to choose.
@@ -12,7 +12,6 @@ fn action(user: &str, verb: &str, needs: &[Fact], gives: &[Fact]) -> Action {
         uid: Uid(500),
         trees: Vec::new(),
         select: Selection::default(),
-        extraneous: Extraneous::Remove,
         delta: Delta {
             create: Count { files: 1, bytes: 1 },
             ..Delta::default()

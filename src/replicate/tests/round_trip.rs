@@ -262,6 +262,15 @@ fn what_was_not_expected_is_refused_and_kept() {
 }
 
 #[test]
+fn an_empty_mailbox_made_with_the_account_is_not_in_the_way() {
+    let mut bench = Bench::new();
+    bench.extraneous = Extraneous::Refuse;
+    write(bench.home().join("mail/Sent"), "From a\n\nsent\n");
+    write(bench.target.join("mail/alice"), "");
+    bench.converge();
+}
+
+#[test]
 fn what_is_excluded_is_left_alone_on_both_sides() {
     let mut bench = filled();
     bench.selection.exclude = vec!["**/*.tmp".to_owned()];

@@ -7,7 +7,7 @@ use globset::GlobSet;
 use super::{Actual, Problem, TreeState, UserMail, oddity, selection};
 use crate::manifest::{Homes, Manifest};
 use crate::names::{Side, UserName};
-use crate::plan::change::{Extraneous, MailCopy, Rename, TreePaths};
+use crate::plan::change::{CopiedTree, Extraneous, MailCopy, Rename, TreePaths};
 use crate::plan::{
     Action, ActionId, Change, Draft, Fact, Level, Obstacle, Reason, Resource, Risk, Undo,
 };
@@ -92,12 +92,7 @@ impl User<'_> {
             return;
         }
         let claimed = Fact::TreesClaimed(self.name.clone());
-        let managed = self.receipt.is_some_and(|r| {
-            self.mail
-                .trees
-                .iter()
-                .all(|t| r.manages(self.name, &t.paths))
-        });
+        let managed = self.mail.trees.iter().all(|tree| self.manages(tree));
         if managed {
             draft.settled.insert(claimed.clone());
         } else {
@@ -105,12 +100,7 @@ impl User<'_> {
             self.abandoned(draft);
         }
         let copied = Fact::MailCopied(self.name.clone());
-        let extraneous = if managed {
-            Extraneous::Remove
-        } else {
-            Extraneous::Refuse
-        };
-        let copy = self.copy(extraneous);
+        let copy = self.copy();
         if copy.delta.is_empty() {
             draft.settled.insert(copied.clone());
         } else {
@@ -145,12 +135,7 @@ impl User<'_> {
 
     /// Settles or plans that nothing is in the way; false if something stays there.
     fn make_clear(&self, adopt: &GlobSet, draft: &mut Draft) -> bool {
-        let foreign = |tree: &TreeState| {
-            let managed = self
-                .receipt
-                .is_some_and(|r| r.manages(self.name, &tree.paths));
-            tree.in_the_way.clone().filter(|_| !managed)
-        };
+        let foreign = |tree: &TreeState| tree.in_the_way.clone().filter(|_| !self.manages(tree));
         let renames: Vec<Rename> = self.mail.trees.iter().filter_map(foreign).collect();
         let clear = Fact::TreesClear(self.name.clone());
         if renames.is_empty() {
@@ -200,13 +185,26 @@ impl User<'_> {
         }
     }
 
-    fn copy(&self, extraneous: Extraneous) -> MailCopy {
+    /// Whether an earlier run claimed this tree.
+    fn manages(&self, tree: &TreeState) -> bool {
+        self.receipt
+            .is_some_and(|receipt| receipt.manages(self.name, &tree.paths))
+    }
+
+    fn copy(&self) -> MailCopy {
+        let copied = |tree: &TreeState| CopiedTree {
+            paths: tree.paths.clone(),
+            extraneous: if self.manages(tree) {
+                Extraneous::Remove
+            } else {
+                Extraneous::Refuse
+            },
+        };
         MailCopy {
             user: self.name.clone(),
             uid: self.mail.uid,
-            trees: self.mail.paths(),
+            trees: self.mail.trees.iter().map(copied).collect(),
             select: selection(self.manifest),
-            extraneous,
             delta: self.mail.delta(),
         }
     }
