@@ -307,11 +307,7 @@ impl Writer {
         target: Stamp,
         looked: Moment,
     ) -> Result<()> {
-        let settled = Moment {
-            seconds: source.ctime.seconds.saturating_add(1),
-            ..source.ctime
-        };
-        if settled > looked || path.len() > LONGEST / 2 {
+        if settled(source.ctime) > looked || path.len() > LONGEST / 2 {
             return Ok(());
         }
         self.files += 1;
@@ -337,6 +333,24 @@ impl Writer {
                 e.into_error(),
             )),
         }
+    }
+}
+
+/// The moment from which a change would move a ctime.
+///
+/// The kernel stamps files with the time of its last tick, at most 10 ms ago (`CONFIG_HZ=100`); this
+/// allows for five. A ctime of a whole second may be of a file system that keeps no more than that,
+/// as ext3 does.
+fn settled(ctime: Moment) -> Moment {
+    const SECOND: u32 = 1_000_000_000;
+    const TICKS: u32 = 50_000_000;
+    let nanos = match ctime.nanos {
+        0 => SECOND,
+        nanos => nanos.saturating_add(TICKS),
+    };
+    Moment {
+        seconds: ctime.seconds.saturating_add((nanos / SECOND).into()),
+        nanos: nanos % SECOND,
     }
 }
 
@@ -400,6 +414,31 @@ impl Drop for PendingIndex {
             // What stays behind is replaced by the next run.
             let _left_behind =
                 unlinkat(&self.directory, self.temporary.as_slice(), AtFlags::empty());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64, nanos: u32) -> Moment {
+        Moment { seconds, nanos }
+    }
+
+    #[test]
+    fn a_ctime_settles_with_the_grain_of_its_file_system() {
+        assert_eq!(settled(at(7, 300_000_000)), at(7, 350_000_000));
+        assert_eq!(settled(at(7, 970_000_000)), at(8, 20_000_000));
+        assert_eq!(settled(at(7, 0)), at(8, 0), "whole seconds only");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn the_walk_goes_directory_by_directory(a in "[a-c./]{0,6}", b in "[a-c./]{0,6}") {
+            let parts = |path: &str| path.split('/').map(str::to_owned).collect::<Vec<_>>();
+            let expected = parts(&a).cmp(&parts(&b));
+            proptest::prop_assert_eq!(walk_order(a.as_bytes(), b.as_bytes()), expected);
         }
     }
 }

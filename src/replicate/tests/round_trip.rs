@@ -149,7 +149,7 @@ fn attributes_and_acls_are_kept_with_mapped_ids() {
 #[test]
 fn a_flip_of_the_same_size_and_mtime_is_seen() {
     let bench = filled();
-    std::thread::sleep(Duration::from_millis(1100));
+    std::thread::sleep(Duration::from_millis(100));
     bench.converge();
     let mbox = bench.source.join("mail/alice");
     let before = fs::metadata(&mbox).unwrap();
@@ -184,7 +184,7 @@ fn another_account_on_the_hosts_makes_nobody_read_everything_again() {
     let shared = bench.home().join("mail/shared");
     write(&shared, "with ACL");
     run("setfacl", &["-m", "u:501:r", shared.to_str().unwrap()]);
-    std::thread::sleep(Duration::from_millis(1100));
+    std::thread::sleep(Duration::from_millis(100));
     bench.converge();
     bench.compared();
 
@@ -200,7 +200,7 @@ fn another_account_on_the_hosts_makes_nobody_read_everything_again() {
 #[test]
 fn a_bad_index_costs_time_only() {
     let bench = filled();
-    std::thread::sleep(Duration::from_millis(1100));
+    std::thread::sleep(Duration::from_millis(100));
     assert_eq!(bench.copy().index, IndexUse::Absent);
     assert_eq!(bench.copy().index, IndexUse::Read);
     let path = bench.index.join("alice");
