@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{Event, Reporter, size};
+use super::{Event, Reporter, counted, size};
 
 /// Plain lines come no more often than this.
 const QUIET: Duration = Duration::from_secs(10);
@@ -37,7 +37,7 @@ impl Reporter for Bar {
         match event {
             Event::RunStarted { bytes, .. } => {
                 let style = ProgressStyle::with_template(
-                    "{bar:30} {bytes}/{total_bytes}  {binary_bytes_per_sec}  {msg}  left {eta}",
+                    "{bar:30} {decimal_bytes}/{decimal_total_bytes}  {decimal_bytes_per_sec}  {msg}  left {eta}",
                 )
                 .expect("the template is a constant that parses");
                 self.bar.set_style(style);
@@ -101,7 +101,8 @@ fn sentence(event: &Event) -> Option<String> {
     Some(match event {
         Event::Observing { what } => format!("{what} ..."),
         Event::RunStarted { actions, bytes, .. } => {
-            format!("Applying {actions} actions, {} to copy.", size(*bytes))
+            let actions = counted(*actions as u64, "action", "actions");
+            format!("Applying {actions}, {} to copy.", size(*bytes))
         }
         Event::ActionStarted { .. } => return None,
         Event::ActionDone { action } => format!("  done {action}"),
@@ -129,7 +130,10 @@ fn sentence(event: &Event) -> Option<String> {
         } => {
             let copied = format!("{files} entries looked at, {} copied", size(*bytes));
             match (failed, skipped) {
-                (0, 0) => format!("Applied {done} actions; {copied}."),
+                (0, 0) => {
+                    let actions = counted(*done as u64, "action", "actions");
+                    format!("Applied {actions}; {copied}.")
+                }
                 _ => format!("{done} actions done, {failed} failed, {skipped} left out; {copied}."),
             }
         }
