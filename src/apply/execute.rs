@@ -129,8 +129,7 @@ fn walk(context: &Context<'_>) -> Result<Outcome> {
         if context.run.stop.load(Ordering::Relaxed) {
             return Err(interrupted());
         }
-        let batch = rest.iter().take_while(|other| mail::together(first, other));
-        let (batch, later) = rest.split_at(batch.count().clamp(1, mail::BATCH));
+        let (batch, later) = rest.split_at(mail::batch(rest));
         rest = later;
         let admitted = batch.iter().filter(|action| book.admits(action, context));
         let ready: Vec<&Action> = admitted.collect();

@@ -1,8 +1,9 @@
 //! Copying and proving mail trees: several users at a time, one flush for all of them.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use super::execute::{Context, Run};
 use crate::error::{Doing as _, Error, Kind, Result};
@@ -14,9 +15,31 @@ use crate::replicate::{
 };
 use crate::resource::mail::{Places, index_name, room_for};
 
-/// Users between two flushes: enough to spread the cost of a flush, few enough that a run that dies
-/// repeats little.
-pub(super) const BATCH: usize = 32;
+/// Users and bytes between two flushes: enough to spread the cost of a flush, few enough that a run
+/// that dies repeats little.
+const BATCH_USERS: usize = 128;
+const BATCH_BYTES: u64 = 512 << 20;
+
+/// How many actions from the first on are carried out side by side.
+pub(super) fn batch(actions: &[Action]) -> usize {
+    let Some(first) = actions.first() else {
+        return 0;
+    };
+    let mut bytes = 0_u64;
+    let fits = |action: &&Action| {
+        let room = bytes < BATCH_BYTES;
+        if let Change::CopyMail(copy) = &action.change {
+            bytes = bytes.saturating_add(copy.delta.bytes());
+        }
+        room && together(first, action)
+    };
+    actions
+        .iter()
+        .take(BATCH_USERS)
+        .take_while(fits)
+        .count()
+        .max(1)
+}
 
 /// Whether two actions are carried out side by side.
 pub(super) fn together(first: &Action, other: &Action) -> bool {
@@ -40,19 +63,17 @@ pub(super) fn perform(context: &Context<'_>, actions: &[&Action]) -> Result<Vec<
         run: context.run,
         progress: context.progress,
         index: &index,
+        volumes: Mutex::default(),
     };
     let written = parallel::map(actions, |action| batch.write(action));
-    flush(written.iter().flatten())?;
+    batch.flush()?;
     let work: Vec<_> = actions
         .iter()
         .zip(written)
         .map(|pair| Mutex::new(Some(pair)))
         .collect();
     Ok(parallel::map(&work, |item| {
-        let pair = item
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .take();
+        let pair = item.lock().unwrap_or_else(PoisonError::into_inner).take();
         let (action, written) = pair.expect("each item is taken once");
         batch.commit(action, written?)
     }))
@@ -62,23 +83,18 @@ struct Batch<'a> {
     run: &'a Run<'a>,
     progress: &'a Progress,
     index: &'a OwnedFd,
-}
-
-/// What a copy leaves to be done once it is durable.
-#[derive(Default)]
-struct Written {
-    pending: Vec<PendingIndex>,
-    places: Vec<Places>,
+    /// A directory of each of the target's file systems that was written, by device number.
+    volumes: Mutex<BTreeMap<u64, OwnedFd>>,
 }
 
 impl Batch<'_> {
     /// Copies a user's trees, or compares them by content.
-    fn write(&self, action: &Action) -> Result<Written> {
+    fn write(&self, action: &Action) -> Result<Vec<PendingIndex>> {
         match &action.change {
             Change::CopyMail(copy) => self.copy(copy),
             Change::ProveMail(copy) => {
                 self.compare(copy, Depth::Content, self.progress)?;
-                Ok(Written::default())
+                Ok(Vec::new())
             }
             _ => Err(Error::new(
                 Kind::Internal,
@@ -87,9 +103,8 @@ impl Batch<'_> {
         }
     }
 
-    fn copy(&self, change: &MailCopy) -> Result<Written> {
+    fn copy(&self, change: &MailCopy) -> Result<Vec<PendingIndex>> {
         let filter = Filter::new(&change.select)?;
-        let mut places_of = Vec::new();
         let mut pending = Vec::new();
         for tree in &change.trees {
             let paths = &tree.paths;
@@ -108,12 +123,29 @@ impl Batch<'_> {
             let copied = copy(&job)?;
             complete(change, &copied.report)?;
             pending.extend(copied.index);
-            places_of.push(places);
+            self.wrote_to(&places)?;
         }
-        Ok(Written {
-            pending,
-            places: places_of,
-        })
+        Ok(pending)
+    }
+
+    /// Remembers that a file system has to be flushed. One descriptor each: a batch has more trees
+    /// than a process may have open files.
+    fn wrote_to(&self, places: &Places) -> Result<()> {
+        let fail = || "cannot look at a directory of the target".to_owned();
+        let dir = places.target_dir();
+        let stat = rustix::fs::fstat(dir).map_err(std::io::Error::from);
+        let device = stat.doing(Kind::Host, fail)?.st_dev;
+        let mut volumes = self.volumes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Entry::Vacant(entry) = volumes.entry(device) {
+            entry.insert(dir.try_clone().doing(Kind::Host, fail)?);
+        }
+        Ok(())
+    }
+
+    /// One flush for each file system that was written.
+    fn flush(&self) -> Result<()> {
+        let volumes = self.volumes.lock().unwrap_or_else(PoisonError::into_inner);
+        volumes.values().try_for_each(|dir| sync(dir.as_fd()))
     }
 
     fn source(&self) -> Result<&dyn crate::host::ReadHost> {
@@ -123,11 +155,8 @@ impl Batch<'_> {
     }
 
     /// The data is durable: the index may say so. Then the trees are looked at again.
-    fn commit(&self, action: &Action, written: Written) -> Result<()> {
-        written
-            .pending
-            .into_iter()
-            .try_for_each(PendingIndex::commit)?;
+    fn commit(&self, action: &Action, written: Vec<PendingIndex>) -> Result<()> {
+        written.into_iter().try_for_each(PendingIndex::commit)?;
         match &action.change {
             // A second look is no progress.
             Change::CopyMail(copy) => self.compare(copy, Depth::Index, &Progress::default()),
@@ -186,24 +215,6 @@ impl Batch<'_> {
             stop: self.run.stop,
         }
     }
-}
-
-/// One flush for each file system that was written.
-fn flush<'a>(written: impl Iterator<Item = &'a Written>) -> Result<()> {
-    let mut flushed = BTreeSet::new();
-    for places in written.flat_map(|written| &written.places) {
-        let dir = places.target_dir();
-        let stat = rustix::fs::fstat(dir).map_err(std::io::Error::from);
-        let device = stat
-            .doing(Kind::Host, || {
-                "cannot look at a directory of the target".to_owned()
-            })?
-            .st_dev;
-        if flushed.insert(device) {
-            sync(dir.as_fd())?;
-        }
-    }
-    Ok(())
 }
 
 /// A copy with a hole in it is no copy.
