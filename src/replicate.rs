@@ -17,6 +17,7 @@
 mod attributes;
 mod compare;
 mod entry;
+mod extraneous;
 mod index;
 mod links;
 mod report;

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering;
 
-use rustix::fs::{AtFlags, Mode, mkdirat, unlinkat};
+use rustix::fs::{Mode, mkdirat};
 use rustix::io::Errno;
 
 use super::attributes::{disinherit, expect, read_xattrs, seal, settle};
@@ -17,12 +17,11 @@ use super::tally::{OnDifference, Tally};
 use super::transfer::Writer;
 use super::{Copied, Depth, Job, Place, Report, Tree};
 use crate::error::{Doing, Error, Kind, Result};
-use crate::failpoint;
 use crate::names::Side;
-use crate::plan::change::{Difference, Extraneous, TreeKind};
+use crate::plan::change::{Difference, TreeKind};
 
 /// How deep a tree may be: each level holds two open directories.
-const DEEPEST: usize = 200;
+pub(super) const DEEPEST: usize = 200;
 
 pub(super) fn compare(
     job: &Job<'_>,
@@ -48,7 +47,7 @@ pub(super) fn copy(job: &Job<'_>) -> Result<Copied> {
 
 /// What is to be done about differences.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Mandate {
+pub(super) enum Mandate {
     Compare,
     Copy,
 }
@@ -63,16 +62,16 @@ pub(super) enum Remains {
 /// One walk over a user's trees.
 pub(super) struct Walk<'j, 'd> {
     pub(super) job: &'j Job<'j>,
-    mandate: Mandate,
+    pub(super) mandate: Mandate,
     pub(super) depth: Depth,
     pub(super) tally: Tally<'d>,
     pub(super) known: Option<index::Reader>,
     pub(super) remember: Option<index::Writer>,
     // What follows is of the current tree.
-    kind: TreeKind,
+    pub(super) kind: TreeKind,
     /// Relative to the top.
-    path: Vec<u8>,
-    level: usize,
+    pub(super) path: Vec<u8>,
+    pub(super) level: usize,
     pub(super) links: Links,
     /// Writes, in a copy.
     pub(super) writer: Option<Writer<'j>>,
@@ -302,7 +301,7 @@ impl<'j, 'd> Walk<'j, 'd> {
         self.tally.differ(at, differences, look, bytes);
     }
 
-    fn fail(&mut self, side: Side, what: &str, errno: Errno) {
+    pub(super) fn fail(&mut self, side: Side, what: &str, errno: Errno) {
         let at = At {
             tree: self.kind,
             path: &self.path,
@@ -499,7 +498,7 @@ impl<'j, 'd> Walk<'j, 'd> {
         })
     }
 
-    fn descend(&mut self, name: &[u8]) {
+    pub(super) fn descend(&mut self, name: &[u8]) {
         if !self.path.is_empty() {
             self.path.push(b'/');
         }
@@ -507,89 +506,8 @@ impl<'j, 'd> Walk<'j, 'd> {
         self.level += 1;
     }
 
-    fn ascend(&mut self, here: usize) {
+    pub(super) fn ascend(&mut self, here: usize) {
         self.path.truncate(here);
         self.level -= 1;
-    }
-
-    /// An entry that the source does not have. What is excluded within it stays, and so does what
-    /// holds it.
-    pub(super) fn extraneous(&mut self, target: Place<'_>, look: &Look) -> Result<Remains> {
-        go_on(self.job)?;
-        // An empty file in the place of a mailbox, as useradd makes it, holds no mail.
-        let nothing = self.path.is_empty() && look.kind == Type::File && look.bytes() == 0;
-        let refuse = self.job.extraneous == Extraneous::Refuse && !nothing;
-        if self.mandate == Mandate::Copy && refuse {
-            let (tree, path) = (tree_name(self.kind), self.at().shown());
-            let what = format!("target {tree} {path} is not on the source, and was not expected");
-            return Err(Error::new(Kind::Blocked, what)
-                .hint("plan again; the tree was empty or absent when the plan was made"));
-        }
-        let flags = if look.kind == Type::Directory {
-            match self.extraneous_inside(target)? {
-                Remains::Something => return Ok(Remains::Something),
-                Remains::Nothing => AtFlags::REMOVEDIR,
-            }
-        } else {
-            AtFlags::empty()
-        };
-        self.differ(&[Difference::Extraneous], look, look.bytes());
-        if self.mandate == Mandate::Compare {
-            return Ok(Remains::Nothing);
-        }
-        match unlinkat(target.dir, target.name, flags) {
-            Ok(()) | Err(Errno::NOENT) => {
-                failpoint::hit("copy:removed");
-                Ok(Remains::Nothing)
-            }
-            Err(Errno::BUSY) => {
-                self.oddity(Oddity::OtherFileSystem);
-                Ok(Remains::Something)
-            }
-            Err(e) => Err(self.at().refused("remove what the source does not have", e)),
-        }
-    }
-
-    fn extraneous_inside(&mut self, target: Place<'_>) -> Result<Remains> {
-        if self.level >= DEEPEST {
-            self.fail(Side::Target, "is nested too deeply", Errno::NAMETOOLONG);
-            return Ok(Remains::Something);
-        }
-        let opened = target
-            .open(Type::Directory)
-            .and_then(|fd| Names::read(fd.as_fd()).map(|names| (fd, names)));
-        let (directory, names) = match opened {
-            Ok(opened) => opened,
-            Err(e) => {
-                self.trouble(Trouble::opening(Side::Target, e))?;
-                return Ok(Remains::Something);
-            }
-        };
-        let mut remains = Remains::Nothing;
-        for name in names.iter() {
-            let here = self.path.len();
-            self.descend(name);
-            let place = Place {
-                dir: directory.as_fd(),
-                name,
-            };
-            let child = if self.job.filter.takes(self.kind, &self.path) {
-                match place.look() {
-                    Ok(Some(look)) => self.extraneous(place, &look)?,
-                    Ok(None) => Remains::Nothing,
-                    Err(e) => {
-                        self.trouble(Trouble::Read(Side::Target, e))?;
-                        Remains::Something
-                    }
-                }
-            } else {
-                Remains::Something
-            };
-            self.ascend(here);
-            if child == Remains::Something {
-                remains = child;
-            }
-        }
-        Ok(remains)
     }
 }

@@ -1,0 +1,99 @@
+//! Entries that the target has and the source does not.
+
+use std::os::fd::AsFd;
+
+use rustix::fs::{AtFlags, unlinkat};
+use rustix::io::Errno;
+
+use super::Place;
+use super::compare::go_on;
+use super::report::{Oddity, Trouble, tree_name};
+use super::scan::{Look, Names, Type};
+use super::walk::{DEEPEST, Mandate, Remains, Walk};
+use crate::error::{Error, Kind, Result};
+use crate::failpoint;
+use crate::names::Side;
+use crate::plan::change::{Difference, Extraneous};
+
+impl Walk<'_, '_> {
+    /// An entry that the source does not have. What is excluded within it stays, and so does what
+    /// holds it.
+    pub(super) fn extraneous(&mut self, target: Place<'_>, look: &Look) -> Result<Remains> {
+        go_on(self.job)?;
+        // An empty file in the place of a mailbox, as useradd makes it, holds no mail.
+        let nothing = self.path.is_empty() && look.kind == Type::File && look.bytes() == 0;
+        let refuse = self.job.extraneous == Extraneous::Refuse && !nothing;
+        if self.mandate == Mandate::Copy && refuse {
+            let (tree, path) = (tree_name(self.kind), self.at().shown());
+            let what = format!("target {tree} {path} is not on the source, and was not expected");
+            return Err(Error::new(Kind::Blocked, what)
+                .hint("plan again; the tree was empty or absent when the plan was made"));
+        }
+        let flags = if look.kind == Type::Directory {
+            match self.extraneous_inside(target)? {
+                Remains::Something => return Ok(Remains::Something),
+                Remains::Nothing => AtFlags::REMOVEDIR,
+            }
+        } else {
+            AtFlags::empty()
+        };
+        self.differ(&[Difference::Extraneous], look, look.bytes());
+        if self.mandate == Mandate::Compare {
+            return Ok(Remains::Nothing);
+        }
+        match unlinkat(target.dir, target.name, flags) {
+            Ok(()) | Err(Errno::NOENT) => {
+                failpoint::hit("copy:removed");
+                Ok(Remains::Nothing)
+            }
+            Err(Errno::BUSY) => {
+                self.oddity(Oddity::OtherFileSystem);
+                Ok(Remains::Something)
+            }
+            Err(e) => Err(self.at().refused("remove what the source does not have", e)),
+        }
+    }
+
+    fn extraneous_inside(&mut self, target: Place<'_>) -> Result<Remains> {
+        if self.level >= DEEPEST {
+            self.fail(Side::Target, "is nested too deeply", Errno::NAMETOOLONG);
+            return Ok(Remains::Something);
+        }
+        let opened = target
+            .open(Type::Directory)
+            .and_then(|fd| Names::read(fd.as_fd()).map(|names| (fd, names)));
+        let (directory, names) = match opened {
+            Ok(opened) => opened,
+            Err(e) => {
+                self.trouble(Trouble::opening(Side::Target, e))?;
+                return Ok(Remains::Something);
+            }
+        };
+        let mut remains = Remains::Nothing;
+        for name in names.iter() {
+            let here = self.path.len();
+            self.descend(name);
+            let place = Place {
+                dir: directory.as_fd(),
+                name,
+            };
+            let child = if self.job.filter.takes(self.kind, &self.path) {
+                match place.look() {
+                    Ok(Some(look)) => self.extraneous(place, &look)?,
+                    Ok(None) => Remains::Nothing,
+                    Err(e) => {
+                        self.trouble(Trouble::Read(Side::Target, e))?;
+                        Remains::Something
+                    }
+                }
+            } else {
+                Remains::Something
+            };
+            self.ascend(here);
+            if child == Remains::Something {
+                remains = child;
+            }
+        }
+        Ok(remains)
+    }
+}
