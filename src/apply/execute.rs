@@ -2,6 +2,7 @@
 //! depends on a failed one left out and named.
 
 use std::collections::BTreeSet;
+use std::os::fd::AsFd as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::Timestamp;
@@ -14,8 +15,9 @@ use crate::error::{Error, Kind, Result};
 use crate::host::{Host, ReadHost};
 use crate::plan::change::{AccountsMerge, Rename};
 use crate::plan::{Action, ActionId, Change, Fact, Plan};
+use crate::raw::HostPath;
 use crate::receipt::Receipt;
-use crate::replicate::Progress;
+use crate::replicate::{self, Progress};
 use crate::report::{Event, Reporter};
 use crate::resource::{accounts, edit};
 
@@ -248,9 +250,16 @@ fn perform(context: &Context<'_>, action: &Action) -> Result<()> {
             .iter()
             .try_for_each(|Rename { from, to }| target.rename_new(from, to)),
         Change::EditFile(file) => edit::perform(target, file),
-        Change::HandOver { to, keep } => context
-            .store
-            .update(|receipt| receipt.hand_over(*to, keep, Timestamp::now())),
+        Change::HandOver { to, keep } => {
+            // What a killed run renamed in /etc may not have reached the disk, and from here on
+            // nobody carries accounts again.
+            if let Some(etc) = target.open_tree(&HostPath::from("/etc"))? {
+                replicate::sync(etc.as_fd())?;
+            }
+            context
+                .store
+                .update(|receipt| receipt.hand_over(*to, keep, Timestamp::now()))
+        }
         Change::CopyMail(_) | Change::ProveMail(_) => Err(Error::new(
             Kind::Internal,
             format!("{} was not carried out together with its kind", action.id),

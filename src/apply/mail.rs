@@ -170,6 +170,11 @@ impl Batch<'_> {
         for tree in &change.trees {
             let paths = &tree.paths;
             let places = Places::open(paths, self.source()?, self.run.target)?;
+            if depth == Depth::Content {
+                // What a killed run placed may be equal in memory only: a proof is flushed as well,
+                // because the hand-over rests on it.
+                self.wrote_to(&places)?;
+            }
             let name = index_name(&change.user, paths.kind);
             let trees = [places.tree()];
             let report = compare(

@@ -61,12 +61,18 @@ impl DirHost {
 
     fn open_in(&self, path: &HostPath, flags: OFlags) -> Result<Option<OwnedFd>, Errno> {
         // openat2, unlike open, refuses O_PATH together with flags that mean nothing to it.
-        let terminal = if flags.contains(OFlags::PATH) {
-            OFlags::empty()
-        } else {
-            OFlags::NOCTTY
-        };
-        let flags = flags | OFlags::CLOEXEC | terminal;
+        if flags.contains(OFlags::PATH) {
+            return self.open_exactly(path, flags);
+        }
+        // Looking leaves no trace, access times included, where we may ask for that.
+        match self.open_exactly(path, flags | OFlags::NOCTTY | OFlags::NOATIME) {
+            Err(Errno::PERM) => self.open_exactly(path, flags | OFlags::NOCTTY),
+            opened => opened,
+        }
+    }
+
+    fn open_exactly(&self, path: &HostPath, flags: OFlags) -> Result<Option<OwnedFd>, Errno> {
+        let flags = flags | OFlags::CLOEXEC;
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         let open = || openat2(&self.root, path.relative(), flags, Mode::empty(), resolve);
         // openat2(2): EAGAIN when a rename anywhere on the machine met a `..` on the way.

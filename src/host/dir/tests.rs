@@ -113,6 +113,19 @@ fn replacing_keeps_owner_mode_and_attributes() {
 }
 
 #[test]
+fn reading_leaves_the_access_time_alone() {
+    let (dir, host) = root();
+    write(&dir, "etc/passwd", "old");
+    let path = dir.path().join("etc/passwd");
+    // relatime would move an access time that is older than the modification.
+    let long_ago = std::fs::FileTimes::new().set_accessed(std::time::SystemTime::UNIX_EPOCH);
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    file.set_times(long_ago).unwrap();
+    assert_eq!(host.read(&"/etc/passwd".into()).unwrap().unwrap(), b"old");
+    assert_eq!(path.metadata().unwrap().atime(), 0);
+}
+
+#[test]
 fn absent_is_an_answer_and_a_fifo_does_not_hang() {
     let (dir, host) = root();
     write(&dir, "etc/file", "x");
