@@ -210,9 +210,9 @@ impl Staging<'_> {
             let [first, second, ..] = &users[..] else {
                 continue;
             };
-            let by_hand = users.iter().find(|name| self.remap(name).is_some());
-            let side = Side::Target;
-            if let Some(user) = by_hand {
+            let (by_hand, kept): (Vec<&UserName>, Vec<&UserName>) =
+                users.iter().partition(|name| self.remap(name).is_some());
+            for user in by_hand {
                 let conflict = Conflict::RemapTaken {
                     user: user.clone(),
                     uid,
@@ -220,10 +220,13 @@ impl Staging<'_> {
                     free: self.free.uid(),
                 };
                 self.resolved.block_user(user, conflict);
-            } else {
-                for user in &users {
+            }
+            if kept.len() > 1 {
+                for user in &kept {
                     self.resolved.hold(user);
                 }
+                let users = kept.into_iter().cloned().collect();
+                let side = Side::Target;
                 self.resolved
                     .block(Resource::Accounts, Conflict::SharedUid { side, uid, users });
             }
