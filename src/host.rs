@@ -4,18 +4,22 @@
 //! Mail trees do not pass through here name by name: [`ReadHost::open_tree`] hands a directory to
 //! [`crate::replicate`], which is the data plane.
 
+pub mod command;
 pub mod dir;
 pub mod probe;
 
 use std::io;
 use std::os::fd::OwnedFd;
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Error, Kind, Result};
 use crate::names::{Gid, Side, Uid};
 use crate::raw::{HostPath, Raw};
 
+pub use command::Command;
 pub use dir::DirHost;
-pub use probe::{Answer, Probe};
+pub use probe::{Answer, Ended, Hearing, Probe};
 
 /// What kind of thing a path names.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -84,6 +88,17 @@ impl NewFile {
     }
 }
 
+/// Whether a host runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HostState {
+    /// A directory tree: nothing runs there, and nobody writes but us.
+    #[default]
+    Offline,
+    /// A running system, with services and users at work.
+    Live,
+}
+
 /// A host that can be looked at. Nothing behind this trait changes anything on the host.
 ///
 /// Paths are resolved as a process on that host would: symbolic links are followed, absolute ones
@@ -93,6 +108,8 @@ pub trait ReadHost: Sync {
     fn side(&self) -> Side;
     /// How to name the host to a person: `target (dir:/mnt/new)`.
     fn label(&self) -> String;
+    /// Whether it runs.
+    fn state(&self) -> HostState;
     /// Looks at a path; its last component is not followed.
     fn lstat(&self, path: &HostPath) -> Result<Option<Stat>>;
     /// Looks at what a path leads to; every link is followed.
@@ -105,8 +122,16 @@ pub trait ReadHost: Sync {
     fn read(&self, path: &HostPath) -> Result<Option<Vec<u8>>>;
     /// Room on the file system that holds `path` (or, if absent, its nearest existing parent).
     fn space(&self, path: &HostPath) -> Result<Space>;
-    /// Asks a fixed read-only question of the host's own programs; `None` where they cannot run.
-    fn probe(&self, probe: &Probe) -> Result<Option<Answer>>;
+    /// Asks a fixed read-only question of the host's own programs, to be heard as the answer comes;
+    /// `None` where they cannot run.
+    fn ask(&self, probe: &Probe) -> Result<Option<Box<dyn Hearing>>>;
+    /// The same with the whole answer at once; `None` also where the program hangs.
+    fn probe(&self, probe: &Probe) -> Result<Option<Answer>> {
+        match self.ask(probe)? {
+            Some(hearing) => probe::whole(hearing, probe),
+            None => Ok(None),
+        }
+    }
     /// A directory as a starting point for the replication engine; `None` if absent.
     fn open_tree(&self, dir: &HostPath) -> Result<Option<OwnedFd>>;
 }
@@ -127,6 +152,8 @@ pub trait Host: ReadHost {
     /// Takes the lock that keeps a second run away from this host, without waiting; `None` when
     /// another process has it. The kernel lets it go when the holder dies.
     fn try_lock(&self) -> Result<Option<OwnedFd>>;
+    /// Runs a command that changes the host, and waits for its end. Only on a live host.
+    fn run(&self, command: &Command) -> Result<Answer>;
     /// Locks the account files as shadow-utils does (`/etc/.pwd.lock`, then `passwd.lock` and its
     /// kin with our pid inside), waiting at most 15 seconds as shadow-utils does.
     fn lock_accounts(&self) -> Result<dir::AccountLock>;

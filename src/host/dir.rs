@@ -8,7 +8,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{
     AtFlags, Dir, FlockOperation, Mode, OFlags, RenameFlags, ResolveFlags, flock, fstat, fstatfs,
@@ -17,10 +17,10 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::{
-    Answer, CONTROL_FILE_LIMIT, FileKind, Host, MAX_LINKS, NewFile, Probe, ReadHost, Space, Stat,
-    failed,
+    Answer, CONTROL_FILE_LIMIT, Command, Ended, FileKind, Hearing, Host, HostState, MAX_LINKS,
+    NewFile, Probe, ReadHost, Space, Stat, failed,
 };
-use crate::error::{Error, Kind, Result};
+use crate::error::{Doing as _, Error, Kind, Result};
 use crate::names::{Gid, Side, Uid};
 use crate::raw::{HostPath, Raw};
 
@@ -32,13 +32,16 @@ pub use account_lock::AccountLock;
 /// A path that other programs' renames never let us resolve in so many tries is under attack.
 const MOST_TRIES: u32 = 1000;
 
-/// A host given as `dir:PATH`.
+/// A host given as `dir:PATH`, or the running system that this process is on.
 #[derive(Debug)]
 pub struct DirHost {
     side: Side,
     root: OwnedFd,
-    /// Where the root is on this machine; for messages and for `chroot` only.
-    path: std::path::PathBuf,
+    /// Where the root is on this machine; for `chroot` only.
+    path: PathBuf,
+    state: HostState,
+    /// How messages name the host.
+    label: String,
 }
 
 impl DirHost {
@@ -56,6 +59,19 @@ impl DirHost {
             side,
             root,
             path: path.to_owned(),
+            state: HostState::Offline,
+            label: format!("{side} (dir:{})", path.display()),
+        })
+    }
+
+    /// The running system that this process is on. `label` names it to the operator, who may be
+    /// elsewhere.
+    pub fn live(side: Side, label: String) -> Result<Self> {
+        let offline = Self::open(side, Path::new("/"))?;
+        Ok(Self {
+            state: HostState::Live,
+            label,
+            ..offline
         })
     }
 
@@ -173,7 +189,11 @@ impl ReadHost for DirHost {
     }
 
     fn label(&self) -> String {
-        format!("{} (dir:{})", self.side, self.path.display())
+        self.label.clone()
+    }
+
+    fn state(&self) -> HostState {
+        self.state
     }
 
     fn lstat(&self, path: &HostPath) -> Result<Option<Stat>> {
@@ -276,14 +296,19 @@ impl ReadHost for DirHost {
         })
     }
 
-    fn probe(&self, probe: &Probe) -> Result<Option<Answer>> {
+    fn ask(&self, probe: &Probe) -> Result<Option<Box<dyn Hearing>>> {
         let argv = probe.argv();
-        let program = HostPath::from(argv[0]);
-        match self.stat(&program)? {
-            Some(stat) if stat.kind == FileKind::File && stat.mode & 0o001 != 0 => {
-                run::as_nobody_in(&self.path, &argv)
-            }
-            _ => Ok(None),
+        let order = run::Order {
+            argv: &argv,
+            input: probe.input(),
+            patience: probe.patience(),
+        };
+        let program = HostPath::from(argv[0].as_str());
+        match (self.stat(&program)?, self.state) {
+            (Some(stat), _) if stat.kind != FileKind::File || stat.mode & 0o001 == 0 => Ok(None),
+            (None, _) => Ok(None),
+            (Some(_), HostState::Offline) => run::as_nobody_in(&self.path, &order),
+            (Some(_), HostState::Live) => run::as_root(&order),
         }
     }
 
@@ -367,6 +392,36 @@ impl Host for DirHost {
             Ok(()) => Ok(Some(fd)),
             Err(Errno::WOULDBLOCK) => Ok(None),
             Err(errno) => Err(fail(errno)),
+        }
+    }
+
+    fn run(&self, command: &Command) -> Result<Answer> {
+        let argv = command.argv();
+        let what = || format!("cannot run {} on {}", argv.join(" "), self.label);
+        if self.state == HostState::Offline {
+            return Err(Error::new(Kind::Internal, what()));
+        }
+        let order = run::Order {
+            argv: &argv,
+            input: &[],
+            patience: command.patience(),
+        };
+        let Some(mut hearing) = run::as_root(&order)? else {
+            return Err(Error::new(
+                Kind::Host,
+                format!("{}: it is not there", what()),
+            ));
+        };
+        let mut stdout = Vec::new();
+        hearing.read_to_end(&mut stdout).doing(Kind::Host, what)?;
+        match hearing.end()? {
+            Ended::Ran { status, stderr } => Ok(Answer {
+                status,
+                stdout,
+                stderr,
+            }),
+            Ended::NotRun => Err(Error::new(Kind::Host, format!("{}: it cannot run", what()))),
+            Ended::Hung => Err(Error::new(Kind::Host, format!("{}: it hangs", what()))),
         }
     }
 

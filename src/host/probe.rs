@@ -1,36 +1,106 @@
 //! The closed list of read-only questions that are answered by a host's own programs.
 //!
-//! A probe never changes the host: on an offline root the program runs inside the root as nobody,
-//! without an environment and with nothing on stdin.
+//! A probe never changes the host beyond what its own documentation says: on an offline root the
+//! program runs inside the root as nobody, without an environment and with nothing to write to; on a
+//! live host it runs as root, in the C locale. Commands that change a host are
+//! [`super::command::Command`].
+
+use std::io::{self, Read as _};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Doing as _, Error, Kind, Result};
 
 /// A question.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Probe {
     /// The value of a Dovecot setting as a POP3 session sees it: `doveconf -f protocol=pop3 -h KEY`.
-    Pop3Setting(&'static str),
+    Pop3Setting(String),
     /// `dovecot --version`.
     DovecotVersion,
 }
 
 impl Probe {
-    /// Program and arguments.
-    pub fn argv(&self) -> Vec<&'static str> {
+    /// Program (an absolute path) and arguments.
+    pub fn argv(&self) -> Vec<String> {
+        let words: &[&str] = match self {
+            Self::Pop3Setting(key) => &["/usr/bin/doveconf", "-f", "protocol=pop3", "-h", key],
+            Self::DovecotVersion => &["/usr/sbin/dovecot", "--version"],
+        };
+        words.iter().map(|&word| word.to_owned()).collect()
+    }
+
+    /// What the program reads on its standard input.
+    pub fn input(&self) -> &[u8] {
         match self {
-            Self::Pop3Setting(key) => {
-                vec!["/usr/bin/doveconf", "-f", "protocol=pop3", "-h", key]
-            }
-            Self::DovecotVersion => vec!["/usr/sbin/dovecot", "--version"],
+            Self::Pop3Setting(_) | Self::DovecotVersion => &[],
+        }
+    }
+
+    /// How long the program may be silent before it counts as hanging.
+    pub fn patience(&self) -> Duration {
+        match self {
+            // A configuration reader that has not answered by then never will.
+            Self::Pop3Setting(_) | Self::DovecotVersion => Duration::from_secs(10),
         }
     }
 }
 
 /// What the program said.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Answer {
     /// Exit status; `None` when a signal ended it.
     pub status: Option<i32>,
     /// Standard output.
     pub stdout: Vec<u8>,
-    /// Standard error.
+    /// Standard error; its end, if it is long.
     pub stderr: Vec<u8>,
+}
+
+/// How a program ended.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Ended {
+    /// By itself.
+    Ran {
+        /// Exit status; `None` when a signal ended it.
+        status: Option<i32>,
+        /// Standard error; its end, if it is long.
+        stderr: Vec<u8>,
+    },
+    /// It was silent for too long and was killed.
+    Hung,
+    /// It could not be run here: other CPU, missing library, no mount namespace.
+    NotRun,
+}
+
+/// A program's answer, read as it comes: its standard output. Dropped early, the program is killed.
+pub trait Hearing: io::Read + Send {
+    /// Waits for the end; what was not read is thrown away.
+    fn end(self: Box<Self>) -> Result<Ended>;
+}
+
+/// An answer that is read whole is no longer than this.
+const LONGEST: u64 = 64 << 20;
+
+/// The whole answer; `None` where the program cannot run, or hangs.
+pub(super) fn whole(mut hearing: Box<dyn Hearing>, probe: &Probe) -> Result<Option<Answer>> {
+    let what = || format!("cannot hear {}", probe.argv()[0]);
+    let mut stdout = Vec::new();
+    let limited = &mut hearing.by_ref().take(LONGEST + 1);
+    limited.read_to_end(&mut stdout).doing(Kind::Host, what)?;
+    if stdout.len() as u64 > LONGEST {
+        return Err(Error::new(
+            Kind::Malformed,
+            format!("{}: it never ends", what()),
+        ));
+    }
+    Ok(match hearing.end()? {
+        Ended::Ran { status, stderr } => Some(Answer {
+            status,
+            stdout,
+            stderr,
+        }),
+        Ended::Hung | Ended::NotRun => None,
+    })
 }

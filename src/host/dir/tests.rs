@@ -190,3 +190,13 @@ fn renaming_never_replaces() {
     host.rename_new(&"/a".into(), &"/c".into()).unwrap();
     assert_eq!((read(&dir, "b"), read(&dir, "c")), ("b".into(), "a".into()));
 }
+
+#[test]
+fn a_live_host_runs_its_programs_and_an_offline_one_never_a_command() {
+    let live = DirHost::live(Side::Source, "source (here)".to_owned()).unwrap();
+    assert_eq!(live.state(), HostState::Live);
+    assert_eq!(live.label(), "source (here)");
+    let (_dir, offline) = root();
+    let error = offline.run(&Command::ReloadUnits).unwrap_err();
+    assert_eq!(error.kind(), Kind::Internal);
+}

@@ -96,7 +96,7 @@ fn default_format(syntax: Syntax) -> &'static str {
 fn doveconf(host: &dyn ReadHost, doubts: &mut Vec<String>) -> Result<Option<String>> {
     Ok(
         match host
-            .probe(&Probe::Pop3Setting(SETTING))?
+            .probe(&Probe::Pop3Setting(SETTING.to_owned()))?
             .as_ref()
             .map(heard)
         {

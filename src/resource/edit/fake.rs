@@ -6,7 +6,9 @@ use std::sync::Mutex;
 
 use crate::error::Result;
 use crate::host::dir::AccountLock;
-use crate::host::{Answer, FileKind, Host, NewFile, Probe, ReadHost, Space, Stat};
+use crate::host::{
+    Answer, Command, FileKind, Hearing, Host, HostState, NewFile, Probe, ReadHost, Space, Stat,
+};
 use crate::names::{Gid, Side, Uid};
 use crate::raw::{HostPath, Raw};
 
@@ -118,7 +120,11 @@ impl ReadHost for FakeHost {
         panic!("not asked of a fake host")
     }
 
-    fn probe(&self, _: &Probe) -> Result<Option<Answer>> {
+    fn state(&self) -> HostState {
+        HostState::Offline
+    }
+
+    fn ask(&self, _: &Probe) -> Result<Option<Box<dyn Hearing>>> {
         panic!("not asked of a fake host")
     }
 
@@ -157,6 +163,10 @@ impl Host for FakeHost {
     }
 
     fn try_lock(&self) -> Result<Option<OwnedFd>> {
+        panic!("not asked of a fake host")
+    }
+
+    fn run(&self, _: &Command) -> Result<Answer> {
         panic!("not asked of a fake host")
     }
 
