@@ -1,28 +1,32 @@
 //! The two hosts as files and fixed read-only questions; the only place that does control-plane IO.
 //!
 //! A host speaks of files, not of mail: what a file means is the business of [`crate::resource`].
-//! Mail trees do not pass through here name by name: [`ReadHost::open_tree`] hands a directory to
-//! [`crate::replicate`], which is the data plane.
+//! Mail trees do not pass through here name by name: a whole tree is handed to [`crate::replicate`],
+//! the data plane, at the end where it is ([`tree`]).
 
 pub mod command;
 pub mod dir;
 pub mod probe;
+pub mod tree;
 
+use std::any::Any;
+use std::collections::BTreeSet;
 use std::io;
-use std::os::fd::OwnedFd;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Kind, Result};
 use crate::names::{Gid, Side, Uid};
 use crate::raw::{HostPath, Raw};
+use crate::replicate::{Depth, Origin, OriginTree, Report};
 
 pub use command::Command;
 pub use dir::DirHost;
 pub use probe::{Answer, Ended, Hearing, Probe};
+pub use tree::{Answers, CopiedTree, IndexFile, Pending, Relay, TreeJob, Watch};
 
 /// What kind of thing a path names.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum FileKind {
     /// A regular file.
     File,
@@ -35,7 +39,7 @@ pub enum FileKind {
 }
 
 /// What `lstat` tells.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Stat {
     /// The kind.
     pub kind: FileKind,
@@ -54,7 +58,7 @@ pub struct Stat {
 }
 
 /// Room on the file system that holds a path.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Space {
     /// Bytes that root can still write.
     pub bytes: u64,
@@ -62,12 +66,15 @@ pub struct Space {
     pub inodes: Option<u64>,
     /// The file system's device number.
     pub dev: u64,
-    /// Name of the file system's kind (`ext4`, `nfs`, `autofs`, `tmpfs`, ...; hex if unknown).
-    pub kind: &'static str,
+    /// Name of the file system's kind (`ext4`, `nfs`, `autofs`, `tmpfs`, ...).
+    pub kind: String,
 }
 
+/// Something held on a host until this is dropped.
+pub type Guard = Box<dyn Any + Send + Sync>;
+
 /// Owner and mode for a file that is made new. An existing file keeps its own.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct NewFile {
     /// Permission bits.
     pub mode: u32,
@@ -132,8 +139,18 @@ pub trait ReadHost: Sync {
             None => Ok(None),
         }
     }
-    /// A directory as a starting point for the replication engine; `None` if absent.
-    fn open_tree(&self, dir: &HostPath) -> Result<Option<OwnedFd>>;
+    /// A tree of this host as the source of a replication.
+    fn origin(&self, tree: &OriginTree) -> Result<Origin>;
+    /// The same for an engine elsewhere: questions go in, `answers` gets the answers in their order.
+    fn relay(&self, tree: &OriginTree, answers: Answers) -> Result<Box<dyn Relay>>;
+    /// Compares a tree of this host, as the target, with one of `source`. Changes nothing.
+    fn compare(
+        &self,
+        job: &TreeJob,
+        depth: Depth,
+        source: &dyn ReadHost,
+        watch: &mut Watch<'_>,
+    ) -> Result<Report>;
 }
 
 /// A host that can be changed. Every change is atomic and durable when the call returns.
@@ -149,14 +166,23 @@ pub trait Host: ReadHost {
     fn rename_new(&self, from: &HostPath, to: &HostPath) -> Result<()>;
     /// Removes a file or link; absent is fine.
     fn remove_file(&self, path: &HostPath) -> Result<()>;
+    /// Makes a tree of this host equal to one of `source`. Durable only after [`Host::sync`].
+    fn copy(
+        &self,
+        job: &TreeJob,
+        source: &dyn ReadHost,
+        watch: &mut Watch<'_>,
+    ) -> Result<CopiedTree>;
+    /// Makes the file systems that hold these paths durable.
+    fn sync(&self, paths: &BTreeSet<HostPath>) -> Result<()>;
     /// Takes the lock that keeps a second run away from this host, without waiting; `None` when
     /// another process has it. The kernel lets it go when the holder dies.
-    fn try_lock(&self) -> Result<Option<OwnedFd>>;
+    fn try_lock(&self) -> Result<Option<Guard>>;
     /// Runs a command that changes the host, and waits for its end. Only on a live host.
     fn run(&self, command: &Command) -> Result<Answer>;
     /// Locks the account files as shadow-utils does (`/etc/.pwd.lock`, then `passwd.lock` and its
     /// kin with our pid inside), waiting at most 15 seconds as shadow-utils does.
-    fn lock_accounts(&self) -> Result<dir::AccountLock>;
+    fn lock_accounts(&self) -> Result<Guard>;
     /// Removes account locks that a killed run left: a pid that is used again after a reboot would
     /// make them look held, and keep useradd away for ever.
     fn clear_account_locks(&self) -> Result<()>;

@@ -1,7 +1,8 @@
 //! The data plane: makes one user's trees on the target equal to the source's, and proves it.
 //!
-//! Both sides are walked at once, directory by directory in byte order of the names, so that memory
-//! is bounded by the largest single directory and never by the number of files. Each file is copied
+//! Both sides are walked at once, directory by directory, so that memory is bounded by the names of
+//! the largest single directory and never by the number of files. The source's side is a stream
+//! ([`origin`]), which may come over a wire; the target's is always on this machine. Each file is copied
 //! into a staging directory that only root can enter, completed there, and renamed into place: no
 //! file is ever seen half-written under its final name, and a run that dies anywhere can be run
 //! again.
@@ -15,11 +16,13 @@
 //! (trees come as open directories).
 
 mod attributes;
+mod children;
 mod compare;
 mod entry;
 mod extraneous;
 mod index;
 mod links;
+mod origin;
 mod report;
 mod scan;
 mod select;
@@ -35,8 +38,10 @@ use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use rustix::fs::syncfs;
+use serde::{Deserialize, Serialize};
 
 pub use index::PendingIndex;
+pub use origin::{Here, Origin, OriginTree, Pipe, Session, There};
 pub use report::{Failure, IndexUse, Oddities, Oddity, OddityCount, Report};
 pub use select::Filter;
 pub use staging::is_staging;
@@ -55,31 +60,22 @@ pub struct Place<'a> {
     pub name: &'a [u8],
 }
 
-/// A tree on both sides: a home, or what a user has in the spool directory.
-#[derive(Clone, Copy, Debug)]
-pub struct Tree<'a> {
-    /// Home or spool. A job has at most one tree of each kind, the home first.
-    pub kind: TreeKind,
-    /// The top on the source; `None` if even the directory that would hold it is not there.
-    pub source: Option<Place<'a>>,
-    /// The top on the target. The directory that holds it must be there, the entry need not.
-    pub target: Place<'a>,
-}
-
-/// What to compare or copy, and how.
+/// What to compare or copy, and how: one tree of one user.
 #[derive(Clone, Copy, Debug)]
 pub struct Job<'a> {
-    /// The trees of one user, home first.
-    pub trees: &'a [Tree<'a>],
+    /// Home or spool.
+    pub kind: TreeKind,
+    /// The top on the target. The directory that holds it must be there, the entry need not.
+    pub target: Place<'a>,
     /// The user's uid on the source: files of others are treated with care.
     pub owner: Uid,
     /// How owners and groups translate.
     pub ids: &'a IdMap,
-    /// What of the home takes part, on both sides.
+    /// What of a home takes part, on both sides.
     pub filter: &'a Filter,
     /// What a copy does with entries that the source does not have.
     pub extraneous: Extraneous,
-    /// The user's index file, in a directory that only root can enter; `None` for no index.
+    /// The tree's index file, in a directory that only root can enter; `None` for no index.
     pub index: Option<Place<'a>>,
     /// How many differences [`Report::delta`] shows by name.
     pub sample: usize,
@@ -90,7 +86,7 @@ pub struct Job<'a> {
 }
 
 /// What a comparison trusts.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Depth {
     /// The index, where it vouches for a file; the rest is compared by content.
     Index,
@@ -118,8 +114,8 @@ pub struct Copied {
     pub index: Option<PendingIndex>,
 }
 
-/// Compares a user's trees and changes nothing. `on_difference` sees every single difference, with
-/// the path within the tree (`.` for its top); one path may differ in more than one way.
+/// Compares a tree and changes nothing. `on_difference` sees every single difference, with the path
+/// within the tree (`.` for its top); one path may differ in more than one way.
 ///
 /// # Errors
 ///
@@ -127,21 +123,22 @@ pub struct Copied {
 /// cannot be read further down is in [`Report::failures`].
 pub fn compare(
     job: &Job<'_>,
+    source: &mut Origin,
     depth: Depth,
-    on_difference: &mut dyn FnMut(TreeKind, &[u8], Difference),
+    on_difference: &mut dyn FnMut(&[u8], Difference),
 ) -> Result<Report> {
-    walk::compare(job, depth, on_difference)
+    walk::compare(job, source, depth, on_difference)
 }
 
-/// Makes the target's trees equal to the source's. Durable only after [`sync`].
+/// Makes the target's tree equal to the source's. Durable only after [`sync`].
 ///
 /// # Errors
 ///
 /// [`Kind::Blocked`] for an entry that the source does not have, under [`Extraneous::Refuse`];
 /// [`Kind::Host`] if the target cannot be written; [`Kind::Interrupted`]. Whatever was done by then
 /// is whole: the next run completes it. What cannot be read is in [`Report::failures`].
-pub fn copy(job: &Job<'_>) -> Result<Copied> {
-    walk::copy(job)
+pub fn copy(job: &Job<'_>, source: &mut Origin) -> Result<Copied> {
+    walk::copy(job, source)
 }
 
 /// Makes everything on the file system that holds `target` durable: once per batch of users.

@@ -2,7 +2,7 @@
 //! depends on a failed one left out and named.
 
 use std::collections::BTreeSet;
-use std::os::fd::AsFd as _;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::Timestamp;
@@ -13,11 +13,11 @@ use super::store::Store;
 use super::{mail, progress};
 use crate::error::{Error, Kind, Result};
 use crate::host::{Host, ReadHost};
-use crate::plan::change::{AccountsMerge, Rename};
+use crate::plan::change::{AccountsMerge, IdMap, Rename};
 use crate::plan::{Action, ActionId, Change, Fact, Plan};
 use crate::raw::HostPath;
 use crate::receipt::Receipt;
-use crate::replicate::{self, Progress};
+use crate::replicate::Progress;
 use crate::report::{Event, Reporter};
 use crate::resource::{accounts, edit};
 
@@ -25,6 +25,8 @@ use crate::resource::{accounts, edit};
 pub struct Run<'a> {
     /// The plan.
     pub plan: &'a Plan,
+    /// The plan's [`Plan::ids`], shared with every copy.
+    pub ids: Arc<IdMap>,
     /// The old host; `None` once the target has authority and the source is gone.
     pub source: Option<&'a dyn ReadHost>,
     /// The new host.
@@ -253,9 +255,7 @@ fn perform(context: &Context<'_>, action: &Action) -> Result<()> {
         Change::HandOver { to, keep } => {
             // What a killed run renamed in /etc may not have reached the disk, and from here on
             // nobody carries accounts again.
-            if let Some(etc) = target.open_tree(&HostPath::from("/etc"))? {
-                replicate::sync(etc.as_fd())?;
-            }
+            target.sync(&BTreeSet::from([HostPath::from("/etc")]))?;
             context
                 .store
                 .update(|receipt| receipt.hand_over(*to, keep, Timestamp::now()))

@@ -1,13 +1,11 @@
 //! One run at a time on a target. The kernel holds the lock, so that a dead run holds none; a record
 //! beside the receipt says who has it, for the message that a second run gets.
 
-use std::os::fd::OwnedFd;
-
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Kind, Result};
-use crate::host::{Host, NewFile, ReadHost};
+use crate::host::{Guard, Host, NewFile, ReadHost};
 use crate::manifest::MigrationName;
 use crate::raw::HostPath;
 use crate::receipt::Receipt;
@@ -39,9 +37,14 @@ impl Owner {
 }
 
 /// The target is ours until this is dropped.
-#[derive(Debug)]
 pub struct RunLock {
-    _held: OwnedFd,
+    _held: Guard,
+}
+
+impl std::fmt::Debug for RunLock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RunLock").finish_non_exhaustive()
+    }
 }
 
 impl RunLock {

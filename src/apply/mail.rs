@@ -1,19 +1,17 @@
 //! Copying and proving mail trees: several users at a time, one flush for all of them.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
-use std::os::fd::{AsFd as _, OwnedFd};
-use std::sync::{Mutex, PoisonError};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::execute::{Context, Run};
-use crate::error::{Doing as _, Error, Kind, Result};
+use crate::error::{Error, Kind, Result};
+use crate::host::{Pending, ReadHost, TreeJob, Watch};
 use crate::parallel;
-use crate::plan::change::{Extraneous, MailCopy};
+use crate::plan::change::{CopiedTree, MailCopy};
 use crate::plan::{Action, Change};
-use crate::replicate::{
-    Depth, Filter, Job, PendingIndex, Place, Progress, Report, Tree, compare, copy, sync,
-};
-use crate::resource::mail::{Places, index_name, room_for};
+use crate::raw::HostPath;
+use crate::replicate::{Depth, OriginTree, Progress, Report};
+use crate::resource::mail::index_file;
 
 /// Users and bytes between two flushes: enough to spread the cost of a flush, few enough that a run
 /// that dies repeats little.
@@ -52,18 +50,11 @@ pub(super) fn together(first: &Action, other: &Action) -> bool {
 /// Carries out copies, or proofs, side by side, and makes them durable together. An interruption is
 /// the result of single actions: what the others wrote is made durable all the same.
 pub(super) fn perform(context: &Context<'_>, actions: &[&Action]) -> Result<Vec<Result<()>>> {
-    let index_dir = context.store.index_directory();
-    let index = context.run.target.open_tree(&index_dir)?.ok_or_else(|| {
-        Error::new(
-            Kind::Host,
-            format!("{index_dir} on {} is gone", context.run.target.label()),
-        )
-    })?;
     let batch = Batch {
         run: context.run,
         progress: context.progress,
-        index: &index,
-        volumes: Mutex::default(),
+        index: context.store.index_directory(),
+        written: Mutex::default(),
     };
     let written = parallel::map(actions, |action| batch.write(action));
     batch.flush()?;
@@ -82,14 +73,15 @@ pub(super) fn perform(context: &Context<'_>, actions: &[&Action]) -> Result<Vec<
 struct Batch<'a> {
     run: &'a Run<'a>,
     progress: &'a Progress,
-    index: &'a OwnedFd,
-    /// A directory of each of the target's file systems that was written, by device number.
-    volumes: Mutex<BTreeMap<u64, OwnedFd>>,
+    /// The directory of the indexes.
+    index: HostPath,
+    /// Trees of the target that were written, or have to be durable for another reason.
+    written: Mutex<BTreeSet<HostPath>>,
 }
 
 impl Batch<'_> {
     /// Copies a user's trees, or compares them by content.
-    fn write(&self, action: &Action) -> Result<Vec<PendingIndex>> {
+    fn write(&self, action: &Action) -> Result<Vec<Box<dyn Pending>>> {
         match &action.change {
             Change::CopyMail(copy) => self.copy(copy),
             Change::ProveMail(copy) => {
@@ -103,60 +95,44 @@ impl Batch<'_> {
         }
     }
 
-    fn copy(&self, change: &MailCopy) -> Result<Vec<PendingIndex>> {
-        let filter = Filter::new(&change.select)?;
+    fn copy(&self, change: &MailCopy) -> Result<Vec<Box<dyn Pending>>> {
         let mut pending = Vec::new();
         for tree in &change.trees {
-            let paths = &tree.paths;
-            room_for(paths, self.run.target)?;
-            let places = Places::open(paths, self.source()?, self.run.target)?;
-            let name = index_name(&change.user, paths.kind);
-            let trees = [places.tree()];
-            let job = self.job(
-                change,
-                tree.extraneous,
-                &filter,
-                &trees,
-                &name,
-                self.progress,
-            );
-            let copied = copy(&job)?;
+            let target = &tree.paths.target;
+            self.run.target.make_dirs(&target.parent(), 0o755)?;
+            let job = self.job(change, tree);
+            let mut watch = self.watch(self.progress);
+            let copied = self.run.target.copy(&job, self.source()?, &mut watch)?;
             complete(change, &copied.report)?;
             pending.extend(copied.index);
-            self.wrote_to(&places)?;
+            self.wrote(target);
         }
         Ok(pending)
     }
 
-    /// Remembers that a file system has to be flushed. One descriptor each: a batch has more trees
-    /// than a process may have open files.
-    fn wrote_to(&self, places: &Places) -> Result<()> {
-        let fail = || "cannot look at a directory of the target".to_owned();
-        let dir = places.target_dir();
-        let stat = rustix::fs::fstat(dir).map_err(std::io::Error::from);
-        let device = stat.doing(Kind::Host, fail)?.st_dev;
-        let mut volumes = self.volumes.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Entry::Vacant(entry) = volumes.entry(device) {
-            entry.insert(dir.try_clone().doing(Kind::Host, fail)?);
-        }
-        Ok(())
+    /// Remembers that a tree has to be made durable.
+    fn wrote(&self, tree: &HostPath) {
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        written.insert(tree.clone());
     }
 
     /// One flush for each file system that was written.
     fn flush(&self) -> Result<()> {
-        let volumes = self.volumes.lock().unwrap_or_else(PoisonError::into_inner);
-        volumes.values().try_for_each(|dir| sync(dir.as_fd()))
+        let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        self.run.target.sync(&written)
     }
 
-    fn source(&self) -> Result<&dyn crate::host::ReadHost> {
+    fn source(&self) -> Result<&dyn ReadHost> {
         self.run
             .source
             .ok_or_else(|| Error::new(Kind::Host, "the source is gone"))
     }
 
     /// The data is durable: the index may say so. Then the trees are looked at again.
-    fn commit(&self, action: &Action, written: Vec<PendingIndex>) -> Result<()> {
-        written.into_iter().try_for_each(PendingIndex::commit)?;
+    fn commit(&self, action: &Action, written: Vec<Box<dyn Pending>>) -> Result<()> {
+        for index in written {
+            index.commit()?;
+        }
         match &action.change {
             // A second look is no progress.
             Change::CopyMail(copy) => self.compare(copy, Depth::Index, &Progress::default()),
@@ -166,22 +142,15 @@ impl Batch<'_> {
 
     /// Nothing may differ.
     fn compare(&self, change: &MailCopy, depth: Depth, progress: &Progress) -> Result<()> {
-        let filter = Filter::new(&change.select)?;
         for tree in &change.trees {
-            let paths = &tree.paths;
-            let places = Places::open(paths, self.source()?, self.run.target)?;
             if depth == Depth::Content {
                 // What a killed run placed may be equal in memory only: a proof is flushed as well,
                 // because the hand-over rests on it.
-                self.wrote_to(&places)?;
+                self.wrote(&tree.paths.target);
             }
-            let name = index_name(&change.user, paths.kind);
-            let trees = [places.tree()];
-            let report = compare(
-                &self.job(change, tree.extraneous, &filter, &trees, &name, progress),
-                depth,
-                &mut |_, _, _| {},
-            )?;
+            let (job, mut watch) = (self.job(change, tree), self.watch(progress));
+            let target = self.run.target;
+            let report = target.compare(&job, depth, self.source()?, &mut watch)?;
             complete(change, &report)?;
             if let Some(first) = report.delta.sample.first() {
                 let what = format!(
@@ -196,28 +165,28 @@ impl Batch<'_> {
         Ok(())
     }
 
-    fn job<'b>(
-        &'b self,
-        change: &'b MailCopy,
-        extraneous: Extraneous,
-        filter: &'b Filter,
-        trees: &'b [Tree<'b>],
-        index: &'b str,
-        progress: &'b Progress,
-    ) -> Job<'b> {
-        Job {
-            trees,
-            owner: change.uid,
-            ids: &self.run.plan.ids,
-            filter,
-            extraneous,
-            index: Some(Place {
-                dir: self.index.as_fd(),
-                name: index.as_bytes(),
-            }),
+    fn job(&self, change: &MailCopy, tree: &CopiedTree) -> TreeJob {
+        let paths = &tree.paths;
+        TreeJob {
+            tree: OriginTree {
+                kind: paths.kind,
+                path: paths.source.clone(),
+                select: change.select.clone(),
+                owner: change.uid,
+            },
+            target: paths.target.clone(),
+            ids: Arc::clone(&self.run.ids),
+            extraneous: tree.extraneous,
+            index: Some(index_file(&self.index, &change.user, paths.kind)),
             sample: 1,
+        }
+    }
+
+    fn watch<'b>(&'b self, progress: &'b Progress) -> Watch<'b> {
+        Watch {
             progress,
             stop: self.run.stop,
+            differences: None,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
@@ -141,6 +142,7 @@ fn carry_out(
     let target = session.target();
     let outcome = execute(&Run {
         plan,
+        ids: Arc::new(plan.ids.clone()),
         source: session.source(),
         target,
         reporter,

@@ -4,6 +4,7 @@
 //! symbolic link inside, relative or absolute, can never lead a read or a write outside. Remote
 //! hosts will be served by this same code at their far end.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -17,17 +18,20 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::{
-    Answer, CONTROL_FILE_LIMIT, Command, Ended, FileKind, Hearing, Host, HostState, MAX_LINKS,
-    NewFile, Probe, ReadHost, Space, Stat, failed,
+    Answer, Answers, CONTROL_FILE_LIMIT, Command, CopiedTree, Ended, FileKind, Guard, Hearing,
+    Host, HostState, MAX_LINKS, NewFile, Pending, Probe, ReadHost, Relay, Space, Stat, TreeJob,
+    Watch, failed,
 };
 use crate::error::{Doing as _, Error, Kind, Result};
 use crate::names::{Gid, Side, Uid};
 use crate::raw::{HostPath, Raw};
+use crate::replicate::{self, Depth, Origin, OriginTree, Report};
 
 mod account_lock;
 mod run;
+mod tree;
 
-pub use account_lock::AccountLock;
+use account_lock::AccountLock;
 
 /// A path that other programs' renames never let us resolve in so many tries is under attack.
 const MOST_TRIES: u32 = 1000;
@@ -292,7 +296,7 @@ impl ReadHost for DirHost {
             bytes: fs.f_bfree.saturating_mul(block),
             inodes: (fs.f_files > 0).then_some(fs.f_ffree),
             dev,
-            kind: run::file_system(fs.f_type),
+            kind: run::file_system(fs.f_type).to_owned(),
         })
     }
 
@@ -312,9 +316,22 @@ impl ReadHost for DirHost {
         }
     }
 
-    fn open_tree(&self, dir: &HostPath) -> Result<Option<OwnedFd>> {
-        self.open_in(dir, OFlags::RDONLY | OFlags::DIRECTORY)
-            .map_err(|errno| self.fail("open", dir, errno))
+    fn origin(&self, tree: &OriginTree) -> Result<Origin> {
+        Ok(Origin::Here(self.here(tree)?))
+    }
+
+    fn relay(&self, tree: &OriginTree, answers: Answers) -> Result<Box<dyn Relay>> {
+        self.answering(tree, answers)
+    }
+
+    fn compare(
+        &self,
+        job: &TreeJob,
+        depth: Depth,
+        source: &dyn ReadHost,
+        watch: &mut Watch<'_>,
+    ) -> Result<Report> {
+        self.compare_with(job, depth, &mut source.origin(&job.tree)?, watch)
     }
 }
 
@@ -380,7 +397,38 @@ impl Host for DirHost {
         }
     }
 
-    fn try_lock(&self) -> Result<Option<OwnedFd>> {
+    fn copy(
+        &self,
+        job: &TreeJob,
+        source: &dyn ReadHost,
+        watch: &mut Watch<'_>,
+    ) -> Result<CopiedTree> {
+        let copied = self.copy_from(job, &mut source.origin(&job.tree)?, watch)?;
+        Ok(CopiedTree {
+            report: copied.report,
+            index: copied
+                .index
+                .map(|index| Box::new(index) as Box<dyn Pending>),
+        })
+    }
+
+    fn sync(&self, paths: &BTreeSet<HostPath>) -> Result<()> {
+        let mut done = BTreeSet::new();
+        for path in paths {
+            let fail = |errno| self.fail("flush the file system of", path, errno);
+            // The tree may be a file system of its own.
+            let dir = match self.open_tree(path)? {
+                Some(dir) => dir,
+                None => self.standing(path)?.0,
+            };
+            if done.insert(fstat(&dir).map_err(fail)?.st_dev) {
+                replicate::sync(dir.as_fd())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn try_lock(&self) -> Result<Option<Guard>> {
         let root = HostPath::from("/");
         let fail = |errno| self.fail("lock", &root, errno);
         // A descriptor of its own: flock belongs to the open file, and closing it lets go.
@@ -389,7 +437,7 @@ impl Host for DirHost {
             .map_err(fail)?;
         let fd = fd.ok_or_else(|| fail(Errno::NOENT))?;
         match flock(&fd, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Some(fd)),
+            Ok(()) => Ok(Some(Box::new(fd))),
             Err(Errno::WOULDBLOCK) => Ok(None),
             Err(errno) => Err(fail(errno)),
         }
@@ -425,8 +473,8 @@ impl Host for DirHost {
         }
     }
 
-    fn lock_accounts(&self) -> Result<AccountLock> {
-        AccountLock::take(self)
+    fn lock_accounts(&self) -> Result<Guard> {
+        Ok(Box::new(AccountLock::take(self)?))
     }
 
     fn clear_account_locks(&self) -> Result<()> {

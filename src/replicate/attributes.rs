@@ -12,6 +12,7 @@ use rustix::fs::{
     fremovexattr, fsetxattr, futimens,
 };
 use rustix::io::{self, Errno};
+use serde::{Deserialize, Serialize};
 
 use super::scan::{Look, Moment, Type};
 use crate::names::{Gid, Uid};
@@ -89,7 +90,14 @@ pub(super) enum Vouch {
     MayNot,
 }
 
-/// Extended attributes as they were read.
+/// Extended attributes as they stand on a host: those that are kept, in that host's own terms.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub(super) struct OwnXattrs {
+    kept: Xattrs,
+    capability: bool,
+}
+
+/// Extended attributes in the target's terms.
 #[derive(Debug, Default)]
 pub(super) struct ReadXattrs {
     pub(super) kept: Xattrs,
@@ -97,36 +105,57 @@ pub(super) struct ReadXattrs {
     pub(super) vouch: Vouch,
 }
 
-/// Reads what is kept. With `ids`, ACLs are translated to the target; without, only put in order.
-pub(super) fn read_xattrs(fd: BorrowedFd<'_>, ids: Option<&IdMap>) -> io::Result<ReadXattrs> {
-    let mut read = ReadXattrs::default();
-    let Some(list) = grown(|buffer| flistxattr(fd, buffer))? else {
-        return Ok(read);
-    };
-    for name in list.split(|&byte| byte == 0) {
-        let is_acl = name == ACCESS_ACL || name == DEFAULT_ACL;
-        if name == CAPABILITY {
-            read.capability = true;
+impl OwnXattrs {
+    /// Reads what is kept.
+    pub(super) fn of(fd: BorrowedFd<'_>) -> io::Result<Self> {
+        let mut own = Self::default();
+        let Some(list) = grown(|buffer| flistxattr(fd, buffer))? else {
+            return Ok(own);
+        };
+        for name in list.split(|&byte| byte == 0) {
+            own.capability |= name == CAPABILITY;
+            if !is_acl(name) && !name.starts_with(b"user.") {
+                continue;
+            }
+            // One that went away meanwhile is not there.
+            if let Some(value) = grown(|buffer| fgetxattr(fd, name, buffer))? {
+                own.kept.insert(name.to_vec(), value);
+            }
+        }
+        Ok(own)
+    }
+
+    /// With `ids`, ACLs are translated to the target; without, only put in order.
+    pub(super) fn translated(self, ids: Option<&IdMap>) -> io::Result<ReadXattrs> {
+        let mut read = ReadXattrs {
+            capability: self.capability,
+            ..ReadXattrs::default()
+        };
+        if self.capability {
             read.vouch = Vouch::MayNot;
         }
-        if !is_acl && !name.starts_with(b"user.") {
-            continue;
+        for (name, value) in self.kept {
+            let value = if is_acl(&name) {
+                if names_ids(&value) {
+                    read.vouch = Vouch::MayNot;
+                }
+                translate_acl(&value, ids)?
+            } else {
+                value
+            };
+            read.kept.insert(name, value);
         }
-        // One that went away meanwhile is not there.
-        let Some(value) = grown(|buffer| fgetxattr(fd, name, buffer))? else {
-            continue;
-        };
-        let value = if is_acl {
-            if names_ids(&value) {
-                read.vouch = Vouch::MayNot;
-            }
-            translate_acl(&value, ids)?
-        } else {
-            value
-        };
-        read.kept.insert(name.to_vec(), value);
+        Ok(read)
     }
-    Ok(read)
+}
+
+fn is_acl(name: &[u8]) -> bool {
+    name == ACCESS_ACL || name == DEFAULT_ACL
+}
+
+/// What the target has.
+pub(super) fn present_xattrs(fd: BorrowedFd<'_>) -> io::Result<Xattrs> {
+    Ok(OwnXattrs::of(fd)?.translated(None)?.kept)
 }
 
 /// Calls with a buffer that grows until the answer fits. `None` where there is no such attribute, or
@@ -205,7 +234,7 @@ pub(super) fn settle(fd: BorrowedFd<'_>, expected: &Expected, xattrs: &Xattrs) -
             Some(rustix::fs::Gid::from_raw(expected.gid.0)),
         )?;
     }
-    let present = read_xattrs(fd, None)?.kept;
+    let present = present_xattrs(fd)?;
     if present != *xattrs {
         for name in present.keys().filter(|name| !xattrs.contains_key(*name)) {
             fremovexattr(fd, name.as_slice())?;

@@ -5,9 +5,10 @@ use std::os::fd::AsFd;
 use rustix::fs::readlinkat;
 use rustix::io::Errno;
 
-use super::attributes::{Adjusted, Expected, Vouch, expect, read_xattrs};
-use super::compare::{metadata, same_content};
+use super::attributes::{Adjusted, Expected, Vouch, Xattrs, expect, present_xattrs};
+use super::compare::metadata;
 use super::links::Linkage;
+use super::origin::Want;
 use super::report::{At, Oddity, Trouble};
 use super::scan::{Look, Moment, Stamp, Type};
 use super::transfer::Writer;
@@ -17,6 +18,15 @@ use crate::error::Result;
 use crate::names::Side;
 use crate::plan::change::Difference;
 
+/// Whether a file needs no reading.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Known {
+    /// The index vouches for it.
+    Equal,
+    /// Nothing does.
+    Not,
+}
+
 /// What was found out about a file.
 struct Verdict {
     differences: Vec<Difference>,
@@ -24,6 +34,8 @@ struct Verdict {
     capability: bool,
     /// Whether the index may vouch for it.
     vouch: Vouch,
+    /// Its attributes in the target's terms, where it was opened.
+    xattrs: Option<Xattrs>,
 }
 
 /// What the index is told of a file: the stamps of both sides, and the moment before the look at the
@@ -50,12 +62,34 @@ impl Walk<'_, '_> {
         }
     }
 
+    /// Foresees what of a file will be needed from the source, and asks for it ahead. Files must come
+    /// in the order of the walk.
+    pub(super) fn foresee(&mut self, s: &Look, t: Option<&Look>) -> Known {
+        if s.kind != Type::File {
+            return Known::Not;
+        }
+        let same_size = t.is_some_and(|t| t.kind == Type::File && t.stamp.size == s.stamp.size);
+        let known = match t {
+            Some(t) if same_size => self.vouched(s, t),
+            _ => Known::Not,
+        };
+        // A file with more names may turn out to need nothing.
+        if s.nlink == 1 && known == Known::Not {
+            if same_size {
+                self.source.wish(&self.path, Want::Compare, s.stamp.size);
+            } else if self.writer.is_some() {
+                self.source.wish(&self.path, Want::Copy, s.stamp.size);
+            }
+        }
+        known
+    }
+
     pub(super) fn file(
         &mut self,
-        source: Place<'_>,
         target: Option<Place<'_>>,
         s: &Look,
         t: Option<&Look>,
+        known: Known,
         looked: Moment,
     ) -> Result<()> {
         if s.nlink > 1 && s.uid != self.job.owner {
@@ -67,7 +101,7 @@ impl Walk<'_, '_> {
         let linkage = self.meet(s, t);
         let bytes = if self.links.counted(s) { 0 } else { s.bytes() };
         self.tally.source(bytes);
-        let verdict = match self.judge(source, target, s, t, &expected, linkage) {
+        let verdict = match self.judge(target, s, t, &expected, linkage, known) {
             Ok(verdict) => verdict,
             Err(trouble) => return self.trouble(trouble),
         };
@@ -95,53 +129,41 @@ impl Walk<'_, '_> {
                 return Ok(());
             }
             let t = t.filter(|t| t.kind != Type::Directory);
-            match self.put(
-                source,
-                target,
-                s,
-                t,
-                &expected,
-                &verdict.differences,
-                looked,
-            ) {
+            match self.put(target, s, t, &expected, &verdict, looked) {
                 Ok(placed) => Some(placed),
                 Err(trouble) => return self.trouble(trouble),
             }
         };
-        let path = self.path_of();
         if let (Some(remember), Some(equal)) = (&mut self.remember, placed)
             && equal.vouch == Vouch::May
             // The ctime of a file with many names moves again with each of them.
             && s.nlink == 1
         {
-            remember.file(&path, equal.source, equal.target, equal.looked)?;
+            remember.file(&self.path, equal.source, equal.target, equal.looked)?;
         }
         Ok(())
     }
 
-    fn path_of(&self) -> Vec<u8> {
-        self.at().path.to_vec()
-    }
-
     fn meet(&mut self, s: &Look, t: Option<&Look>) -> Linkage {
-        let path = self.path_of();
-        self.links.meet(&path, s, t.filter(|t| t.kind == s.kind))
+        let same = t.filter(|t| t.kind == s.kind);
+        self.links.meet(&self.path, s, same)
     }
 
     /// How a file differs, the gravest first.
     fn judge(
         &mut self,
-        source: Place<'_>,
         target: Option<Place<'_>>,
         s: &Look,
         t: Option<&Look>,
         expected: &Expected,
         linkage: Linkage,
+        known: Known,
     ) -> Result<Verdict, Trouble> {
         let mut verdict = Verdict {
             differences: Vec::new(),
             capability: false,
             vouch: Vouch::May,
+            xattrs: None,
         };
         let (Some(target), Some(t)) = (target, t) else {
             verdict.differences.push(Difference::Missing);
@@ -153,26 +175,19 @@ impl Walk<'_, '_> {
         }
         let mut xattrs_differ = false;
         let mut content_differs = s.stamp.size != t.stamp.size;
-        if !content_differs && !self.vouched(s, t) {
-            let read = |side| move |e| Trouble::Read(side, e);
-            let from = source
-                .open(Type::File)
-                .map_err(|e| Trouble::opening(Side::Source, e))?;
+        if !content_differs && known == Known::Not {
+            let content = self.source.open(&self.path, Want::Compare)?;
             let to = target
                 .open(Type::File)
                 .map_err(|e| Trouble::opening(Side::Target, e))?;
-            let now = Look::of(&from).map_err(read(Side::Source))?;
-            if now.nlink > 1 && now.uid != self.job.owner {
-                return Err(Trouble::Changed);
-            }
-            let wanted =
-                read_xattrs(from.as_fd(), Some(self.job.ids)).map_err(read(Side::Source))?;
-            let present = read_xattrs(to.as_fd(), None).map_err(read(Side::Target))?;
+            let wanted = content.xattrs(self.job.ids)?;
+            let present = present_xattrs(to.as_fd()).map_err(|e| Trouble::Read(Side::Target, e))?;
             verdict.capability = wanted.capability;
             verdict.vouch = wanted.vouch;
-            xattrs_differ = wanted.kept != present.kept;
+            xattrs_differ = wanted.kept != present;
+            verdict.xattrs = Some(wanted.kept);
             // One that was swapped or written since the look is another one.
-            content_differs = now.stamp != s.stamp || !same_content(self.job, &from, &to)?;
+            content_differs = content.look().stamp != s.stamp || !content.same_as(&to, self.job)?;
         }
         if content_differs {
             verdict.differences.push(Difference::Content);
@@ -188,11 +203,15 @@ impl Walk<'_, '_> {
     }
 
     /// Whether the index says that a file was equal and neither side changed since.
-    fn vouched(&mut self, s: &Look, t: &Look) -> bool {
-        let path = self.path_of();
-        match (self.depth, &mut self.known) {
-            (Depth::Index, Some(known)) => known.file(&path) == Some((s.stamp, t.stamp)),
-            _ => false,
+    fn vouched(&mut self, s: &Look, t: &Look) -> Known {
+        let known = match (self.depth, &mut self.known) {
+            (Depth::Index, Some(known)) => known.file(&self.path),
+            _ => None,
+        };
+        if known == Some((s.stamp, t.stamp)) {
+            Known::Equal
+        } else {
+            Known::Not
         }
     }
 
@@ -210,31 +229,26 @@ impl Walk<'_, '_> {
     }
 
     /// Makes the target's file equal to the source's.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "both sides, and all that is known of them"
-    )]
     fn put(
         &mut self,
-        source: Place<'_>,
         target: Place<'_>,
         s: &Look,
         t: Option<&Look>,
         expected: &Expected,
-        differences: &[Difference],
+        verdict: &Verdict,
         looked: Moment,
     ) -> Result<Equal, Trouble> {
-        let path = self.path_of();
         let at = At {
-            tree: self.at().tree,
-            path: &path,
+            tree: self.job.kind,
+            path: &self.path,
         };
         let Some(writer) = &mut self.writer else {
             return Err(Trouble::Changed);
         };
+        let differences = &verdict.differences;
         let same = t.filter(|t| t.kind == Type::File);
         if rewritten(differences) || differences.contains(&Difference::HardLinks) {
-            if let (Some(group), Some(top)) = (self.links.earlier(&path, s), &self.top)
+            if let (Some(group), Some(top)) = (self.links.earlier(&self.path, s), &self.top)
                 && same.map(|t| t.stamp.ino) != group.target
                 && let Some(look) = writer.link(at, top.as_fd(), group, target, t)?
             {
@@ -246,24 +260,19 @@ impl Walk<'_, '_> {
                     vouch: Vouch::MayNot,
                 });
             }
-        } else if let Some(t) = same.filter(|t| t.nlink == 1) {
-            let from = source
-                .open(Type::File)
-                .map_err(|e| Trouble::opening(Side::Source, e))?;
-            let xattrs = read_xattrs(from.as_fd(), Some(self.job.ids))
-                .map_err(|e| Trouble::Read(Side::Source, e))?;
-            if let Some(stamp) = Writer::touch(at, target, t, expected, &xattrs.kept)? {
-                return Ok(Equal {
-                    source: s.stamp,
-                    target: stamp,
-                    looked,
-                    vouch: xattrs.vouch,
-                });
-            }
+        } else if let (Some(t), Some(xattrs)) = (same.filter(|t| t.nlink == 1), &verdict.xattrs)
+            && let Some(stamp) = Writer::touch(at, target, t, expected, xattrs)?
+        {
+            return Ok(Equal {
+                source: s.stamp,
+                target: stamp,
+                looked,
+                vouch: verdict.vouch,
+            });
         }
-        let placed = writer.file(at, source, target, t)?;
+        let placed = writer.file(at, self.source, target, t)?;
         self.links
-            .placed(&path, placed.source.stamp.ino, placed.target.stamp.ino);
+            .placed(&self.path, placed.source.stamp.ino, placed.target.stamp.ino);
         Ok(Equal {
             source: placed.source.stamp,
             target: placed.target.stamp,
@@ -274,20 +283,15 @@ impl Walk<'_, '_> {
 
     pub(super) fn symlink(
         &mut self,
-        source: Place<'_>,
         target: Option<Place<'_>>,
         s: &Look,
+        text: &[u8],
         t: Option<&Look>,
     ) -> Result<()> {
         let (expected, adjusted) = expect(s, self.job.owner, self.job.ids);
         self.adjusted(s, adjusted);
         self.tally.source(0);
         let linkage = self.meet(s, t);
-        let text = match readlinkat(source.dir, source.name, Vec::new()) {
-            Ok(text) => text.into_bytes(),
-            Err(Errno::INVAL | Errno::NOENT) => return self.trouble(Trouble::Changed),
-            Err(e) => return self.trouble(Trouble::Read(Side::Source, e)),
-        };
         let mut differences = Vec::new();
         match (target, t) {
             (Some(target), Some(t)) if t.kind == Type::Symlink => {
@@ -314,7 +318,7 @@ impl Walk<'_, '_> {
             return Ok(());
         }
         let t = t.filter(|t| t.kind != Type::Directory);
-        self.put_symlink(target, s, t, &expected, &text)
+        self.put_symlink(target, s, t, &expected, text)
     }
 
     fn put_symlink(
@@ -325,15 +329,14 @@ impl Walk<'_, '_> {
         expected: &Expected,
         text: &[u8],
     ) -> Result<()> {
-        let path = self.path_of();
         let at = At {
-            tree: self.at().tree,
-            path: &path,
+            tree: self.job.kind,
+            path: &self.path,
         };
         let Some(writer) = &mut self.writer else {
             return Ok(());
         };
-        if let (Some(group), Some(top)) = (self.links.earlier(&path, s), &self.top)
+        if let (Some(group), Some(top)) = (self.links.earlier(&self.path, s), &self.top)
             && t.filter(|t| t.kind == Type::Symlink).map(|t| t.stamp.ino) != group.target
             && writer.link(at, top.as_fd(), group, target, t)?.is_some()
         {
@@ -344,7 +347,7 @@ impl Walk<'_, '_> {
             .look()
             .map_err(|e| at.refused("look at the new link", e))?
         {
-            self.links.placed(&path, s.stamp.ino, look.stamp.ino);
+            self.links.placed(&self.path, s.stamp.ino, look.stamp.ino);
         }
         Ok(())
     }

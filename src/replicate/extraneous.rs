@@ -7,9 +7,10 @@ use rustix::io::Errno;
 
 use super::Place;
 use super::compare::go_on;
+use super::origin::DEEPEST;
 use super::report::{Oddity, Trouble, tree_name};
 use super::scan::{Look, Names, Type};
-use super::walk::{DEEPEST, Mandate, Remains, Walk};
+use super::walk::{Mandate, Remains, Walk};
 use crate::error::{Error, Kind, Result};
 use crate::failpoint;
 use crate::names::Side;
@@ -24,7 +25,7 @@ impl Walk<'_, '_> {
         let nothing = self.path.is_empty() && look.kind == Type::File && look.bytes() == 0;
         let refuse = self.job.extraneous == Extraneous::Refuse && !nothing;
         if self.mandate == Mandate::Copy && refuse {
-            let (tree, path) = (tree_name(self.kind), self.at().shown());
+            let (tree, path) = (tree_name(self.job.kind), self.at().shown());
             let what = format!("target {tree} {path} is not on the source, and was not expected");
             return Err(Error::new(Kind::Blocked, what)
                 .hint("plan again; the tree was empty or absent when the plan was made"));
@@ -77,15 +78,8 @@ impl Walk<'_, '_> {
                 dir: directory.as_fd(),
                 name,
             };
-            let child = if self.job.filter.takes(self.kind, &self.path) {
-                match place.look() {
-                    Ok(Some(look)) => self.extraneous(place, &look)?,
-                    Ok(None) => Remains::Nothing,
-                    Err(e) => {
-                        self.trouble(Trouble::Read(Side::Target, e))?;
-                        Remains::Something
-                    }
-                }
+            let child = if self.job.filter.takes(self.job.kind, &self.path) {
+                self.only_there(place)?
             } else {
                 Remains::Something
             };

@@ -3,11 +3,11 @@
 //! Every name here is a single component. A process of the user may swap it for something else at
 //! any moment, so what is opened is looked at again by its descriptor.
 
-use std::cmp::Ordering;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{
-    AtFlags, Mode, OFlags, RawDir, ResolveFlags, Statx, StatxFlags, openat, openat2, statx,
+    AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, Stat, Statx, StatxFlags, fstat, major,
+    minor, openat, openat2, statat, statx,
 };
 use rustix::io::{self, Errno};
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ use super::Place;
 use crate::names::{Gid, Uid};
 
 /// What an entry is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) enum Type {
     File,
     Directory,
@@ -24,6 +24,19 @@ pub(super) enum Type {
     Fifo,
     Socket,
     Device,
+}
+
+impl Type {
+    fn of_mode(mode: u32) -> Self {
+        match FileType::from_raw_mode(mode) {
+            FileType::RegularFile => Self::File,
+            FileType::Directory => Self::Directory,
+            FileType::Symlink => Self::Symlink,
+            FileType::Fifo => Self::Fifo,
+            FileType::Socket => Self::Socket,
+            _ => Self::Device,
+        }
+    }
 }
 
 /// A moment as file systems keep it: seconds since the epoch and nanoseconds.
@@ -48,7 +61,7 @@ pub(super) struct Stamp {
 }
 
 /// The metadata of an entry at one moment.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Look {
     pub(super) kind: Type,
     pub(super) device: (u32, u32),
@@ -66,7 +79,36 @@ impl Look {
     /// Looks at what is open.
     pub(super) fn of(fd: impl AsFd) -> io::Result<Self> {
         let flags = AtFlags::EMPTY_PATH | AtFlags::NO_AUTOMOUNT;
-        statx(fd, c"", flags, StatxFlags::BASIC_STATS).map(|raw| Self::from_raw(&raw))
+        match statx(&fd, c"", flags, StatxFlags::BASIC_STATS) {
+            Ok(raw) => Ok(Self::from_raw(&raw)),
+            Err(Errno::NOSYS) => fstat(fd).map(|raw| Self::from_stat(&raw)),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// From what kernels before 4.11 tell, which is the same.
+    fn from_stat(raw: &Stat) -> Self {
+        let moment = |seconds, nanos| Moment {
+            seconds,
+            nanos: u32::try_from(nanos).unwrap_or(0),
+        };
+        Self {
+            kind: Type::of_mode(raw.st_mode),
+            device: (major(raw.st_dev), minor(raw.st_dev)),
+            stamp: Stamp {
+                ino: raw.st_ino,
+                size: u64::try_from(raw.st_size).unwrap_or(0),
+                mtime: moment(raw.st_mtime, raw.st_mtime_nsec),
+                ctime: moment(raw.st_ctime, raw.st_ctime_nsec),
+            },
+            allocated: u64::try_from(raw.st_blocks)
+                .unwrap_or(0)
+                .saturating_mul(512),
+            mode: raw.st_mode & 0o7777,
+            nlink: u32::try_from(raw.st_nlink).unwrap_or(u32::MAX),
+            uid: Uid(raw.st_uid),
+            gid: Gid(raw.st_gid),
+        }
     }
 
     fn from_raw(raw: &Statx) -> Self {
@@ -76,14 +118,7 @@ impl Look {
         };
         let mode = u32::from(raw.stx_mode);
         Self {
-            kind: match rustix::fs::FileType::from_raw_mode(mode) {
-                rustix::fs::FileType::RegularFile => Type::File,
-                rustix::fs::FileType::Directory => Type::Directory,
-                rustix::fs::FileType::Symlink => Type::Symlink,
-                rustix::fs::FileType::Fifo => Type::Fifo,
-                rustix::fs::FileType::Socket => Type::Socket,
-                _ => Type::Device,
-            },
+            kind: Type::of_mode(mode),
             device: (raw.stx_dev_major, raw.stx_dev_minor),
             stamp: Stamp {
                 ino: raw.stx_ino,
@@ -113,8 +148,15 @@ impl Place<'_> {
     /// Looks at the entry itself, never at what a link points to. `None` if it is not there.
     pub(super) fn look(&self) -> io::Result<Option<Look>> {
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-        match statx(self.dir, self.name, flags, StatxFlags::BASIC_STATS) {
-            Ok(raw) => Ok(Some(Look::from_raw(&raw))),
+        let look = match statx(self.dir, self.name, flags, StatxFlags::BASIC_STATS) {
+            Ok(raw) => Ok(Look::from_raw(&raw)),
+            Err(Errno::NOSYS) => {
+                statat(self.dir, self.name, flags).map(|raw| Look::from_stat(&raw))
+            }
+            Err(e) => Err(e),
+        };
+        match look {
+            Ok(look) => Ok(Some(look)),
             Err(Errno::NOENT) => Ok(None),
             Err(e) => Err(e),
         }
@@ -125,21 +167,10 @@ impl Place<'_> {
     ///
     /// `EXDEV` for a mount point; `ELOOP`, `ENOTDIR` or `ENOENT` if it was swapped meanwhile.
     pub(super) fn open(&self, kind: Type) -> io::Result<OwnedFd> {
-        if self.name == b".." || self.name.contains(&b'/') {
+        if self.name.contains(&b'/') {
             return Err(Errno::INVAL);
         }
-        // Not BENEATH: it answers a swap with EXDEV too, and one component leads nowhere else.
-        let resolve =
-            ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
-        let fd = quietly(reading(kind), |flags| {
-            openat2(self.dir, self.name, flags, Mode::empty(), resolve)
-        })?;
-        // A device node that took a file's place must not be mistaken for one.
-        if Look::of(&fd)?.kind == kind {
-            Ok(fd)
-        } else {
-            Err(Errno::LOOP)
-        }
+        open_beneath(self.dir, self.name, kind)
     }
 
     /// Opens a directory that may be a mount point: the top of a tree.
@@ -148,6 +179,72 @@ impl Place<'_> {
             openat(self.dir, self.name, flags, Mode::empty())
         })
     }
+}
+
+/// Opens what a path leads to beneath a directory, a regular file or a directory as `kind` says.
+///
+/// No link is followed, at any component, and no mount point is entered. A path of names leads
+/// nowhere but down; it may be longer than the kernel takes at once.
+pub(super) fn open_beneath(dir: BorrowedFd<'_>, path: &[u8], kind: Type) -> io::Result<OwnedFd> {
+    let plain = |name: &[u8]| !name.is_empty() && name != b".." && name != b".";
+    if !path.split(|&byte| byte == b'/').all(plain) {
+        return Err(Errno::INVAL);
+    }
+    let mut rest = path;
+    let mut held: Option<OwnedFd> = None;
+    while rest.len() > LONGEST_PATH {
+        let cut = rest[..LONGEST_PATH].iter().rposition(|&byte| byte == b'/');
+        let cut = cut.ok_or(Errno::NAMETOOLONG)?;
+        let at = held.as_ref().map_or(dir, AsFd::as_fd);
+        held = Some(open_exactly(at, &rest[..cut], Type::Directory)?);
+        rest = &rest[cut + 1..];
+    }
+    open_exactly(held.as_ref().map_or(dir, AsFd::as_fd), rest, kind)
+}
+
+/// Below `PATH_MAX`, and above any single name.
+const LONGEST_PATH: usize = 2048;
+
+fn open_exactly(dir: BorrowedFd<'_>, path: &[u8], kind: Type) -> io::Result<OwnedFd> {
+    // Not BENEATH: it answers a swap with EXDEV too, and names lead nowhere but down.
+    let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
+    let opened = quietly(reading(kind), |flags| {
+        openat2(dir, path, flags, Mode::empty(), resolve)
+    });
+    let fd = match opened {
+        Err(Errno::NOSYS) => name_by_name(dir, path, kind)?,
+        opened => opened?,
+    };
+    // A device node that took a file's place must not be mistaken for one.
+    if Look::of(&fd)?.kind == kind {
+        Ok(fd)
+    } else {
+        Err(Errno::LOOP)
+    }
+}
+
+/// The same on kernels before 5.6, which lack `openat2`.
+fn name_by_name(dir: BorrowedFd<'_>, path: &[u8], kind: Type) -> io::Result<OwnedFd> {
+    let device = |fd: BorrowedFd<'_>| fstat(fd).map(|stat| stat.st_dev);
+    let mount = device(dir)?;
+    let mut held: Option<OwnedFd> = None;
+    let mut names = path.split(|&byte| byte == b'/').peekable();
+    while let Some(name) = names.next() {
+        let kind = if names.peek().is_some() {
+            Type::Directory
+        } else {
+            kind
+        };
+        let at = held.as_ref().map_or(dir, AsFd::as_fd);
+        let fd = quietly(reading(kind), |flags| {
+            openat(at, name, flags, Mode::empty())
+        })?;
+        if device(fd.as_fd())? != mount {
+            return Err(Errno::XDEV);
+        }
+        held = Some(fd);
+    }
+    held.ok_or(Errno::INVAL)
 }
 
 fn reading(kind: Type) -> OFlags {
@@ -178,29 +275,74 @@ impl Names {
     /// Reads all names but `.` and `..`. An error in the middle is an error: a name that is merely
     /// not seen must never look like one that was removed.
     pub(super) fn read(directory: BorrowedFd<'_>) -> io::Result<Self> {
-        // A descriptor of its own, so that the position in the directory is ours.
-        let fd = openat(directory, c".", reading(Type::Directory), Mode::empty())?;
-        let mut buffer = Vec::with_capacity(32 * 1024);
-        let mut entries = RawDir::new(&fd, buffer.spare_capacity_mut());
         let mut names = Self::default();
-        while let Some(entry) = entries.next() {
-            let entry = entry?;
-            let name = entry.file_name().to_bytes();
-            if name == b"." || name == b".." {
-                continue;
-            }
-            let length = u16::try_from(name.len()).map_err(|_| Errno::NAMETOOLONG)?;
-            names.at.push((names.bytes.len(), length));
-            names.bytes.extend_from_slice(name);
-        }
-        let Self { bytes, at } = &mut names;
-        at.sort_unstable_by(|a, b| slice(bytes, *a).cmp(slice(bytes, *b)));
+        each_name(directory, |name, _| names.push(name))?;
+        names.sort();
         Ok(names)
+    }
+
+    /// The same, directories apart: what is no directory, and the directories.
+    pub(super) fn read_apart(directory: BorrowedFd<'_>) -> io::Result<(Self, Self)> {
+        let (mut files, mut directories) = (Self::default(), Self::default());
+        each_name(directory, |name, kind| {
+            let is_directory = match kind {
+                FileType::Directory => true,
+                // A file system that does not say: old XFS, for one.
+                FileType::Unknown => {
+                    let place = Place {
+                        dir: directory,
+                        name,
+                    };
+                    place
+                        .look()?
+                        .is_some_and(|look| look.kind == Type::Directory)
+                }
+                _ => false,
+            };
+            if is_directory {
+                directories.push(name)
+            } else {
+                files.push(name)
+            }
+        })?;
+        files.sort();
+        directories.sort();
+        Ok((files, directories))
+    }
+
+    fn push(&mut self, name: &[u8]) -> io::Result<()> {
+        let length = u16::try_from(name.len()).map_err(|_| Errno::NAMETOOLONG)?;
+        self.at.push((self.bytes.len(), length));
+        self.bytes.extend_from_slice(name);
+        Ok(())
+    }
+
+    fn sort(&mut self) {
+        let Self { bytes, at } = self;
+        at.sort_unstable_by(|a, b| slice(bytes, *a).cmp(slice(bytes, *b)));
     }
 
     /// The names in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = &[u8]> {
         self.at.iter().map(|&at| slice(&self.bytes, at))
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.at.len()
+    }
+
+    /// The n-th in order.
+    pub(super) fn get(&self, n: usize) -> Option<&[u8]> {
+        self.at.get(n).map(|&at| slice(&self.bytes, at))
+    }
+
+    /// Where a name stands in the order.
+    pub(super) fn find(&self, name: &[u8]) -> Option<usize> {
+        let found = self
+            .at
+            .binary_search_by(|&at| slice(&self.bytes, at).cmp(name));
+        found.ok()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -212,61 +354,28 @@ fn slice(bytes: &[u8], (start, length): (usize, u16)) -> &[u8] {
     &bytes[start..start + usize::from(length)]
 }
 
-/// Calls `each` with every name of two directories, in order, once.
-pub(super) fn merge<E>(
-    left: &Names,
-    right: &Names,
-    mut each: impl FnMut(&[u8]) -> Result<(), E>,
-) -> Result<(), E> {
-    let (mut left, mut right) = (left.iter().peekable(), right.iter().peekable());
-    loop {
-        let order = match (left.peek(), right.peek()) {
-            (None, None) => return Ok(()),
-            (Some(_), None) => Ordering::Less,
-            (None, Some(_)) => Ordering::Greater,
-            (Some(l), Some(r)) => l.cmp(r),
-        };
-        let name = match order {
-            Ordering::Less => left.next(),
-            Ordering::Greater => right.next(),
-            Ordering::Equal => {
-                right.next();
-                left.next()
-            }
-        };
-        if let Some(name) = name {
-            each(name)?;
+/// Calls `each` with every name in a directory but `.` and `..`, and what it is said to be.
+fn each_name(
+    directory: BorrowedFd<'_>,
+    mut each: impl FnMut(&[u8], FileType) -> io::Result<()>,
+) -> io::Result<()> {
+    // A descriptor of its own, so that the position in the directory is ours.
+    let fd = openat(directory, c".", reading(Type::Directory), Mode::empty())?;
+    let mut buffer = Vec::with_capacity(32 * 1024);
+    let mut entries = RawDir::new(&fd, buffer.spare_capacity_mut());
+    while let Some(entry) = entries.next() {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if name != b"." && name != b".." {
+            each(name, entry.file_type())?;
         }
     }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn names(list: &[&str]) -> Names {
-        let mut names = Names::default();
-        for name in list {
-            names
-                .at
-                .push((names.bytes.len(), u16::try_from(name.len()).unwrap()));
-            names.bytes.extend_from_slice(name.as_bytes());
-        }
-        names
-    }
-
-    #[test]
-    fn two_sorted_directories_merge_into_each_name_once() {
-        let mut seen = Vec::new();
-        let left = names(&["a", "c", "d"]);
-        let right = names(&["a", "b", "d", "e"]);
-        merge(&left, &right, |name| {
-            seen.push(String::from_utf8(name.to_vec()).unwrap());
-            Ok::<_, ()>(())
-        })
-        .unwrap();
-        assert_eq!(seen, ["a", "b", "c", "d", "e"]);
-    }
 
     #[test]
     fn names_are_sorted_by_bytes() {

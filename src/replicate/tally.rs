@@ -3,10 +3,10 @@
 use super::report::{At, Failure, NAMED, Oddity, Report};
 use super::scan::Look;
 use crate::names::Side;
-use crate::plan::change::{Count, Difference, Sample, TreeKind};
+use crate::plan::change::{Count, Difference, Sample};
 
 /// Sees every difference, one by one.
-pub(super) type OnDifference<'d> = dyn FnMut(TreeKind, &[u8], Difference) + 'd;
+pub(super) type OnDifference<'d> = dyn FnMut(&[u8], Difference) + 'd;
 
 /// A report in the making.
 pub(super) struct Tally<'d> {
@@ -59,7 +59,7 @@ impl<'d> Tally<'d> {
         let path = at.shown();
         for &differs in differences {
             self.hash(at, differs, look);
-            (self.on_difference)(at.tree, path.as_bytes(), differs);
+            (self.on_difference)(path.as_bytes(), differs);
         }
         if self.report.delta.sample.len() < self.sample {
             self.report.delta.sample.push(Sample {

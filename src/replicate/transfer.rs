@@ -11,10 +11,10 @@ use rustix::fs::{
 };
 use rustix::io::{Errno, pwrite};
 
-use super::attributes::{Expected, Vouch, Xattrs, expect, modified, read_xattrs, settle};
+use super::attributes::{Expected, Vouch, Xattrs, expect, modified, settle};
 use super::compare::{BLOCK, fill, go_on};
-use super::index::now;
 use super::links::Group;
+use super::origin::{Content, Origin, Want};
 use super::report::{At, Trouble};
 use super::scan::{Look, Moment, Stamp, Type};
 use super::staging::Staging;
@@ -49,26 +49,19 @@ pub(super) struct Writer<'j> {
 }
 
 impl Writer<'_> {
-    /// Copies a file and puts it in place of what is there.
+    /// Copies a file and puts it in place of what is there. `path` is relative to the tree's top.
     pub(super) fn file(
         &mut self,
         at: At<'_>,
-        source: Place<'_>,
+        source: &mut Origin,
         target: Place<'_>,
         present: Option<&Look>,
     ) -> Result<Placed, Trouble> {
         for _ in 0..TRIES {
-            let looked = now();
-            let from = source
-                .open(Type::File)
-                .map_err(|e| Trouble::opening(Side::Source, e))?;
-            let look = Look::of(&from).map_err(|e| Trouble::Read(Side::Source, e))?;
-            if look.nlink > 1 && look.uid != self.job.owner {
-                return Err(Trouble::Changed);
-            }
+            let mut content = source.open(at.path, Want::Copy)?;
             let name = self.staging.fresh();
             let to = self.create(at, &name)?;
-            let whole = self.fill(at, &from, &to, &look);
+            let whole = self.fill(at, &mut content, &to);
             if !matches!(whole, Ok(Some(_))) {
                 self.forget(at, &name)?;
             }
@@ -77,8 +70,8 @@ impl Writer<'_> {
                 self.place(at, &name, target, present)?;
                 let target = Look::of(&to).map_err(|e| at.refused("look at the new file", e))?;
                 return Ok(Placed {
-                    source: look,
-                    looked,
+                    source: *content.look(),
+                    looked: content.looked(),
                     target,
                     vouch,
                 });
@@ -106,88 +99,18 @@ impl Writer<'_> {
     fn fill(
         &self,
         at: At<'_>,
-        from: &OwnedFd,
+        content: &mut Content,
         to: &OwnedFd,
-        look: &Look,
     ) -> Result<Option<Vouch>, Trouble> {
-        self.copy_data(at, from, to, look)?;
-        let xattrs = read_xattrs(from.as_fd(), Some(self.job.ids))
-            .map_err(|e| Trouble::Read(Side::Source, e))?;
-        let after = Look::of(from).map_err(|e| Trouble::Read(Side::Source, e))?;
-        if after.stamp != look.stamp {
+        content.write_to(to, at, self.job)?;
+        let xattrs = content.xattrs(self.job.ids)?;
+        if content.look_again()?.stamp != content.look().stamp {
             return Ok(None);
         }
-        let (expected, _) = expect(look, self.job.owner, self.job.ids);
+        let (expected, _) = expect(content.look(), self.job.owner, self.job.ids);
         settle(to.as_fd(), &expected, &xattrs.kept)
             .map_err(|e| at.refused("set owner, mode, attributes and times", e))?;
         Ok(Some(xattrs.vouch))
-    }
-
-    /// Copies the content, leaving holes where the source has them.
-    fn copy_data(
-        &self,
-        at: At<'_>,
-        from: &OwnedFd,
-        to: &OwnedFd,
-        look: &Look,
-    ) -> Result<(), Trouble> {
-        let size = look.stamp.size;
-        let mut offset = 0;
-        while offset < size {
-            let (data, end) = if look.allocated >= size {
-                (0, size)
-            } else {
-                match data_at(from, offset).map_err(|e| Trouble::Read(Side::Source, e))? {
-                    Some((data, end)) => (data, end.min(size)),
-                    None => break,
-                }
-            };
-            self.copy_span(at, from, to, data, end)?;
-            offset = end;
-        }
-        ftruncate(to, size).map_err(|e| at.refused("set the size", e))?;
-        Ok(())
-    }
-
-    fn copy_span(
-        &self,
-        at: At<'_>,
-        from: &OwnedFd,
-        to: &OwnedFd,
-        mut offset: u64,
-        end: u64,
-    ) -> Result<(), Trouble> {
-        let mut buffer = Vec::new();
-        while offset < end {
-            go_on(self.job)?;
-            let (mut input, mut output) = (offset, offset);
-            let span = usize::try_from((end - offset).min(SPAN)).unwrap_or(BLOCK);
-            let copied = if buffer.is_empty() {
-                copy_file_range(from, Some(&mut input), to, Some(&mut output), span)
-            } else {
-                Err(Errno::XDEV)
-            };
-            let copied = if let Ok(copied) = copied {
-                copied
-            } else {
-                // Read and write, which also tells which of the two sides failed.
-                buffer.resize(BLOCK, 0);
-                let block = &mut buffer[..span.min(BLOCK)];
-                let read = fill(from, block, offset).map_err(|e| Trouble::Read(Side::Source, e))?;
-                write_all(to, &block[..read], offset).map_err(|e| at.refused("write", e))?;
-                read
-            };
-            if copied == 0 {
-                // It became shorter; the look after the copy finds that out.
-                return Ok(());
-            }
-            offset += copied as u64;
-            self.job
-                .progress
-                .copied
-                .fetch_add(copied as u64, Ordering::Relaxed);
-        }
-        Ok(())
     }
 
     /// Gives what was staged its place. Something that is not of the same sort is moved aside first
@@ -352,9 +275,75 @@ impl Writer<'_> {
     }
 }
 
+/// Copies the content of a file of this machine, leaving holes where it has them.
+pub(super) fn copy_data(
+    job: &Job<'_>,
+    at: At<'_>,
+    from: &OwnedFd,
+    to: &OwnedFd,
+    look: &Look,
+) -> Result<(), Trouble> {
+    let size = look.stamp.size;
+    let mut offset = 0;
+    while offset < size {
+        let (data, end) = if look.allocated >= size {
+            (0, size)
+        } else {
+            match data_at(from, offset).map_err(|e| Trouble::Read(Side::Source, e))? {
+                Some((data, end)) => (data, end.min(size)),
+                None => break,
+            }
+        };
+        copy_span(job, at, from, to, data, end)?;
+        offset = end;
+    }
+    ftruncate(to, size).map_err(|e| at.refused("set the size", e))?;
+    Ok(())
+}
+
+fn copy_span(
+    job: &Job<'_>,
+    at: At<'_>,
+    from: &OwnedFd,
+    to: &OwnedFd,
+    mut offset: u64,
+    end: u64,
+) -> Result<(), Trouble> {
+    let mut buffer = Vec::new();
+    while offset < end {
+        go_on(job)?;
+        let (mut input, mut output) = (offset, offset);
+        let span = usize::try_from((end - offset).min(SPAN)).unwrap_or(BLOCK);
+        let copied = if buffer.is_empty() {
+            copy_file_range(from, Some(&mut input), to, Some(&mut output), span)
+        } else {
+            Err(Errno::XDEV)
+        };
+        let copied = if let Ok(copied) = copied {
+            copied
+        } else {
+            // Read and write, which also tells which of the two sides failed.
+            buffer.resize(BLOCK, 0);
+            let block = &mut buffer[..span.min(BLOCK)];
+            let read = fill(from, block, offset).map_err(|e| Trouble::Read(Side::Source, e))?;
+            write_all(to, &block[..read], offset).map_err(|e| at.refused("write", e))?;
+            read
+        };
+        if copied == 0 {
+            // It became shorter; the look after the copy finds that out.
+            return Ok(());
+        }
+        offset += copied as u64;
+        job.progress
+            .copied
+            .fetch_add(copied as u64, Ordering::Relaxed);
+    }
+    Ok(())
+}
+
 /// Where data starts at or after an offset, and where the next hole starts. `None` if there is no
 /// more data.
-fn data_at(fd: &OwnedFd, offset: u64) -> Result<Option<(u64, u64)>, Errno> {
+pub(super) fn data_at(fd: &OwnedFd, offset: u64) -> Result<Option<(u64, u64)>, Errno> {
     match seek(fd, SeekFrom::Data(offset)) {
         Ok(data) => Ok(Some((data, seek(fd, SeekFrom::Hole(data))?))),
         Err(Errno::NXIO) => Ok(None),
@@ -364,7 +353,7 @@ fn data_at(fd: &OwnedFd, offset: u64) -> Result<Option<(u64, u64)>, Errno> {
     }
 }
 
-fn write_all(fd: &OwnedFd, mut bytes: &[u8], mut offset: u64) -> Result<(), Errno> {
+pub(super) fn write_all(fd: &OwnedFd, mut bytes: &[u8], mut offset: u64) -> Result<(), Errno> {
     while !bytes.is_empty() {
         match pwrite(fd, bytes, offset) {
             Ok(n) => {

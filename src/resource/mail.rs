@@ -5,10 +5,10 @@
 
 mod diff;
 mod homes;
+mod index_file;
 mod look;
 mod observe;
 mod oddity;
-mod place;
 mod problem;
 mod rows;
 mod selection;
@@ -24,9 +24,9 @@ use crate::raw::{HostPath, Raw};
 use crate::replicate::Oddities;
 
 pub use diff::diff;
+pub use index_file::index_file;
 pub use look::{Listener, Look};
 pub use observe::observe;
-pub use place::{Places, index_name, room_for};
 pub use problem::Problem;
 pub use rows::rows;
 pub(crate) use rows::{difference, tree_name};

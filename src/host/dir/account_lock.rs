@@ -23,7 +23,7 @@ const FILES: [&str; 4] = ["passwd", "group", "gshadow", "shadow"];
 
 /// The account files are ours until this is dropped.
 #[derive(Debug)]
-pub struct AccountLock {
+pub(super) struct AccountLock {
     etc: OwnedFd,
     /// Held for its POSIX lock; the kernel lets go when we die.
     _pwd_lock: OwnedFd,

@@ -1,5 +1,6 @@
 //! Two homes, a spool on each side and an index, in a temporary directory.
 
+use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::error::Result;
 use crate::names::Uid;
 use crate::plan::change::{Difference, Extraneous, IdMap, Selection, TreeKind};
-use crate::replicate::{self, Copied, Depth, Filter, Job, Place, Progress, Report, Tree};
+use crate::replicate::{
+    self, Copied, Depth, Filter, Here, Job, Origin, Pipe, Place, Progress, Report, Session, There,
+};
 
 pub(super) struct Bench {
     _dir: tempfile::TempDir,
@@ -22,6 +25,41 @@ pub(super) struct Bench {
     pub(super) extraneous: Extraneous,
     pub(super) stop: AtomicBool,
     pub(super) progress: Progress,
+    pub(super) way: Way,
+}
+
+/// How the source is reached.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Way {
+    Here,
+    /// Its questions and answers are bytes.
+    Wire,
+}
+
+/// A session in this process.
+struct Memory {
+    session: Session,
+    answers: VecDeque<Vec<u8>>,
+}
+
+impl Memory {
+    fn new(here: Here) -> Self {
+        Self {
+            session: Session::new(here),
+            answers: VecDeque::new(),
+        }
+    }
+}
+
+impl Pipe for Memory {
+    fn send(&mut self, question: Vec<u8>) -> Result<()> {
+        self.answers.push_back(self.session.answer(&question));
+        Ok(())
+    }
+
+    fn receive(&mut self) -> Result<Vec<u8>> {
+        Ok(self.answers.pop_front().expect("something was asked"))
+    }
 }
 
 impl Bench {
@@ -43,6 +81,7 @@ impl Bench {
             extraneous: Extraneous::Remove,
             stop: AtomicBool::new(false),
             progress: Progress::default(),
+            way: Way::Here,
             _dir: dir,
         }
     }
@@ -55,48 +94,60 @@ impl Bench {
         self.target.join("home/alice")
     }
 
-    fn with<T>(&self, run: impl FnOnce(&Job<'_>) -> T) -> T {
+    /// Runs something on both trees, the home first.
+    fn with<T>(&self, mut run: impl FnMut(&Job<'_>, &mut Origin) -> T) -> [T; 2] {
         let open = |path: PathBuf| File::open(path).unwrap();
-        let dirs =
-            [&self.source, &self.target].map(|r| [open(r.join("home")), open(r.join("mail"))]);
         let index = open(self.index.clone());
-        let place = |side: usize, tree: usize| Place {
-            dir: dirs[side][tree].as_fd(),
-            name: b"alice",
-        };
-        let trees = [TreeKind::Home, TreeKind::Spool];
-        let trees: Vec<_> = trees
-            .into_iter()
-            .enumerate()
-            .map(|(n, kind)| Tree {
+        [(TreeKind::Home, "home"), (TreeKind::Spool, "mail")].map(|(kind, dir)| {
+            let to = open(self.target.join(dir));
+            let from = open(self.source.join(dir)).into();
+            let filter = Filter::new(&self.selection).unwrap();
+            let here = Here::new(kind, Some(from), b"alice", filter.clone(), self.owner).unwrap();
+            let mut source = match self.way {
+                Way::Here => Origin::Here(here),
+                Way::Wire => Origin::There(There::new(Box::new(Memory::new(here))).unwrap()),
+            };
+            let job = Job {
                 kind,
-                source: Some(place(0, n)),
-                target: place(1, n),
-            })
-            .collect();
-        run(&Job {
-            trees: &trees,
-            owner: self.owner,
-            ids: &self.ids,
-            filter: &Filter::new(&self.selection).unwrap(),
-            extraneous: self.extraneous,
-            index: Some(Place {
-                dir: index.as_fd(),
-                name: b"alice",
-            }),
-            sample: 10,
-            progress: &self.progress,
-            stop: &self.stop,
+                target: Place {
+                    dir: to.as_fd(),
+                    name: b"alice",
+                },
+                owner: self.owner,
+                ids: &self.ids,
+                filter: &filter,
+                extraneous: self.extraneous,
+                index: Some(Place {
+                    dir: index.as_fd(),
+                    name: Self::index_name(kind).as_bytes(),
+                }),
+                sample: 10,
+                progress: &self.progress,
+                stop: &self.stop,
+            };
+            run(&job, &mut source)
         })
     }
 
+    fn index_name(kind: TreeKind) -> &'static str {
+        match kind {
+            TreeKind::Home => "home",
+            TreeKind::Spool => "spool",
+        }
+    }
+
+    /// Copies both trees; what was found of the home, and in numbers of both.
     pub(super) fn try_copy(&self) -> Result<Report> {
-        self.with(|job| {
-            let Copied { report, index } = replicate::copy(job)?;
-            replicate::sync(job.trees[0].target.dir)?;
+        let [home, spool] = self.with(|job, source| {
+            let Copied { report, index } = replicate::copy(job, source)?;
+            replicate::sync(job.target.dir)?;
             index.unwrap().commit()?;
             Ok(report)
-        })
+        });
+        let (mut home, spool): (Report, Report) = (home?, spool?);
+        home.delta = home.delta.plus(&spool.delta);
+        home.failed += spool.failed;
+        Ok(home)
     }
 
     pub(super) fn copy(&self) -> Report {
@@ -110,14 +161,14 @@ impl Bench {
 
     pub(super) fn differences(&self, depth: Depth) -> Vec<(String, Difference)> {
         let mut all = Vec::new();
-        let report = self
-            .with(|job| {
-                replicate::compare(job, depth, &mut |_, path, differs| {
-                    all.push((crate::raw::escape(path), differs));
-                })
+        let reports = self.with(|job, source| {
+            replicate::compare(job, source, depth, &mut |path, differs| {
+                all.push((crate::raw::escape(path), differs));
             })
-            .unwrap();
-        assert_eq!(report.delta.is_empty(), all.is_empty());
+            .unwrap()
+        });
+        let none = reports.iter().all(|report| report.delta.is_empty());
+        assert_eq!(none, all.is_empty());
         all
     }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 
-use super::bench::{Bench, write};
+use super::bench::{Bench, Way, write};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -138,15 +138,17 @@ fn whole(root: &Path) -> Tree {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 120, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_copy_always_converges(
         source in prop::collection::vec(step(), 1..25),
         target in prop::collection::vec(step(), 0..8),
         later in prop::collection::vec(step(), 0..15),
+        way in prop_oneof![Just(Way::Here), Just(Way::Wire)],
     ) {
-        let bench = Bench::new();
+        let mut bench = Bench::new();
+        bench.way = way;
         write(bench.source.join("mail/alice"), "mbox");
         fs::create_dir(bench.there()).unwrap();
         for step in &target {

@@ -203,7 +203,7 @@ fn a_bad_index_costs_time_only() {
     std::thread::sleep(Duration::from_millis(100));
     assert_eq!(bench.copy().index, IndexUse::Absent);
     assert_eq!(bench.copy().index, IndexUse::Read);
-    let path = bench.index.join("alice");
+    let path = bench.index.join("home");
     let good = fs::read(&path).unwrap();
     assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
     let mut damaged = good.clone();
@@ -221,7 +221,7 @@ fn a_bad_index_costs_time_only() {
     write(other.home().join("Maildir/cur/1.host:2,"), "BODY");
     other.copy();
     write(bench.home().join("Maildir/cur/1.host:2,"), "flip");
-    fs::copy(other.index.join("alice"), &path).unwrap();
+    fs::copy(other.index.join("home"), &path).unwrap();
     bench.converge();
 }
 

@@ -1,16 +1,16 @@
 //! A host in memory, for tests of what is done to configuration files.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::fd::OwnedFd;
 use std::sync::Mutex;
 
 use crate::error::Result;
-use crate::host::dir::AccountLock;
 use crate::host::{
-    Answer, Command, FileKind, Hearing, Host, HostState, NewFile, Probe, ReadHost, Space, Stat,
+    Answer, Answers, Command, CopiedTree, FileKind, Guard, Hearing, Host, HostState, NewFile,
+    Probe, ReadHost, Relay, Space, Stat, TreeJob, Watch,
 };
 use crate::names::{Gid, Side, Uid};
 use crate::raw::{HostPath, Raw};
+use crate::replicate::{Depth, Origin, OriginTree, Report};
 
 /// Files by path; directories are there when something is in them.
 pub(crate) struct FakeHost {
@@ -128,7 +128,21 @@ impl ReadHost for FakeHost {
         panic!("not asked of a fake host")
     }
 
-    fn open_tree(&self, _: &HostPath) -> Result<Option<OwnedFd>> {
+    fn origin(&self, _: &OriginTree) -> Result<Origin> {
+        panic!("not asked of a fake host")
+    }
+
+    fn relay(&self, _: &OriginTree, _: Answers) -> Result<Box<dyn Relay>> {
+        panic!("not asked of a fake host")
+    }
+
+    fn compare(
+        &self,
+        _: &TreeJob,
+        _: Depth,
+        _: &dyn ReadHost,
+        _: &mut Watch<'_>,
+    ) -> Result<Report> {
         panic!("not asked of a fake host")
     }
 }
@@ -162,7 +176,15 @@ impl Host for FakeHost {
         panic!("not asked of a fake host")
     }
 
-    fn try_lock(&self) -> Result<Option<OwnedFd>> {
+    fn copy(&self, _: &TreeJob, _: &dyn ReadHost, _: &mut Watch<'_>) -> Result<CopiedTree> {
+        panic!("not asked of a fake host")
+    }
+
+    fn sync(&self, _: &BTreeSet<HostPath>) -> Result<()> {
+        panic!("not asked of a fake host")
+    }
+
+    fn try_lock(&self) -> Result<Option<Guard>> {
         panic!("not asked of a fake host")
     }
 
@@ -170,7 +192,7 @@ impl Host for FakeHost {
         panic!("not asked of a fake host")
     }
 
-    fn lock_accounts(&self) -> Result<AccountLock> {
+    fn lock_accounts(&self) -> Result<Guard> {
         panic!("not asked of a fake host")
     }
 

@@ -1,22 +1,21 @@
 //! Looking at each user's trees on both hosts, several users at a time.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::homes::{is_system_directory, shared_homes};
 use super::look::Order;
 use super::spool_dir::strays;
-use super::{
-    Actual, Look, Places, Problem, TreeState, UserMail, Volume, index_name, selection, spool_dir,
-};
+use super::{Actual, Look, Problem, TreeState, UserMail, Volume, index_file, selection, spool_dir};
 use crate::error::Result;
-use crate::host::{FileKind, ReadHost, real_path};
+use crate::host::{FileKind, ReadHost, TreeJob, Watch, real_path};
 use crate::manifest::{Homes, Manifest};
 use crate::names::UserName;
 use crate::parallel;
-use crate::plan::change::{Delta, Extraneous, IdMap, Rename, TreeKind, TreePaths};
+use crate::plan::change::{Delta, Extraneous, IdMap, Rename, Selection, TreeKind, TreePaths};
 use crate::raw::HostPath;
 use crate::receipt::Receipt;
-use crate::replicate::{Filter, Job, Place, Progress, Report, compare, is_staging};
+use crate::replicate::{OriginTree, Progress, Report, is_staging};
 use crate::resource::accounts::{Chosen, Clearance, Resolved};
 
 /// How many differences of a tree a plan shows by name.
@@ -32,10 +31,6 @@ pub fn observe(
     look: &Look<'_>,
 ) -> Result<Actual> {
     let spool = [spool_dir(manifest, source)?, spool_dir(manifest, target)?];
-    let index = match receipt {
-        Some(receipt) => target.open_tree(&Receipt::directory(&receipt.name).join("index"))?,
-        None => None,
-    };
     let others = Receipt::read_others(target, &manifest.name)?;
     let observer = Observer {
         others: &others,
@@ -44,9 +39,8 @@ pub fn observe(
         target,
         receipt,
         look,
-        index: index.as_ref(),
-        ids: &resolved.ids,
-        filter: Filter::new(&selection(manifest))?,
+        ids: Arc::new(resolved.ids.clone()),
+        select: selection(manifest),
         spool_gone: source.list(&spool[0])?.is_none_or(|names| names.is_empty()),
         target_spool_exists: target.stat(&spool[1])?.is_some(),
     };
@@ -76,9 +70,8 @@ struct Observer<'a> {
     target: &'a dyn ReadHost,
     receipt: Option<&'a Receipt>,
     look: &'a Look<'a>,
-    index: Option<&'a std::os::fd::OwnedFd>,
-    ids: &'a IdMap,
-    filter: Filter,
+    ids: Arc<IdMap>,
+    select: Selection,
     /// The source's spool directory is missing or empty: perhaps its file system is not mounted.
     spool_gone: bool,
     target_spool_exists: bool,
@@ -143,8 +136,7 @@ impl Observer<'_> {
             }
             Some(_) => {
                 let file_system = self.source.space(&home)?.kind;
-                if matches!(file_system, "nfs" | "autofs" | "cifs") {
-                    let file_system = file_system.to_owned();
+                if matches!(file_system.as_str(), "nfs" | "autofs" | "cifs") {
                     problems.push(Problem::NetworkHome { home, file_system });
                 }
             }
@@ -305,33 +297,41 @@ impl Observer<'_> {
         tree: &TreeState,
     ) -> Result<Report> {
         // What is in the way will be gone by then: the free name stands for the empty place.
-        let mut paths = tree.paths.clone();
-        if let Some(rename) = &tree.in_the_way {
-            paths.target = rename.to.clone();
-        }
-        let places = Places::open(&paths, self.source, self.target)?;
-        let index_name = index_name(user, paths.kind);
-        let progress = Progress::default();
-        let job = Job {
-            trees: &[places.tree()],
-            owner,
-            ids: self.ids,
-            filter: &self.filter,
+        let paths = &tree.paths;
+        let target = tree
+            .in_the_way
+            .as_ref()
+            .map_or(&paths.target, |rename| &rename.to);
+        let index = self
+            .receipt
+            .map(|receipt| Receipt::directory(&receipt.name).join("index"));
+        let job = TreeJob {
+            tree: OriginTree {
+                kind: paths.kind,
+                path: paths.source.clone(),
+                select: self.select.clone(),
+                owner,
+            },
+            target: target.clone(),
+            ids: Arc::clone(&self.ids),
             extraneous: Extraneous::Remove,
-            index: self.index.map(|dir| Place {
-                dir: std::os::fd::AsFd::as_fd(dir),
-                name: index_name.as_bytes(),
-            }),
+            index: index.map(|dir| index_file(&dir, user, paths.kind)),
             sample: SAMPLE,
-            progress: &progress,
-            stop: self.look.stop,
         };
         let mut told = Ok(());
-        let report = compare(&job, self.look.depth, &mut |kind, path, difference| {
+        let mut tell = |path: &[u8], difference| {
             if let (Some(listener), Ok(())) = (self.look.listener, &told) {
-                told = listener(user, kind, path, difference);
+                told = listener(user, paths.kind, path, difference);
             }
-        })?;
+        };
+        let mut watch = Watch {
+            progress: &Progress::default(),
+            stop: self.look.stop,
+            differences: self.look.listener.is_some().then_some(&mut tell),
+        };
+        let report = self
+            .target
+            .compare(&job, self.look.depth, self.source, &mut watch)?;
         told.map(|()| report)
     }
 }

@@ -1,0 +1,134 @@
+//! Trees beneath the root, as source and as target of a replication.
+
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::mpsc;
+
+use super::DirHost;
+use crate::error::{Error, Kind, Result};
+use crate::host::{Answers, ReadHost as _, Relay, TreeJob, Watch};
+use crate::raw::HostPath;
+use crate::replicate::{
+    self, Copied, Depth, Filter, Here, Job, Origin, OriginTree, Place, Report, Session,
+};
+
+impl DirHost {
+    /// A directory as a starting point; `None` if absent.
+    pub(in crate::host) fn open_tree(&self, dir: &HostPath) -> Result<Option<OwnedFd>> {
+        use rustix::fs::OFlags;
+        self.open_in(dir, OFlags::RDONLY | OFlags::DIRECTORY)
+            .map_err(|errno| self.fail("open", dir, errno))
+    }
+
+    /// A tree for reading.
+    pub(super) fn here(&self, tree: &OriginTree) -> Result<Here> {
+        let holder = self.open_tree(&tree.path.parent())?;
+        let filter = Filter::new(&tree.select)?;
+        Here::new(tree.kind, holder, tree.path.file_name(), filter, tree.owner)
+    }
+
+    /// The directory that holds a tree's top, and the name in it. Where there is no such directory
+    /// yet, the nearest existing one and the first missing name stand for it: absent, as it should
+    /// be.
+    pub(super) fn standing(&self, path: &HostPath) -> Result<(OwnedFd, Vec<u8>)> {
+        let mut path = path.clone();
+        loop {
+            if let Some(dir) = self.open_tree(&path.parent())? {
+                return Ok((dir, path.file_name().to_vec()));
+            }
+            if path.is_root() {
+                let what = format!("{path} is no path on {}", self.label());
+                return Err(Error::new(Kind::Internal, what));
+            }
+            path = path.parent();
+        }
+    }
+
+    /// Runs the engine on a job.
+    fn work<T>(
+        &self,
+        job: &TreeJob,
+        watch: &Watch<'_>,
+        run: impl FnOnce(&Job<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let (dir, name) = self.standing(&job.target)?;
+        let index = match &job.index {
+            Some(file) => self.open_tree(&file.dir)?.zip(Some(file.name.as_bytes())),
+            None => None,
+        };
+        run(&Job {
+            kind: job.tree.kind,
+            target: Place {
+                dir: dir.as_fd(),
+                name: &name,
+            },
+            owner: job.tree.owner,
+            ids: &job.ids,
+            filter: &Filter::new(&job.tree.select)?,
+            extraneous: job.extraneous,
+            index: index.as_ref().map(|(dir, name)| Place {
+                dir: dir.as_fd(),
+                name,
+            }),
+            sample: job.sample,
+            progress: watch.progress,
+            stop: watch.stop,
+        })
+    }
+
+    /// Compares with a source that is at hand.
+    pub(crate) fn compare_with(
+        &self,
+        job: &TreeJob,
+        depth: Depth,
+        source: &mut Origin,
+        watch: &mut Watch<'_>,
+    ) -> Result<Report> {
+        let mut differences = watch.differences.take();
+        self.work(job, watch, |job| {
+            replicate::compare(job, source, depth, &mut |path, differs| {
+                if let Some(differences) = &mut differences {
+                    differences(path, differs);
+                }
+            })
+        })
+    }
+
+    /// Copies from a source that is at hand.
+    pub(crate) fn copy_from(
+        &self,
+        job: &TreeJob,
+        source: &mut Origin,
+        watch: &Watch<'_>,
+    ) -> Result<Copied> {
+        self.work(job, watch, |job| replicate::copy(job, source))
+    }
+
+    /// Answers an engine elsewhere, in a thread of its own that ends with the relay.
+    pub(super) fn answering(
+        &self,
+        tree: &OriginTree,
+        mut answers: Answers,
+    ) -> Result<Box<dyn Relay>> {
+        let mut session = Session::new(self.here(tree)?);
+        let (questions, asked) = mpsc::channel::<Vec<u8>>();
+        std::thread::spawn(move || {
+            for question in asked {
+                if answers(session.answer(&question)).is_err() {
+                    // Nobody listens any more.
+                    return;
+                }
+            }
+        });
+        Ok(Box::new(Questions(questions)))
+    }
+}
+
+struct Questions(mpsc::Sender<Vec<u8>>);
+
+impl Relay for Questions {
+    fn ask(&mut self, question: Vec<u8>) -> Result<()> {
+        self.0
+            .send(question)
+            .map_err(|_| Error::new(Kind::Host, "the source's end does not answer any more"))
+    }
+}

@@ -1,0 +1,96 @@
+//! Handing a whole tree to the replication engine, which runs on the target's host, and the source's
+//! answers to it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+use crate::plan::change::{Difference, Extraneous, IdMap};
+use crate::raw::HostPath;
+use crate::replicate::{OriginTree, PendingIndex, Progress, Report};
+
+/// One tree to compare or copy: all that the target's host has to be told.
+#[derive(Clone, Debug)]
+pub struct TreeJob {
+    /// The tree on the source, and what of it.
+    pub tree: OriginTree,
+    /// Its top on the target.
+    pub target: HostPath,
+    /// How owners and groups translate.
+    pub ids: Arc<IdMap>,
+    /// What happens with entries that the source does not have.
+    pub extraneous: Extraneous,
+    /// The index of the last good copy.
+    pub index: Option<IndexFile>,
+    /// How many differences the report shows by name.
+    pub sample: usize,
+}
+
+/// A file in a directory of the target that only root can enter.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct IndexFile {
+    /// The directory.
+    pub dir: HostPath,
+    /// One component.
+    pub name: String,
+}
+
+/// Is told a path and a way in which it differs.
+pub type Tell<'a> = dyn FnMut(&[u8], Difference) + 'a;
+
+/// Who watches a comparison or a copy.
+pub struct Watch<'a> {
+    /// Counts what is done.
+    pub progress: &'a Progress,
+    /// Set to end the work soon, with an error of kind [`crate::error::Kind::Interrupted`].
+    pub stop: &'a AtomicBool,
+    /// Sees every single difference, with the path within the tree (`.` for its top).
+    pub differences: Option<&'a mut Tell<'a>>,
+}
+
+impl fmt::Debug for Watch<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watch").finish_non_exhaustive()
+    }
+}
+
+/// The outcome of a copy.
+pub struct CopiedTree {
+    /// What was different and is now the same, and what could not be done.
+    pub report: Report,
+    /// To be committed once the tree is durable; `None` if the job has no index.
+    pub index: Option<Box<dyn Pending>>,
+}
+
+impl fmt::Debug for CopiedTree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CopiedTree")
+            .field("report", &self.report)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A new index that waits for the files it speaks of to be durable. Dropped, it is forgotten and the
+/// old one stays.
+pub trait Pending: Send {
+    /// Puts it in place of the old one.
+    fn commit(self: Box<Self>) -> Result<()>;
+}
+
+impl Pending for PendingIndex {
+    fn commit(self: Box<Self>) -> Result<()> {
+        Self::commit(*self)
+    }
+}
+
+/// Takes the answers of a source, in order.
+pub type Answers = Box<dyn FnMut(Vec<u8>) -> Result<()> + Send>;
+
+/// The way of questions to a source.
+pub trait Relay: Send {
+    /// Passes on a question of the engine.
+    fn ask(&mut self, question: Vec<u8>) -> Result<()>;
+}

@@ -1,0 +1,123 @@
+//! A tree on this machine as the source.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::io::Errno;
+
+use super::Part;
+use super::scanner::{Scanner, descend};
+use crate::error::{Doing, Kind, Result};
+use crate::names::{Side, Uid};
+use crate::plan::change::TreeKind;
+use crate::replicate::attributes::OwnXattrs;
+use crate::replicate::index::now;
+use crate::replicate::report::Trouble;
+use crate::replicate::scan::{Look, Moment, Type, open_beneath};
+use crate::replicate::{Filter, Place};
+
+/// A tree that this process can open.
+#[derive(Debug)]
+pub struct Here {
+    kind: TreeKind,
+    owner: Uid,
+    /// The open directory that holds the tree's top, and a look at it.
+    holder: Option<(OwnedFd, Look)>,
+    /// The name of the top in it.
+    name: Vec<u8>,
+    /// The open top of a home.
+    top: Option<OwnedFd>,
+    scanner: Scanner,
+}
+
+impl Here {
+    /// `holder` is the directory that holds the top, `None` if it is not there; `name` is one
+    /// component.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Host`] if the directory cannot be looked at.
+    pub fn new(
+        kind: TreeKind,
+        holder: Option<OwnedFd>,
+        name: &[u8],
+        filter: Filter,
+        owner: Uid,
+    ) -> Result<Self> {
+        let look = holder.as_ref().map(Look::of).transpose();
+        let look = look.doing(Kind::Host, || {
+            "the source's directory that holds a tree cannot be looked at".to_owned()
+        })?;
+        Ok(Self {
+            kind,
+            owner,
+            holder: holder.zip(look),
+            name: name.to_vec(),
+            top: None,
+            scanner: Scanner::new(kind, filter),
+        })
+    }
+
+    /// Opens a file and looks at it.
+    pub(super) fn file(&self, path: &[u8]) -> Result<OpenHere, Trouble> {
+        let looked = now();
+        let opened = match (self.kind, &self.top, &self.holder) {
+            (TreeKind::Home, Some(top), _) => open_beneath(top.as_fd(), path, Type::File),
+            (TreeKind::Spool, _, Some((holder, _))) => {
+                let mut whole = self.name.clone();
+                descend(&mut whole, path);
+                open_beneath(holder.as_fd(), &whole, Type::File)
+            }
+            _ => Err(Errno::NOENT),
+        };
+        let fd = opened.map_err(|e| Trouble::opening(Side::Source, e))?;
+        let look = Look::of(&fd).map_err(unreadable)?;
+        if look.nlink > 1 && look.uid != self.owner {
+            return Err(Trouble::Changed);
+        }
+        Ok(OpenHere { fd, looked, look })
+    }
+}
+
+fn unreadable(errno: Errno) -> Trouble {
+    Trouble::Read(Side::Source, errno)
+}
+
+impl Here {
+    pub(super) fn holder(&self) -> Option<&Look> {
+        self.holder.as_ref().map(|(_, look)| look)
+    }
+
+    pub(super) fn part(&mut self) -> Result<Part> {
+        let top = self.holder.as_ref().map(|(dir, _)| Place {
+            dir: dir.as_fd(),
+            name: &self.name,
+        });
+        let part = self.scanner.part(top);
+        if self.top.is_none()
+            && self.kind == TreeKind::Home
+            && let Some(top) = self.scanner.top()
+        {
+            let held = top.try_clone();
+            self.top = Some(held.doing(Kind::Host, || "cannot hold a home open".to_owned())?);
+        }
+        Ok(part)
+    }
+}
+
+/// An open file on this machine.
+#[derive(Debug)]
+pub(in crate::replicate) struct OpenHere {
+    pub(super) fd: OwnedFd,
+    pub(super) looked: Moment,
+    pub(super) look: Look,
+}
+
+impl OpenHere {
+    pub(super) fn xattrs(&self) -> Result<OwnXattrs, Trouble> {
+        OwnXattrs::of(self.fd.as_fd()).map_err(unreadable)
+    }
+
+    pub(super) fn look_again(&self) -> Result<Look, Trouble> {
+        Look::of(&self.fd).map_err(unreadable)
+    }
+}

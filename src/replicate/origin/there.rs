@@ -1,0 +1,399 @@
+//! A tree at the far end of a wire as the source.
+//!
+//! Questions are asked ahead, so that a long way costs its time once and not once for each file:
+//! pieces of the stream, files that were wished for, and more of a large file. What is under way at
+//! any moment is bounded, and so is the memory of both ends.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+
+use rustix::fs::ftruncate;
+
+use super::session::{ANSWER, Answer, Body, Extents, Opened, Question, hash, nonsense};
+use super::{Part, Want};
+use crate::error::{Doing, Error, Kind, Result};
+use crate::names::Side;
+use crate::replicate::Job;
+use crate::replicate::attributes::OwnXattrs;
+use crate::replicate::compare::{fill, go_on};
+use crate::replicate::report::{At, Trouble};
+use crate::replicate::scan::{Look, Moment};
+use crate::replicate::transfer::write_all;
+
+/// The way to a [`super::Session`] and back: messages, in order.
+pub trait Pipe {
+    /// Sends a question.
+    fn send(&mut self, question: Vec<u8>) -> Result<()>;
+    /// Waits for the next answer.
+    fn receive(&mut self) -> Result<Vec<u8>>;
+}
+
+/// Questions for the stream that are under way.
+const PARTS_AHEAD: usize = 2;
+/// Files that are under way, and what their answers may come to.
+const FILES_AHEAD: usize = 256;
+const BYTES_AHEAD: u64 = 2 << 20;
+/// Answers to `More` that are under way, each of at most 256 KiB.
+const MORE_AHEAD: u64 = 8;
+
+/// A tree behind a [`Pipe`].
+pub struct There {
+    line: Rc<RefCell<Line>>,
+    holder: Option<Look>,
+    parts: VecDeque<Part>,
+    /// Numbers of questions for more parts.
+    asked_parts: VecDeque<u64>,
+    ended: Ended,
+    /// Files that were asked for, in order.
+    asked_files: VecDeque<Asked>,
+    /// Files that will be.
+    wishes: VecDeque<Wish>,
+    /// What the answers for `asked_files` may come to.
+    bytes_ahead: u64,
+}
+
+#[derive(PartialEq, Eq)]
+struct Wish {
+    path: Vec<u8>,
+    want: Want,
+    /// What its answer may come to.
+    bytes: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Ended {
+    No,
+    Yes,
+}
+
+struct Asked {
+    number: u64,
+    wish: Wish,
+}
+
+impl std::fmt::Debug for There {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("There").finish_non_exhaustive()
+    }
+}
+
+/// Questions out, answers in; an answer that comes before it is waited for is kept.
+struct Line {
+    pipe: Box<dyn Pipe>,
+    asked: u64,
+    answered: u64,
+    kept: BTreeMap<u64, Answer>,
+    /// Questions whose answers nobody wants any more.
+    forgotten: Vec<u64>,
+}
+
+impl Line {
+    fn ask(&mut self, question: &Question) -> Result<u64> {
+        let bytes = postcard::to_stdvec(question).doing(Kind::Internal, || {
+            "cannot put a question to the source".to_owned()
+        })?;
+        self.pipe.send(bytes)?;
+        self.asked += 1;
+        Ok(self.asked - 1)
+    }
+
+    /// The answer to a question.
+    fn answer(&mut self, number: u64) -> Result<Answer> {
+        loop {
+            if let Some(answer) = self.kept.remove(&number) {
+                return match answer {
+                    Answer::Failed(why) => Err(Error::new(Kind::Host, why)),
+                    answer => Ok(answer),
+                };
+            }
+            self.hear()?;
+        }
+    }
+
+    /// Takes in the next answer that comes.
+    fn hear(&mut self) -> Result<()> {
+        let bytes = self.pipe.receive()?;
+        let number = self.answered;
+        self.answered += 1;
+        let answer =
+            postcard::from_bytes(&bytes).map_err(|_| nonsense("with something unreadable"))?;
+        if let Some(at) = self.forgotten.iter().position(|&n| n == number) {
+            self.forgotten.swap_remove(at);
+            return self.let_go(number, &answer);
+        }
+        self.kept.insert(number, answer);
+        Ok(())
+    }
+
+    /// Nobody will wait for this answer.
+    fn forget(&mut self, number: u64) -> Result<()> {
+        if let Some(answer) = self.kept.remove(&number) {
+            return self.let_go(number, &answer);
+        }
+        self.forgotten.push(number);
+        Ok(())
+    }
+
+    /// A file that was opened and will not be read is closed.
+    fn let_go(&mut self, number: u64, answer: &Answer) -> Result<()> {
+        if let Answer::File(file) = answer
+            && let Body::Start(Extents { end: None, .. }) = file.body
+        {
+            let enough = self.ask(&Question::Enough { file: number })?;
+            self.forgotten.push(enough);
+        }
+        Ok(())
+    }
+}
+
+impl There {
+    /// Asks about the tree at the far end of a pipe.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Host`] with the far end's words if there is nothing to ask about.
+    pub fn new(pipe: Box<dyn Pipe>) -> Result<Self> {
+        let mut line = Line {
+            pipe,
+            asked: 0,
+            answered: 0,
+            kept: BTreeMap::new(),
+            forgotten: Vec::new(),
+        };
+        let number = line.ask(&Question::Holder)?;
+        let Answer::Holder(holder) = line.answer(number)? else {
+            return Err(nonsense("another question"));
+        };
+        Ok(Self {
+            line: Rc::new(RefCell::new(line)),
+            holder,
+            parts: VecDeque::new(),
+            asked_parts: VecDeque::new(),
+            ended: Ended::No,
+            asked_files: VecDeque::new(),
+            wishes: VecDeque::new(),
+            bytes_ahead: 0,
+        })
+    }
+
+    /// Asks for files that were wished for, as many as may be under way.
+    fn hurry(&mut self) -> Result<()> {
+        while self.asked_files.len() < FILES_AHEAD
+            && self.bytes_ahead < BYTES_AHEAD
+            && let Some(wish) = self.wishes.pop_front()
+        {
+            self.bytes_ahead += wish.bytes;
+            let asked = self.ask_file(wish)?;
+            self.asked_files.push_back(asked);
+        }
+        Ok(())
+    }
+
+    fn ask_file(&self, wish: Wish) -> Result<Asked> {
+        let question = Question::File {
+            path: wish.path.clone(),
+            want: wish.want,
+        };
+        let number = self.line.borrow_mut().ask(&question)?;
+        Ok(Asked { number, wish })
+    }
+
+    /// The number of the question for a file: the one that is under way if it was wished for. What
+    /// was wished for before it is not wanted any more.
+    fn number(&mut self, path: &[u8], want: Want) -> Result<u64> {
+        self.hurry()?;
+        let is_it = |wish: &Wish| wish.path == path && wish.want == want;
+        if !self.asked_files.iter().any(|asked| is_it(&asked.wish)) {
+            if let Some(at) = self.wishes.iter().position(is_it) {
+                self.wishes.drain(..=at);
+            }
+            let (path, bytes) = (path.to_vec(), 0);
+            return Ok(self.ask_file(Wish { path, want, bytes })?.number);
+        }
+        loop {
+            let asked = self.asked_files.pop_front();
+            let asked = asked.ok_or_else(|| nonsense("too little"))?;
+            self.bytes_ahead -= asked.wish.bytes;
+            if is_it(&asked.wish) {
+                return Ok(asked.number);
+            }
+            self.line.borrow_mut().forget(asked.number)?;
+        }
+    }
+}
+
+impl There {
+    pub(super) fn holder(&self) -> Option<&Look> {
+        self.holder.as_ref()
+    }
+
+    pub(super) fn part(&mut self) -> Result<Part> {
+        loop {
+            if let Some(part) = self.parts.pop_front() {
+                return Ok(part);
+            }
+            if self.ended == Ended::Yes {
+                return Ok(Part::End);
+            }
+            let mut line = self.line.borrow_mut();
+            while self.asked_parts.len() < PARTS_AHEAD {
+                self.asked_parts.push_back(line.ask(&Question::Parts)?);
+            }
+            let number = self.asked_parts.pop_front();
+            let Answer::Parts(parts) = line.answer(number.unwrap_or_default())? else {
+                return Err(nonsense("another question"));
+            };
+            if parts.is_empty() {
+                return Err(nonsense("with nothing"));
+            }
+            if matches!(parts.last(), Some(Part::End)) {
+                self.ended = Ended::Yes;
+            }
+            self.parts.extend(parts);
+        }
+    }
+
+    pub(super) fn wish(&mut self, path: &[u8], want: Want, size: u64) {
+        self.wishes.push_back(Wish {
+            path: path.to_vec(),
+            want,
+            bytes: match want {
+                Want::Copy => size.min(ANSWER as u64),
+                Want::Compare | Want::Attributes => 0,
+            },
+        });
+    }
+
+    pub(super) fn file(&mut self, path: &[u8], want: Want) -> Result<OpenThere, Trouble> {
+        let number = self.number(path, want)?;
+        let answer = self.line.borrow_mut().answer(number)?;
+        self.hurry()?;
+        match answer {
+            Answer::File(opened) => Ok(OpenThere {
+                line: Rc::clone(&self.line),
+                number,
+                opened,
+                last: None,
+            }),
+            Answer::Trouble(far) => Err(far.into()),
+            _ => Err(nonsense("another question").into()),
+        }
+    }
+}
+
+/// An open file at the far end.
+pub(in crate::replicate) struct OpenThere {
+    line: Rc<RefCell<Line>>,
+    number: u64,
+    opened: Box<Opened>,
+    /// The look at it after it was read.
+    last: Option<Look>,
+}
+
+impl OpenThere {
+    pub(in crate::replicate) fn looked(&self) -> Moment {
+        self.opened.looked
+    }
+
+    pub(in crate::replicate) fn look(&self) -> &Look {
+        &self.opened.look
+    }
+
+    pub(in crate::replicate) fn xattrs(&self) -> OwnXattrs {
+        self.opened.xattrs.clone()
+    }
+
+    pub(in crate::replicate) fn same_as(
+        &self,
+        target: &OwnedFd,
+        job: &Job<'_>,
+    ) -> Result<bool, Trouble> {
+        let Body::Digest { digest, length } = self.opened.body else {
+            return Err(nonsense("without a digest").into());
+        };
+        let mut stopped = Ok(());
+        let own = hash(|block, offset| {
+            stopped = go_on(job);
+            if stopped.is_err() {
+                return Ok(0);
+            }
+            let read = fill(target, block, offset)?;
+            job.progress
+                .compared
+                .fetch_add(read as u64, Ordering::Relaxed);
+            Ok(read)
+        });
+        stopped?;
+        let own = own.map_err(|errno| Trouble::Read(Side::Target, errno))?;
+        Ok(own == (digest, length))
+    }
+
+    pub(in crate::replicate) fn write_to(
+        &mut self,
+        target: &OwnedFd,
+        at: At<'_>,
+        job: &Job<'_>,
+    ) -> Result<(), Trouble> {
+        let Body::Start(start) = &mut self.opened.body else {
+            return Err(nonsense("without content").into());
+        };
+        let mut extents = std::mem::take(start);
+        let size = self.opened.look.stamp.size;
+        let mut under_way = VecDeque::new();
+        let mut written = 0;
+        loop {
+            for (offset, bytes) in &extents.data {
+                write_all(target, bytes, *offset).map_err(|e| at.refused("write", e))?;
+                written += bytes.len() as u64;
+                job.progress
+                    .copied
+                    .fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            }
+            if let Some(end) = extents.end {
+                self.last = Some(end);
+                break;
+            }
+            if extents.data.is_empty() {
+                return Err(nonsense("with nothing").into());
+            }
+            go_on(job)?;
+            let mut line = self.line.borrow_mut();
+            let left = size.saturating_sub(written).div_ceil(ANSWER as u64).max(1);
+            while (under_way.len() as u64) < left.min(MORE_AHEAD) {
+                under_way.push_back(line.ask(&Question::More { file: self.number })?);
+            }
+            let next = under_way.pop_front().unwrap_or_default();
+            extents = match line.answer(next)? {
+                Answer::More(extents) => extents,
+                Answer::Trouble(far) => return Err(far.into()),
+                _ => return Err(nonsense("another question").into()),
+            };
+        }
+        let mut line = self.line.borrow_mut();
+        for number in under_way {
+            line.forget(number)?;
+        }
+        ftruncate(target, size).map_err(|e| at.refused("set the size", e))?;
+        Ok(())
+    }
+
+    pub(in crate::replicate) fn look_again(&self) -> Look {
+        self.last.unwrap_or(self.opened.look)
+    }
+}
+
+impl Drop for OpenThere {
+    fn drop(&mut self) {
+        let unread = matches!(&self.opened.body, Body::Start(start) if start.end.is_none());
+        if unread && self.last.is_none() {
+            let mut line = self.line.borrow_mut();
+            // A line that is broken says so to whoever asks next.
+            if let Ok(number) = line.ask(&Question::Enough { file: self.number }) {
+                line.forgotten.push(number);
+            }
+        }
+    }
+}
