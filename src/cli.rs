@@ -1,5 +1,6 @@
 //! The command line: arguments to library calls to an exit code. One file per command.
 
+mod agent;
 mod apply;
 mod documents;
 mod failure;
@@ -66,6 +67,9 @@ enum Command {
     Completions(documents::CompletionOptions),
     /// Print the manual page.
     Man,
+    /// Serve this machine to a run elsewhere. Not for people.
+    #[command(hide = true)]
+    Agent(agent::Options),
 }
 
 /// Runs a command. `stop` is set from outside when the user wants to stop.
@@ -81,6 +85,7 @@ pub fn run(arguments: Arguments, stop: &Arc<AtomicBool>) -> Result<Exit, Failure
         Command::Schema(options) => documents::schema(&options),
         Command::Completions(options) => documents::completions(&options, Arguments::command()),
         Command::Man => documents::man(Arguments::command()),
+        Command::Agent(options) => agent::run(options),
     }
 }
 

@@ -7,6 +7,7 @@
 pub mod command;
 pub mod dir;
 pub mod probe;
+pub mod remote;
 pub mod tree;
 
 use std::any::Any;
@@ -23,6 +24,7 @@ use crate::replicate::{Depth, Origin, OriginTree, Report};
 pub use command::Command;
 pub use dir::DirHost;
 pub use probe::{Answer, Ended, Hearing, Probe};
+pub use remote::RemoteHost;
 pub use tree::{Answers, CopiedTree, IndexFile, Pending, Relay, TreeJob, Watch};
 
 /// What kind of thing a path names.

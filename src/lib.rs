@@ -35,6 +35,7 @@
 //! The one exception is that a plan's data names the conflict types that each resource defines beside
 //! its own `diff`, so that they stay with the rules they come from.
 
+pub mod agent;
 pub mod apply;
 pub mod cli;
 pub mod error;
@@ -52,3 +53,4 @@ pub mod report;
 pub mod resource;
 pub mod secret;
 pub mod uidl;
+pub mod wire;

@@ -19,12 +19,23 @@ pub enum Probe {
     Pop3Setting(String),
     /// `dovecot --version`.
     DovecotVersion,
+    /// So many bytes of nothing, for tests of the way that answers take.
+    #[cfg(test)]
+    Echo(u32),
 }
 
 impl Probe {
     /// Program (an absolute path) and arguments.
     pub fn argv(&self) -> Vec<String> {
+        #[cfg(test)]
+        if let Self::Echo(bytes) = self {
+            return ["/usr/bin/head", "-c", &bytes.to_string(), "/dev/zero"]
+                .map(str::to_owned)
+                .to_vec();
+        }
         let words: &[&str] = match self {
+            #[cfg(test)]
+            Self::Echo(_) => &[],
             Self::Pop3Setting(key) => &["/usr/bin/doveconf", "-f", "protocol=pop3", "-h", key],
             Self::DovecotVersion => &["/usr/sbin/dovecot", "--version"],
         };
@@ -34,6 +45,8 @@ impl Probe {
     /// What the program reads on its standard input.
     pub fn input(&self) -> &[u8] {
         match self {
+            #[cfg(test)]
+            Self::Echo(_) => &[],
             Self::Pop3Setting(_) | Self::DovecotVersion => &[],
         }
     }
@@ -41,6 +54,8 @@ impl Probe {
     /// How long the program may be silent before it counts as hanging.
     pub fn patience(&self) -> Duration {
         match self {
+            #[cfg(test)]
+            Self::Echo(_) => Duration::from_secs(10),
             // A configuration reader that has not answered by then never will.
             Self::Pop3Setting(_) | Self::DovecotVersion => Duration::from_secs(10),
         }

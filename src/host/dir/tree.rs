@@ -13,14 +13,14 @@ use crate::replicate::{
 
 impl DirHost {
     /// A directory as a starting point; `None` if absent.
-    pub(in crate::host) fn open_tree(&self, dir: &HostPath) -> Result<Option<OwnedFd>> {
+    pub(super) fn open_tree(&self, dir: &HostPath) -> Result<Option<OwnedFd>> {
         use rustix::fs::OFlags;
         self.open_in(dir, OFlags::RDONLY | OFlags::DIRECTORY)
             .map_err(|errno| self.fail("open", dir, errno))
     }
 
     /// A tree for reading.
-    pub(super) fn here(&self, tree: &OriginTree) -> Result<Here> {
+    pub(crate) fn here(&self, tree: &OriginTree) -> Result<Here> {
         let holder = self.open_tree(&tree.path.parent())?;
         let filter = Filter::new(&tree.select)?;
         Here::new(tree.kind, holder, tree.path.file_name(), filter, tree.owner)

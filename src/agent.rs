@@ -1,0 +1,256 @@
+//! The agent: this program as a helper on a host, started by [`crate::host::ssh`] and asked by
+//! [`crate::host::remote`].
+//!
+//! It serves a [`DirHost`] at `/` and the ends of replications over its standard input and output,
+//! and ends when its input does: then the kernel lets its locks go, and what was begun is as after a
+//! power cut, which every part of this program can bear. It decides nothing.
+
+mod output;
+mod program;
+mod work;
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+
+use crate::error::{Doing as _, Error, Kind, Result};
+use crate::host::remote::message::{Fault, Hello, Outcome, Request, decode, encode};
+use crate::host::{DirHost, Guard, Host as _, ReadHost as _};
+use crate::names::Side;
+use crate::plan::change::IdMap;
+use crate::replicate::{PendingIndex, Progress};
+use crate::wire::{self, Frame};
+
+/// Serves this machine as one side of a migration until the input ends.
+///
+/// # Errors
+///
+/// [`Kind::Host`] if the root cannot be opened or the streams break.
+pub fn serve(
+    side: Side,
+    label: String,
+    mut input: impl Read,
+    output: impl Write + Send + 'static,
+) -> Result<()> {
+    let streams = || "the connection to the operator broke".to_owned();
+    let hello = Hello {
+        version: wire::VERSION,
+        digest: program::digest()?,
+        uid: rustix::process::geteuid().as_raw(),
+    };
+    program::vanish();
+    let agent = Arc::new(Agent {
+        host: DirHost::live(side, label)?,
+        out: wire::Sender::new(Box::new(output)),
+        boxes: Mutex::default(),
+        things: Mutex::default(),
+    });
+    agent
+        .out
+        .send(wire::Kind::Hello, 0, &encode(&hello))
+        .doing(Kind::Host, streams)?;
+    let watched = Arc::downgrade(&agent);
+    std::thread::spawn(move || work::tell_progress(&watched));
+    let ended = loop {
+        match wire::read(&mut input).doing(Kind::Host, streams) {
+            Ok(Some(frame)) => agent.take(frame)?,
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(error),
+        }
+    };
+    agent.let_go();
+    ended
+}
+
+/// An agent at work.
+struct Agent {
+    host: DirHost,
+    out: wire::Sender<Box<dyn Write + Send>>,
+    boxes: Mutex<BTreeMap<u32, Inbox>>,
+    things: Mutex<Things>,
+}
+
+/// Where frames go that belong to a request under way.
+enum Inbox {
+    /// A session with the source's end of a replication.
+    Questions(mpsc::Sender<Vec<u8>>),
+    /// A job of the engine.
+    Job {
+        answers: mpsc::Sender<Vec<u8>>,
+        stop: Arc<AtomicBool>,
+        progress: Arc<Progress>,
+    },
+    /// A program that is heard.
+    Output(mpsc::Sender<()>),
+}
+
+/// What is kept from one request to the next.
+#[derive(Default)]
+struct Things {
+    next: u32,
+    ids: Arc<IdMap>,
+    locks: BTreeMap<u32, Guard>,
+    indexes: BTreeMap<u32, PendingIndex>,
+}
+
+impl Things {
+    fn number(&mut self) -> u32 {
+        self.next = self.next.wrapping_add(1);
+        self.next
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Agent {
+    fn take(self: &Arc<Self>, frame: Frame) -> Result<()> {
+        let Frame {
+            kind,
+            channel,
+            body,
+        } = frame;
+        match kind {
+            wire::Kind::Call => self.begin(channel, decode(&body)?),
+            wire::Kind::Cancel => {
+                if let Some(Inbox::Job { stop, .. }) = lock(&self.boxes).remove(&channel) {
+                    stop.store(true, Ordering::Relaxed);
+                }
+            }
+            wire::Kind::Question | wire::Kind::Answer | wire::Kind::More => {
+                match (kind, lock(&self.boxes).get(&channel)) {
+                    // Whoever has ended does not read its post, and nobody waits for an answer.
+                    (wire::Kind::Question, Some(Inbox::Questions(to)))
+                    | (wire::Kind::Answer, Some(Inbox::Job { answers: to, .. })) => {
+                        to.send(body).ok();
+                    }
+                    (wire::Kind::More, Some(Inbox::Output(to))) => {
+                        to.send(()).ok();
+                    }
+                    _ => {}
+                }
+            }
+            wire::Kind::Hello | wire::Kind::Reply | wire::Kind::Event => {
+                let what = "the operator says what only an agent says";
+                return Err(Error::new(Kind::Internal, what));
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins on a request, in a thread of its own: none waits for another.
+    fn begin(self: &Arc<Self>, channel: u32, request: Request) {
+        let agent = Arc::clone(self);
+        match request {
+            Request::Origin(tree) => {
+                let (to, questions) = mpsc::channel();
+                lock(&self.boxes).insert(channel, Inbox::Questions(to));
+                std::thread::spawn(move || agent.answer(channel, &tree, &questions));
+            }
+            Request::Ask(probe) => {
+                let (to, more) = mpsc::channel();
+                lock(&self.boxes).insert(channel, Inbox::Output(to));
+                std::thread::spawn(move || {
+                    let outcome = agent.hear(channel, &probe, &more);
+                    agent.reply(channel, outcome);
+                });
+            }
+            Request::Compare { .. } | Request::Copy { .. } => {
+                let (answers, heard) = mpsc::channel();
+                let stop = Arc::new(AtomicBool::new(false));
+                let progress = Arc::new(Progress::default());
+                let inbox = Inbox::Job {
+                    answers,
+                    stop: Arc::clone(&stop),
+                    progress: Arc::clone(&progress),
+                };
+                lock(&self.boxes).insert(channel, inbox);
+                std::thread::spawn(move || {
+                    let outcome = agent.work(channel, request, heard, &stop, &progress);
+                    agent.report(channel, &progress);
+                    agent.reply(channel, outcome);
+                });
+            }
+            request => {
+                std::thread::spawn(move || {
+                    let outcome = agent.perform(request);
+                    agent.reply(channel, outcome);
+                });
+            }
+        }
+    }
+
+    fn reply(&self, channel: u32, outcome: Result<Outcome>) {
+        lock(&self.boxes).remove(&channel);
+        let outcome = outcome.map_err(|error| Fault::from(&error));
+        // If nobody hears it, the input has ended, and so will we.
+        self.out
+            .send(wire::Kind::Reply, channel, &encode(&outcome))
+            .ok();
+    }
+
+    /// Everything that is done in one go.
+    fn perform(&self, request: Request) -> Result<Outcome> {
+        let host = &self.host;
+        let done = |()| Outcome::Done;
+        match request {
+            Request::Lstat(path) => host.lstat(&path).map(Outcome::Stat),
+            Request::Stat(path) => host.stat(&path).map(Outcome::Stat),
+            Request::ReadLink(path) => host.read_link(&path).map(Outcome::Link),
+            Request::List(dir) => host.list(&dir).map(Outcome::Names),
+            Request::Read(path) => host.read(&path).map(Outcome::Content),
+            Request::Space(path) => host.space(&path).map(Outcome::Space),
+            Request::Replace { path, content, new } => host.replace(&path, &content, new).map(done),
+            Request::Append { path, content, new } => host.append(&path, &content, new).map(done),
+            Request::MakeDirs { dir, mode } => host.make_dirs(&dir, mode).map(done),
+            Request::RenameNew { from, to } => host.rename_new(&from, &to).map(done),
+            Request::RemoveFile(path) => host.remove_file(&path).map(done),
+            Request::Sync(paths) => host.sync(&paths).map(done),
+            Request::TryLock => Ok(Outcome::Lock(host.try_lock()?.map(|held| self.hold(held)))),
+            Request::LockAccounts => Ok(Outcome::Lock(Some(self.hold(host.lock_accounts()?)))),
+            Request::ClearAccountLocks => host.clear_account_locks().map(done),
+            Request::Run(command) => host.run(&command).map(Outcome::Answer),
+            Request::Unlock(number) => {
+                lock(&self.things).locks.remove(&number);
+                Ok(Outcome::Done)
+            }
+            Request::Ids(ids) => {
+                lock(&self.things).ids = Arc::new(ids);
+                Ok(Outcome::Done)
+            }
+            Request::Commit(number) => {
+                let index = lock(&self.things).indexes.remove(&number);
+                let missing = || Error::new(Kind::Internal, "no index of this number waits");
+                index.ok_or_else(missing)?.commit().map(done)
+            }
+            Request::Forget(number) => {
+                lock(&self.things).indexes.remove(&number);
+                Ok(Outcome::Done)
+            }
+            Request::Origin(_)
+            | Request::Ask(_)
+            | Request::Compare { .. }
+            | Request::Copy { .. } => Err(Error::new(Kind::Internal, "this request takes longer")),
+        }
+    }
+
+    /// Stops what is under way and lets go of what is held.
+    fn let_go(&self) {
+        for (_, inbox) in std::mem::take(&mut *lock(&self.boxes)) {
+            if let Inbox::Job { stop, .. } = inbox {
+                stop.store(true, Ordering::Relaxed);
+            }
+        }
+        let held = std::mem::take(&mut *lock(&self.things));
+        drop(held);
+    }
+
+    fn hold(&self, held: Guard) -> u32 {
+        let mut things = lock(&self.things);
+        let number = things.number();
+        things.locks.insert(number, held);
+        number
+    }
+}

@@ -1,0 +1,309 @@
+//! A host at the far end of a wire: an agent there serves it, and this is its client.
+//!
+//! Everything that a host can do is asked of the agent, one request a channel, any number at a time;
+//! one thread hears all answers. How the agent came to be there is [`super::ssh`]'s business; here a
+//! host is two streams of bytes.
+
+mod hearing;
+mod job;
+mod line;
+pub(crate) mod message;
+
+#[cfg(test)]
+mod tests;
+
+use std::any::Any;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::io::{Read, Write};
+use std::sync::{Arc, Mutex};
+
+use self::line::Line;
+use self::message::{Hello, Outcome, Request, Tell, WireJob};
+use super::{
+    Answer, Answers, Command, CopiedTree, Guard, Hearing, Host, HostState, NewFile, Pending, Probe,
+    ReadHost, Relay, Space, Stat, TreeJob, Watch,
+};
+use crate::error::{Error, Kind, Result};
+use crate::names::Side;
+use crate::plan::change::IdMap;
+use crate::raw::{HostPath, Raw};
+use crate::replicate::{Depth, Origin, OriginTree, Report, There};
+use crate::wire;
+
+/// A host that an agent serves.
+pub struct RemoteHost {
+    side: Side,
+    line: Arc<Line>,
+    /// The ids that the agent was told last.
+    ids: Mutex<Option<Arc<IdMap>>>,
+    /// What keeps the connection up.
+    _held: Box<dyn Any + Send + Sync>,
+}
+
+impl fmt::Debug for RemoteHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RemoteHost")
+            .field("label", &self.line.label)
+            .finish_non_exhaustive()
+    }
+}
+
+impl RemoteHost {
+    /// Takes up the conversation with an agent that was just started, and makes sure that it runs the
+    /// program with this digest (BLAKE3), as root. `held` is kept until the host is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Host`] if nothing, or something else than our agent, answers.
+    pub fn greet(
+        side: Side,
+        label: String,
+        mut from: impl Read + Send + 'static,
+        to: impl Write + Send + 'static,
+        digest: &[u8; 32],
+        held: Box<dyn Any + Send + Sync>,
+    ) -> Result<Self> {
+        let what = || format!("the agent on {label} does not answer");
+        let frame = match wire::read(&mut from) {
+            Ok(Some(frame)) if frame.kind == wire::Kind::Hello => frame,
+            Ok(Some(_) | None) => return Err(Error::new(Kind::Host, what())),
+            Err(error) => return Err(Error::caused(Kind::Host, what(), error)),
+        };
+        let hello: Hello = message::decode(&frame.body)?;
+        if hello.version != wire::VERSION || hello.digest != *digest {
+            let what = format!("what answers on {label} is not the program that was sent there");
+            return Err(Error::new(Kind::Host, what).hint("run reconcile again"));
+        }
+        if hello.uid != 0 {
+            let what = format!("the login on {label} is not root");
+            return Err(Error::new(Kind::Host, what)
+                .hint(format!("log in as root, or write `{side}.become: sudo`")));
+        }
+        Ok(Self {
+            side,
+            line: Line::open(label, from, to),
+            ids: Mutex::default(),
+            _held: held,
+        })
+    }
+
+    fn call(&self, request: &Request) -> Result<Outcome> {
+        self.line.call(request)
+    }
+
+    fn done(&self, request: &Request) -> Result<()> {
+        match self.call(request)? {
+            Outcome::Done => Ok(()),
+            _ => Err(self.line.nonsense()),
+        }
+    }
+
+    fn lock(&self, request: &Request) -> Result<Option<Guard>> {
+        match self.call(request)? {
+            Outcome::Lock(number) => Ok(number.map(|number| {
+                Box::new(Lock {
+                    line: Arc::clone(&self.line),
+                    number,
+                }) as Guard
+            })),
+            _ => Err(self.line.nonsense()),
+        }
+    }
+}
+
+/// A lock that the agent holds for us.
+struct Lock {
+    line: Arc<Line>,
+    number: u32,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        self.line.tell(&Request::Unlock(self.number));
+    }
+}
+
+/// An index that the agent has ready.
+struct Ready {
+    line: Arc<Line>,
+    number: u32,
+    committed: Committed,
+}
+
+#[derive(PartialEq, Eq)]
+enum Committed {
+    No,
+    Yes,
+}
+
+impl Pending for Ready {
+    fn commit(mut self: Box<Self>) -> Result<()> {
+        self.committed = Committed::Yes;
+        match self.line.call(&Request::Commit(self.number))? {
+            Outcome::Done => Ok(()),
+            _ => Err(self.line.nonsense()),
+        }
+    }
+}
+
+impl Drop for Ready {
+    fn drop(&mut self) {
+        if self.committed == Committed::No {
+            self.line.tell(&Request::Forget(self.number));
+        }
+    }
+}
+
+macro_rules! ask {
+    ($self:ident, $request:expr, $outcome:ident) => {
+        match $self.call(&$request)? {
+            Outcome::$outcome(value) => Ok(value),
+            _ => Err($self.line.nonsense()),
+        }
+    };
+}
+
+impl ReadHost for RemoteHost {
+    fn side(&self) -> Side {
+        self.side
+    }
+
+    fn label(&self) -> String {
+        self.line.label.clone()
+    }
+
+    fn state(&self) -> HostState {
+        HostState::Live
+    }
+
+    fn lstat(&self, path: &HostPath) -> Result<Option<Stat>> {
+        ask!(self, Request::Lstat(path.clone()), Stat)
+    }
+
+    fn stat(&self, path: &HostPath) -> Result<Option<Stat>> {
+        ask!(self, Request::Stat(path.clone()), Stat)
+    }
+
+    fn read_link(&self, path: &HostPath) -> Result<Option<Raw>> {
+        ask!(self, Request::ReadLink(path.clone()), Link)
+    }
+
+    fn list(&self, dir: &HostPath) -> Result<Option<Vec<Raw>>> {
+        ask!(self, Request::List(dir.clone()), Names)
+    }
+
+    fn read(&self, path: &HostPath) -> Result<Option<Vec<u8>>> {
+        ask!(self, Request::Read(path.clone()), Content)
+    }
+
+    fn space(&self, path: &HostPath) -> Result<Space> {
+        ask!(self, Request::Space(path.clone()), Space)
+    }
+
+    fn ask(&self, probe: &Probe) -> Result<Option<Box<dyn Hearing>>> {
+        hearing::ask(&self.line, probe)
+    }
+
+    fn origin(&self, tree: &OriginTree) -> Result<Origin> {
+        let pipe = job::session(&self.line, tree)?;
+        There::new(Box::new(pipe)).map(Origin::There)
+    }
+
+    fn relay(&self, tree: &OriginTree, answers: Answers) -> Result<Box<dyn Relay>> {
+        job::relay(&self.line, tree, answers)
+    }
+
+    fn compare(
+        &self,
+        job: &TreeJob,
+        depth: Depth,
+        source: &dyn ReadHost,
+        watch: &mut Watch<'_>,
+    ) -> Result<Report> {
+        let tell = match watch.differences {
+            Some(_) => Tell::Every,
+            None => Tell::Counts,
+        };
+        let request = Request::Compare {
+            job: WireJob::from(job),
+            depth,
+            tell,
+        };
+        match self.work(job, &request, source, watch)? {
+            Outcome::Report(report) => Ok(report.0),
+            _ => Err(self.line.nonsense()),
+        }
+    }
+}
+
+impl Host for RemoteHost {
+    fn replace(&self, path: &HostPath, content: &[u8], new: NewFile) -> Result<()> {
+        let (path, content) = (path.clone(), content.to_vec());
+        self.done(&Request::Replace { path, content, new })
+    }
+
+    fn append(&self, path: &HostPath, content: &[u8], new: NewFile) -> Result<()> {
+        let (path, content) = (path.clone(), content.to_vec());
+        self.done(&Request::Append { path, content, new })
+    }
+
+    fn make_dirs(&self, dir: &HostPath, mode: u32) -> Result<()> {
+        let dir = dir.clone();
+        self.done(&Request::MakeDirs { dir, mode })
+    }
+
+    fn rename_new(&self, from: &HostPath, to: &HostPath) -> Result<()> {
+        let (from, to) = (from.clone(), to.clone());
+        self.done(&Request::RenameNew { from, to })
+    }
+
+    fn remove_file(&self, path: &HostPath) -> Result<()> {
+        self.done(&Request::RemoveFile(path.clone()))
+    }
+
+    fn copy(
+        &self,
+        job: &TreeJob,
+        source: &dyn ReadHost,
+        watch: &mut Watch<'_>,
+    ) -> Result<CopiedTree> {
+        let request = Request::Copy {
+            job: WireJob::from(job),
+        };
+        match self.work(job, &request, source, watch)? {
+            Outcome::Copied(report, index) => Ok(CopiedTree {
+                report: report.0,
+                index: index.map(|number| {
+                    Box::new(Ready {
+                        line: Arc::clone(&self.line),
+                        number,
+                        committed: Committed::No,
+                    }) as Box<dyn Pending>
+                }),
+            }),
+            _ => Err(self.line.nonsense()),
+        }
+    }
+
+    fn sync(&self, paths: &BTreeSet<HostPath>) -> Result<()> {
+        self.done(&Request::Sync(paths.clone()))
+    }
+
+    fn try_lock(&self) -> Result<Option<Guard>> {
+        self.lock(&Request::TryLock)
+    }
+
+    fn run(&self, command: &Command) -> Result<Answer> {
+        ask!(self, Request::Run(command.clone()), Answer)
+    }
+
+    fn lock_accounts(&self) -> Result<Guard> {
+        self.lock(&Request::LockAccounts)?
+            .ok_or_else(|| self.line.nonsense())
+    }
+
+    fn clear_account_locks(&self) -> Result<()> {
+        self.done(&Request::ClearAccountLocks)
+    }
+}

@@ -1,0 +1,218 @@
+//! The conversation with one agent: channels out, one thread that hears.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::message::{Fault, Outcome, Request, decode, encode};
+use crate::error::{Error, Kind, Result};
+use crate::host::Answers;
+use crate::replicate::Session;
+use crate::wire::{self, Frame};
+
+/// An open line to an agent.
+pub(crate) struct Line {
+    /// How the host is named to people.
+    pub(crate) label: String,
+    out: wire::Sender<Box<dyn Write + Send>>,
+    ears: Mutex<Ears>,
+}
+
+impl fmt::Debug for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Line")
+            .field("label", &self.label)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Who hears what comes on which channel.
+#[derive(Default)]
+struct Ears {
+    next: u32,
+    open: BTreeMap<u32, Ear>,
+    /// Why nothing more will come.
+    broken: Option<String>,
+}
+
+enum Ear {
+    /// Everything, until the reply.
+    Frames(mpsc::Sender<Frame>),
+    /// The answers of a source.
+    Answers(Arc<Mutex<Answers>>),
+}
+
+/// One exchange; dropped, nobody hears it any more.
+pub(super) struct Channel {
+    line: Arc<Line>,
+    pub(super) number: u32,
+    pub(super) frames: Receiver<Frame>,
+}
+
+impl Drop for Channel {
+    fn drop(&mut self) {
+        self.line.close(self.number);
+    }
+}
+
+impl Line {
+    pub(super) fn open(
+        label: String,
+        mut from: impl Read + Send + 'static,
+        to: impl Write + Send + 'static,
+    ) -> Arc<Self> {
+        let line = Arc::new(Self {
+            label,
+            out: wire::Sender::new(Box::new(to)),
+            ears: Mutex::default(),
+        });
+        let heard = Arc::clone(&line);
+        std::thread::spawn(move || {
+            let why = loop {
+                match wire::read(&mut from) {
+                    Ok(Some(frame)) => heard.hear(frame),
+                    Ok(None) => break "it was closed".to_owned(),
+                    Err(error) => break error.to_string(),
+                }
+            };
+            heard.break_off(&why);
+        });
+        line
+    }
+
+    fn ears(&self) -> std::sync::MutexGuard<'_, Ears> {
+        self.ears.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hear(&self, frame: Frame) {
+        let answers = {
+            let mut ears = self.ears();
+            match ears.open.get(&frame.channel) {
+                // Of an exchange that nobody waits for any more.
+                None => return,
+                Some(Ear::Frames(to)) => {
+                    let (channel, last) = (frame.channel, frame.kind == wire::Kind::Reply);
+                    // One who does not listen any more has closed, or is about to.
+                    to.send(frame).ok();
+                    if last {
+                        ears.open.remove(&channel);
+                    }
+                    return;
+                }
+                Some(Ear::Answers(answers)) => Arc::clone(answers),
+            }
+        };
+        let mut answers = answers.lock().unwrap_or_else(PoisonError::into_inner);
+        if answers(frame.body).is_err() {
+            // The engine is gone, and whoever started it knows.
+            self.close(frame.channel);
+        }
+    }
+
+    /// The line is dead: everybody who waits is told.
+    fn break_off(&self, why: &str) {
+        let open = {
+            let mut ears = self.ears();
+            ears.broken = Some(why.to_owned());
+            std::mem::take(&mut ears.open)
+        };
+        for ear in open.into_values() {
+            if let Ear::Answers(answers) = ear {
+                let mut answers = answers.lock().unwrap_or_else(PoisonError::into_inner);
+                // The engine may be gone as well.
+                answers(Session::refusal(&self.lost())).ok();
+            }
+        }
+    }
+
+    /// The error of a line that is dead.
+    pub(super) fn lost(&self) -> Error {
+        let why = self.ears().broken.clone();
+        let what = format!("the connection to {} was lost", self.label);
+        let error = match why {
+            Some(why) => Error::caused(Kind::Host, what, io::Error::other(why)),
+            None => Error::new(Kind::Host, what),
+        };
+        error.hint("see that the host is up and reachable, and run reconcile again")
+    }
+
+    pub(super) fn nonsense(&self) -> Error {
+        let what = format!("the agent on {} answers another question", self.label);
+        Error::new(Kind::Internal, what)
+    }
+
+    fn register(&self, ear: Ear) -> Result<u32> {
+        let mut ears = self.ears();
+        if ears.broken.is_some() {
+            drop(ears);
+            return Err(self.lost());
+        }
+        // Long before the numbers begin anew, the first are closed.
+        ears.next = ears.next.wrapping_add(1);
+        let number = ears.next;
+        ears.open.insert(number, ear);
+        Ok(number)
+    }
+
+    pub(super) fn close(&self, number: u32) {
+        self.ears().open.remove(&number);
+    }
+
+    pub(super) fn send(&self, kind: wire::Kind, channel: u32, body: &[u8]) -> Result<()> {
+        self.out
+            .send(kind, channel, body)
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::InvalidInput => {
+                    Error::caused(Kind::Host, format!("cannot tell {}", self.label), error)
+                }
+                _ => self.lost(),
+            })
+    }
+
+    /// Opens a channel; the caller sends its request.
+    pub(super) fn channel(self: &Arc<Self>) -> Result<Channel> {
+        let (to, frames) = mpsc::channel();
+        Ok(Channel {
+            line: Arc::clone(self),
+            number: self.register(Ear::Frames(to))?,
+            frames,
+        })
+    }
+
+    /// Opens a channel for the answers of a source.
+    pub(super) fn answers(&self, answers: Answers) -> Result<u32> {
+        self.register(Ear::Answers(Arc::new(Mutex::new(answers))))
+    }
+
+    /// Asks, and waits for the outcome.
+    pub(super) fn call(self: &Arc<Self>, request: &Request) -> Result<Outcome> {
+        let channel = self.channel()?;
+        self.send(wire::Kind::Call, channel.number, &encode(request))?;
+        loop {
+            let frame = channel.frames.recv().map_err(|_| self.lost())?;
+            if frame.kind == wire::Kind::Reply {
+                return outcome(&frame.body);
+            }
+        }
+    }
+
+    /// Asks, and does not care about the outcome. A line that is dead needs telling nothing.
+    pub(super) fn tell(&self, request: &Request) {
+        let number = {
+            let mut ears = self.ears();
+            ears.next = ears.next.wrapping_add(1);
+            ears.next
+        };
+        self.out
+            .send(wire::Kind::Call, number, &encode(request))
+            .ok();
+    }
+}
+
+/// The outcome in the body of a reply.
+pub(super) fn outcome(body: &[u8]) -> Result<Outcome> {
+    let outcome: std::result::Result<Outcome, Fault> = decode(body)?;
+    outcome.map_err(Fault::into_error)
+}

@@ -1,0 +1,282 @@
+//! What the bodies of frames say: requests to an agent, and their outcomes. Encoded by postcard.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::error::{Error, Kind, Result};
+use crate::host::{Answer, Command, Ended, IndexFile, NewFile, Probe, Space, Stat, TreeJob};
+use crate::names::Side;
+use crate::plan::change::{Difference, Extraneous, IdMap};
+use crate::raw::{HostPath, Raw};
+use crate::replicate::{Depth, OriginTree, Report};
+
+/// The agent's first message.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Hello {
+    /// [`crate::wire::VERSION`].
+    pub(crate) version: u32,
+    /// BLAKE3 of the program that it runs.
+    pub(crate) digest: [u8; 32],
+    /// Its effective uid.
+    pub(crate) uid: u32,
+}
+
+/// What an agent can be asked to do: what hosts can do.
+#[derive(Serialize, Deserialize)]
+pub(crate) enum Request {
+    Lstat(HostPath),
+    Stat(HostPath),
+    ReadLink(HostPath),
+    List(HostPath),
+    Read(HostPath),
+    Space(HostPath),
+    /// Answered by events of bytes, each asked for by `More`, and `Ended`.
+    Ask(Probe),
+    /// Stays open for questions until `Cancel`.
+    Origin(OriginTree),
+    /// How owners translate in the jobs that follow.
+    Ids(IdMap),
+    Compare {
+        job: WireJob,
+        depth: Depth,
+        tell: Tell,
+    },
+    Copy {
+        job: WireJob,
+    },
+    /// Ends what `Copy` left pending.
+    Commit(u32),
+    Forget(u32),
+    Replace {
+        path: HostPath,
+        content: Vec<u8>,
+        new: NewFile,
+    },
+    Append {
+        path: HostPath,
+        content: Vec<u8>,
+        new: NewFile,
+    },
+    MakeDirs {
+        dir: HostPath,
+        mode: u32,
+    },
+    RenameNew {
+        from: HostPath,
+        to: HostPath,
+    },
+    RemoveFile(HostPath),
+    Sync(BTreeSet<HostPath>),
+    TryLock,
+    LockAccounts,
+    /// Lets go of a lock.
+    Unlock(u32),
+    ClearAccountLocks,
+    Run(Command),
+}
+
+/// A request may hold the content of a file with secrets.
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Request")
+    }
+}
+
+/// Whether every difference is told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) enum Tell {
+    Every,
+    Counts,
+}
+
+/// A [`TreeJob`] without its ids, which are sent once.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct WireJob {
+    pub(crate) tree: OriginTree,
+    pub(crate) target: HostPath,
+    pub(crate) extraneous: Extraneous,
+    pub(crate) index: Option<IndexFile>,
+    pub(crate) sample: u64,
+}
+
+impl From<&TreeJob> for WireJob {
+    fn from(job: &TreeJob) -> Self {
+        Self {
+            tree: job.tree.clone(),
+            target: job.target.clone(),
+            extraneous: job.extraneous,
+            index: job.index.clone(),
+            sample: job.sample as u64,
+        }
+    }
+}
+
+/// What comes of a request.
+#[derive(Serialize, Deserialize)]
+pub(crate) enum Outcome {
+    Done,
+    Stat(Option<Stat>),
+    Link(Option<Raw>),
+    Names(Option<Vec<Raw>>),
+    Content(Option<Vec<u8>>),
+    Space(Space),
+    Ended(Option<Ended>),
+    Report(Json<Report>),
+    /// The report, and the number of the index that waits to be committed.
+    Copied(Json<Report>, Option<u32>),
+    /// The number of the lock, if it was free.
+    Lock(Option<u32>),
+    Answer(Answer),
+}
+
+/// A value whose form leaves out what is empty, as JSON does and postcard does not bear.
+#[derive(Debug)]
+pub(crate) struct Json<T>(pub(crate) T);
+
+impl<T: Serialize> Serialize for Json<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let json = serde_json::to_string(&self.0).map_err(serde::ser::Error::custom)?;
+        serializer.serialize_str(&json)
+    }
+}
+
+impl<'de, T: DeserializeOwned> Deserialize<'de> for Json<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let json = String::deserialize(deserializer)?;
+        let value = serde_json::from_str(&json).map_err(serde::de::Error::custom)?;
+        Ok(Self(value))
+    }
+}
+
+/// What a job tells while it works.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Event {
+    /// Totals so far.
+    Progress {
+        files: u64,
+        copied: u64,
+        compared: u64,
+    },
+    Difference(Vec<u8>, Difference),
+    /// Of a program's standard output.
+    Output(Vec<u8>),
+}
+
+/// An [`Error`] that crossed the wire.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Fault {
+    kind: Kind,
+    what: String,
+    /// What was behind it, the nearest first.
+    causes: Vec<String>,
+    hint: Option<String>,
+}
+
+impl From<&Error> for Fault {
+    fn from(error: &Error) -> Self {
+        use std::error::Error as _;
+        let mut causes = Vec::new();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            causes.push(error.to_string());
+            cause = error.source();
+        }
+        Self {
+            kind: error.kind(),
+            what: error.to_string(),
+            causes,
+            hint: error.remedy().map(str::to_owned),
+        }
+    }
+}
+
+/// A cause whose own cause is another.
+#[derive(Debug)]
+struct Cause(String, Option<Box<Cause>>);
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Cause {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.1
+            .as_deref()
+            .map(|cause| cause as &(dyn std::error::Error + 'static))
+    }
+}
+
+impl Fault {
+    /// The error again.
+    pub(crate) fn into_error(self) -> Error {
+        let causes = self.causes.into_iter().rev();
+        let cause = causes.fold(None, |inner, text| Some(Box::new(Cause(text, inner))));
+        let error = match cause {
+            Some(cause) => Error::caused(self.kind, self.what, cause),
+            None => Error::new(self.kind, self.what),
+        };
+        match self.hint {
+            Some(hint) => error.hint(hint),
+            None => error,
+        }
+    }
+}
+
+/// The bytes of a message.
+pub(crate) fn encode(message: &impl Serialize) -> Vec<u8> {
+    postcard::to_stdvec(message).expect("messages are plain data")
+}
+
+/// A message from bytes.
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    postcard::from_bytes(bytes).map_err(|error| {
+        let what = "the other end of the connection says something that makes no sense";
+        Error::caused(Kind::Internal, what, error)
+    })
+}
+
+/// How an agent is started: the arguments after the program's name.
+pub(crate) fn arguments(side: Side, label: &str) -> Vec<String> {
+    let side = match side {
+        Side::Source => "source",
+        Side::Target => "target",
+    };
+    ["agent", "--side", side, "--label", label]
+        .map(str::to_owned)
+        .to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_are_a_message_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+            let _request = decode::<Request>(&bytes).is_ok();
+            let _outcome = decode::<Result<Outcome, Fault>>(&bytes).is_ok();
+            let _event = decode::<Event>(&bytes).is_ok();
+            let _hello = decode::<Hello>(&bytes).is_ok();
+        }
+    }
+
+    #[test]
+    fn an_error_keeps_its_kind_causes_and_hint() {
+        let inner = Error::caused(Kind::Host, "cannot open", std::io::Error::other("disk"));
+        let error = Error::caused(Kind::Blocked, "cannot read", inner).hint("mend it");
+        let there: Fault = decode(&encode(&Fault::from(&error))).unwrap();
+        let back = there.into_error();
+        assert_eq!(crate::error::chain(&back), "cannot read: cannot open: disk");
+        assert_eq!(
+            (back.kind(), back.remedy()),
+            (Kind::Blocked, Some("mend it"))
+        );
+    }
+}

@@ -1,0 +1,379 @@
+//! A real agent at the other end of a socket, on this machine's own files.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the tests look past the hosts on purpose"
+)]
+
+use std::fs;
+use std::io::Read as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::*;
+use crate::host::{DirHost, IndexFile};
+use crate::names::Uid;
+use crate::plan::change::{Difference, Extraneous, Selection, TreeKind};
+use crate::replicate::Progress;
+
+fn digest() -> [u8; 32] {
+    let program = fs::read("/proc/self/exe").unwrap();
+    blake3::hash(&program).into()
+}
+
+/// A remote host, and the socket that its life hangs on.
+fn remote(side: Side) -> (RemoteHost, UnixStream) {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let label = format!("{side} (ssh://root@test)");
+    let there = label.clone();
+    let output = theirs.try_clone().unwrap();
+    std::thread::spawn(move || {
+        // A test may break the connection on purpose.
+        let _ended = crate::agent::serve(side, there, &theirs, output);
+        theirs.shutdown(std::net::Shutdown::Both).ok();
+    });
+    let (from, to) = (ours.try_clone().unwrap(), ours.try_clone().unwrap());
+    let host = RemoteHost::greet(side, label, from, to, &digest(), Box::new(())).unwrap();
+    (host, ours)
+}
+
+fn root() -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        eprintln!("SKIPPED: an agent serves root only");
+    }
+    root
+}
+
+fn path(path: &Path) -> HostPath {
+    HostPath::from(path.as_os_str().as_bytes())
+}
+
+#[test]
+fn a_remote_host_does_what_a_directory_does() {
+    if !root() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (host, _line) = remote(Side::Target);
+    assert_eq!(host.state(), HostState::Live);
+    let file = path(&dir.path().join("etc/shadow"));
+    host.make_dirs(&file.parent(), 0o755).unwrap();
+    assert!(host.stat(&file).unwrap().is_none());
+    assert_eq!(host.read(&file).unwrap(), None);
+    host.replace(&file, b"secret", NewFile::root(0o640))
+        .unwrap();
+    host.append(&file, b" more", NewFile::root(0o640)).unwrap();
+    assert_eq!(host.read(&file).unwrap().unwrap(), b"secret more");
+    let stat = host.lstat(&file).unwrap().unwrap();
+    assert_eq!((stat.mode, stat.size), (0o640, 11));
+    assert_eq!(
+        host.list(&file.parent()).unwrap().unwrap(),
+        ["shadow".into()]
+    );
+    let renamed = file.parent().join("gshadow");
+    host.rename_new(&file, &renamed).unwrap();
+    std::os::unix::fs::symlink("gshadow", dir.path().join("etc/link")).unwrap();
+    let link = host.read_link(&file.parent().join("link")).unwrap();
+    assert_eq!(link, Some("gshadow".into()));
+    host.remove_file(&renamed).unwrap();
+    host.remove_file(&renamed).unwrap();
+    assert!(host.space(&file).unwrap().bytes > 0);
+    host.sync(&[file].into()).unwrap();
+}
+
+#[test]
+fn errors_come_back_with_host_path_cause_and_hint() {
+    if !root() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (host, _line) = remote(Side::Source);
+    let error = host.read(&path(dir.path())).unwrap_err();
+    assert!(
+        error.to_string().contains("source (ssh://root@test)"),
+        "{error}"
+    );
+    let absent = path(&dir.path().join("a/b"));
+    let error = host
+        .replace(&absent, b"", NewFile::root(0o600))
+        .unwrap_err();
+    assert_eq!(error.kind(), Kind::Host);
+    assert!(crate::error::chain(&error).ends_with("No such file or directory (os error 2)"));
+}
+
+#[test]
+fn a_lock_is_held_until_it_is_dropped_or_the_line_breaks() {
+    if !root() {
+        return;
+    }
+    let (host, line) = remote(Side::Target);
+    let here = DirHost::open(Side::Target, Path::new("/")).unwrap();
+    let free = || {
+        let taken = (0..100).find_map(|_| {
+            std::thread::sleep(Duration::from_millis(20));
+            here.try_lock().unwrap()
+        });
+        taken.is_some()
+    };
+    let Some(held) = host.try_lock().unwrap() else {
+        eprintln!("SKIPPED: another test has the lock of this machine");
+        return;
+    };
+    assert!(host.try_lock().unwrap().is_none());
+    drop(held);
+    assert!(free());
+    let _held = host.try_lock().unwrap();
+    line.shutdown(std::net::Shutdown::Both).unwrap();
+    assert!(free(), "the agent ended with its input");
+    let error = host.stat(&"/".into()).unwrap_err();
+    assert!(error.to_string().contains("was lost"), "{error}");
+}
+
+#[test]
+fn a_program_is_heard_through_the_wire() {
+    if !root() {
+        return;
+    }
+    let (host, _line) = remote(Side::Source);
+    let mut hearing = host.ask(&Probe::Echo(1 << 20)).unwrap().unwrap();
+    let mut said = Vec::new();
+    hearing.read_to_end(&mut said).unwrap();
+    assert_eq!(said.len(), 1 << 20);
+    let status = Some(0);
+    assert!(
+        matches!(hearing.end().unwrap(), super::super::Ended::Ran { status: s, .. } if s == status)
+    );
+    // One that nobody wants to hear to its end.
+    let mut hearing = host.ask(&Probe::Echo(64 << 20)).unwrap().unwrap();
+    hearing.read_exact(&mut [0; 10]).unwrap();
+    drop(hearing);
+    assert!(host.stat(&"/".into()).unwrap().is_some());
+}
+
+/// Who is at the ends of a replication.
+#[derive(Clone, Copy, Debug)]
+enum Ends {
+    FromWire,
+    ToWire,
+    Both,
+}
+
+struct Trees {
+    dir: tempfile::TempDir,
+    stop: AtomicBool,
+    progress: Progress,
+}
+
+impl Trees {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        for name in [
+            "source/alice/Maildir/cur",
+            "source/alice/mail",
+            "target",
+            "index",
+        ] {
+            fs::create_dir_all(dir.path().join(name)).unwrap();
+        }
+        let trees = Self {
+            dir,
+            stop: AtomicBool::new(false),
+            progress: Progress::default(),
+        };
+        for n in 0..300 {
+            trees.write(
+                &format!("Maildir/cur/{n}:2,S"),
+                format!("mail {n}").as_bytes(),
+            );
+        }
+        trees.write("mail/large", &vec![7; 3_000_000]);
+        trees.write("mail/empty", b"");
+        std::os::unix::fs::symlink("mail", trees.dir.path().join("source/alice/link")).unwrap();
+        let sparse = fs::File::create(trees.dir.path().join("source/alice/sparse")).unwrap();
+        sparse.set_len(5 << 20).unwrap();
+        trees
+    }
+
+    fn write(&self, name: &str, content: &[u8]) {
+        fs::write(self.dir.path().join("source/alice").join(name), content).unwrap();
+    }
+
+    fn job(&self) -> TreeJob {
+        let at = |name: &str| path(&self.dir.path().join(name));
+        TreeJob {
+            tree: OriginTree {
+                kind: TreeKind::Home,
+                path: at("source/alice"),
+                select: Selection::default(),
+                owner: Uid(0),
+            },
+            target: at("target/alice"),
+            ids: Arc::default(),
+            extraneous: Extraneous::Remove,
+            index: Some(IndexFile {
+                dir: at("index"),
+                name: "alice.home".to_owned(),
+            }),
+            sample: 5,
+        }
+    }
+
+    fn watch(&self) -> Watch<'_> {
+        Watch {
+            progress: &self.progress,
+            stop: &self.stop,
+            differences: None,
+        }
+    }
+
+    fn copy(&self, target: &dyn Host, source: &dyn ReadHost) -> Result<Report> {
+        let copied = target.copy(&self.job(), source, &mut self.watch())?;
+        target.sync(&[self.job().target].into())?;
+        copied.index.unwrap().commit()?;
+        Ok(copied.report)
+    }
+
+    fn differ(&self) -> String {
+        let [from, to] = ["source", "target"].map(|name| self.dir.path().join(name));
+        let out = std::process::Command::new("rsync")
+            .args([
+                "-aHAXn",
+                "--numeric-ids",
+                "--checksum",
+                "--itemize-changes",
+                "--delete",
+            ])
+            .args([from.join("alice/"), to.join("alice/")])
+            .output()
+            .unwrap();
+        String::from_utf8(out.stdout).unwrap()
+    }
+}
+
+fn open(ends: Ends) -> (Box<dyn ReadHost>, Box<dyn Host>, Vec<UnixStream>) {
+    let here = |side| DirHost::open(side, Path::new("/")).unwrap();
+    match ends {
+        Ends::FromWire => {
+            let (source, line) = remote(Side::Source);
+            (Box::new(source), Box::new(here(Side::Target)), vec![line])
+        }
+        Ends::ToWire => {
+            let (target, line) = remote(Side::Target);
+            (Box::new(here(Side::Source)), Box::new(target), vec![line])
+        }
+        Ends::Both => {
+            let ((source, one), (target, other)) = (remote(Side::Source), remote(Side::Target));
+            (Box::new(source), Box::new(target), vec![one, other])
+        }
+    }
+}
+
+#[test]
+fn trees_are_copied_and_compared_whichever_end_is_far() {
+    if !root() {
+        return;
+    }
+    for ends in [Ends::FromWire, Ends::ToWire, Ends::Both] {
+        let trees = Trees::new();
+        let (source, target, _lines) = open(ends);
+        std::thread::sleep(Duration::from_millis(100));
+        let report = trees.copy(&*target, &*source).unwrap();
+        assert!(report.complete(), "{ends:?} {report:?}");
+        assert_eq!(trees.differ(), "", "{ends:?}");
+        let mails: usize = (0..300).map(|n| format!("mail {n}").len()).sum();
+        let copied = trees.progress.copied.load(Ordering::Relaxed);
+        assert_eq!(copied, 3_000_000 + mails as u64, "{ends:?}");
+        let again = trees.copy(&*target, &*source).unwrap();
+        assert!(again.delta.is_empty(), "{ends:?} {again:?}");
+        trees.write("Maildir/cur/7:2,S", b"MAIL 7");
+        let mut seen = Vec::new();
+        let mut tell = |path: &[u8], differs| seen.push((path.to_vec(), differs));
+        let mut watch = Watch {
+            differences: Some(&mut tell),
+            ..trees.watch()
+        };
+        target
+            .compare(&trees.job(), Depth::Index, &*source, &mut watch)
+            .unwrap();
+        let changed = (b"Maildir/cur/7:2,S".to_vec(), Difference::Content);
+        assert!(seen.contains(&changed), "{ends:?} {seen:?}");
+        trees.copy(&*target, &*source).unwrap();
+        assert_eq!(trees.differ(), "", "{ends:?}");
+    }
+}
+
+#[test]
+fn a_job_that_is_stopped_says_so_and_can_be_run_again() {
+    if !root() {
+        return;
+    }
+    for ends in [Ends::FromWire, Ends::ToWire, Ends::Both] {
+        let trees = Trees::new();
+        let (source, target, _lines) = open(ends);
+        trees.stop.store(true, Ordering::Relaxed);
+        let error = trees.copy(&*target, &*source).unwrap_err();
+        assert_eq!(error.kind(), Kind::Interrupted, "{ends:?} {error}");
+        trees.stop.store(false, Ordering::Relaxed);
+        trees.copy(&*target, &*source).unwrap();
+        assert_eq!(trees.differ(), "", "{ends:?}");
+    }
+}
+
+#[test]
+fn a_source_or_target_that_goes_away_is_an_error_that_names_it() {
+    if !root() {
+        return;
+    }
+    for (gone, name) in [(0, "source (ssh"), (1, "target (ssh")] {
+        let trees = Trees::new();
+        trees.write("mail/huge", &vec![1; 200_000_000]);
+        let (source, target, lines) = open(Ends::Both);
+        let error = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while trees.progress.copied.load(Ordering::Relaxed) == 0 {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                lines[gone].shutdown(std::net::Shutdown::Both).unwrap();
+            });
+            trees.copy(&*target, &*source).unwrap_err()
+        });
+        let text = crate::error::chain(&error);
+        assert!(text.contains(name) && text.contains("was lost"), "{text}");
+    }
+}
+
+#[test]
+fn what_is_not_our_agent_is_refused() {
+    let hello = |version, digest| {
+        let hello = Hello {
+            version,
+            digest,
+            uid: 0,
+        };
+        let mut bytes = Vec::new();
+        wire::write(&mut bytes, wire::Kind::Hello, 0, &message::encode(&hello)).unwrap();
+        bytes
+    };
+    let other = [0; 32];
+    for bytes in [
+        Vec::new(),
+        b"Welcome to old.example.org!\n".to_vec(),
+        hello(wire::VERSION + 1, digest()),
+        hello(wire::VERSION, other),
+    ] {
+        let from = std::io::Cursor::new(bytes);
+        let error = RemoteHost::greet(
+            Side::Source,
+            "source (ssh://x)".to_owned(),
+            from,
+            std::io::sink(),
+            &digest(),
+            Box::new(()),
+        )
+        .unwrap_err();
+        assert!(error.to_string().contains("source (ssh://x)"), "{error}");
+    }
+}
