@@ -7,6 +7,7 @@
 pub mod command;
 pub mod dir;
 pub mod probe;
+pub mod ssh;
 pub mod tree;
 
 use std::any::Any;
