@@ -2,14 +2,16 @@
 //! with a stdin and a stdout.
 //!
 //! One [`Connection`] is one ssh master of our own (`master`), in a control directory of its own
-//! (`control`), which reads the operator's ssh configuration under conditions of ours (`config`) and
-//! believes no host key that `known_hosts` or a pin did not announce (`pin`). Over it go single
+//! (`control`). It gets in (`way_in`) by the operator's ssh configuration under conditions of ours
+//! (`config`), believes no host key that `known_hosts` or a pin did not announce (`pin`), and has the
+//! host say what it is (`answer`). Over it go single
 //! commands ([`Connection::exec`]), whole files by SFTP (`sftp`), and the agent, which is this very
 //! program (`agent`). What ssh and sudo say when they fail is understood in [`failure`].
 //!
 //! What the processes over there say to us, and that they make a host, is not known here.
 
 mod agent;
+mod answer;
 mod config;
 mod control;
 pub mod failure;
@@ -18,6 +20,7 @@ mod pin;
 mod process;
 mod quote;
 mod sftp;
+mod way_in;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -36,10 +39,6 @@ pub use process::{Ended, Exec, Remote};
 
 use failure::Failure;
 use master::Master;
-
-/// Where agents are put on a host. Not `/run` or `/tmp`, which are often mounted noexec; `/var/lib` is
-/// where the receipts are as well.
-const AGENTS: &str = "/var/lib/reconcile";
 
 /// How to reach a host, as the manifest says.
 #[derive(Clone, Debug)]
@@ -107,7 +106,6 @@ pub struct Connection {
     master: Mutex<Master>,
     runtime: Arc<Runtime>,
     login: Login,
-    agents: String,
 }
 
 impl fmt::Debug for Connection {
@@ -142,15 +140,7 @@ impl Connection {
             master: Mutex::new(master),
             runtime: Arc::new(runtime),
             login: login.clone(),
-            agents: AGENTS.to_owned(),
         })
-    }
-
-    /// Puts agents into another directory on the host: for tests, whose host is this machine.
-    #[must_use]
-    pub fn with_agents_in(mut self, dir: &str) -> Self {
-        dir.clone_into(&mut self.agents);
-        self
     }
 
     /// How to name the host to a person.
@@ -175,13 +165,16 @@ impl Connection {
 
     /// A failure of the connection's client side: the connection is lost, or the server refused a
     /// channel.
-    fn channel(&self, what: &str, error: openssh::Error) -> Error {
+    fn channel(&self, what: &str, error: &openssh::Error) -> Error {
         match self.lost() {
             Ok(Some(lost)) | Err(lost) => lost,
+            Ok(None) if matches!(error, openssh::Error::Disconnected) => {
+                Failure::Lost("ssh does not answer any more".to_owned()).into_error(&self.login)
+            }
             Ok(None) => Error::caused(
                 Kind::Host,
                 format!("cannot start {what} on {}", self.login.label),
-                failure::flat(&error),
+                failure::flat(error),
             )
             .hint("look into the log of sshd there; its MaxSessions has to be 4 or more"),
         }

@@ -88,8 +88,8 @@ impl Connection {
             let why = format!("the host's machine is {machine}, not {MACHINE}");
             return Ok(self.cannot_run(why));
         }
-        let mut file = File::open(binary)
-            .doing(Kind::Host, || format!("cannot read {}", binary.display()))?;
+        let mut file =
+            File::open(binary).doing(Kind::Host, || format!("cannot read {}", binary.display()))?;
         let dir = self.upload(&mut file)?;
         let program = format!("{dir}/{}", upload::NAME);
         let started = self.start(&program, arguments);

@@ -10,14 +10,15 @@ use crate::error::{Error, Kind, Result};
 use crate::host::ssh::Environment;
 
 /// Nobody is asked anything, no key is learnt, no master or forwarding of others is made, and a link
-/// that has been dead for a minute is known to be dead.
+/// that has been dead for a minute is known to be dead. At a lower `LogLevel` ssh keeps some of its
+/// reasons to itself.
 const INSISTED: &str = "\
 Host *
   BatchMode yes
   StrictHostKeyChecking yes
   UpdateHostKeys no
   VisualHostKey no
-  LogLevel ERROR
+  LogLevel INFO
   ControlMaster no
   ControlPersist no
   ServerAliveInterval 15

@@ -86,6 +86,11 @@ impl ControlDir {
         self.path.join("config")
     }
 
+    /// The fingerprint of the key that the host sent.
+    pub(super) fn offered(&self) -> PathBuf {
+        self.path.join("offered")
+    }
+
     /// What the master says.
     pub(super) fn log(&self) -> PathBuf {
         self.path.join("log")
@@ -176,7 +181,7 @@ fn end_master(socket: &Path) -> io::Result<()> {
     let mut child = Command::new("ssh")
         .args(["-F", "none", "-O", "exit", "-S"])
         .arg(socket)
-        .arg("-")
+        .arg("nobody")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

@@ -108,12 +108,7 @@ impl Failure {
             _ => "connect to",
         };
         let hint = hint::hint(&self, login);
-        let error =
-            error::Error::caused(Kind::Host, format!("cannot {what} {}", login.label), self);
-        match hint {
-            Some(hint) => error.hint(hint),
-            None => error,
-        }
+        error::Error::caused(Kind::Host, format!("cannot {what} {}", login.label), self).hint(hint)
     }
 }
 

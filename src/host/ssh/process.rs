@@ -25,7 +25,7 @@ const LINGER: Duration = Duration::from_secs(2);
 
 /// A process on the host whose standard streams are elsewhere. Dropping it closes its streams.
 pub struct Remote {
-    child: Child<Arc<Session>>,
+    child: Box<Child<Arc<Session>>>,
     runtime: Arc<Runtime>,
     stderr: Tail,
 }
@@ -145,15 +145,14 @@ impl Connection {
         what: &str,
         line: &[u8],
     ) -> Result<(PipeWriter, PipeReader, Remote)> {
-        let pipe = || {
-            io::pipe().doing(Kind::Internal, || "cannot make a pipe".to_owned())
-        };
+        let pipe = || io::pipe().doing(Kind::Internal, || "cannot make a pipe".to_owned());
         let (stdin, ours_in, ours_out, stdout) = {
             let (read, write) = pipe()?;
             let (ours, theirs) = pipe()?;
             (read, write, ours, theirs)
         };
-        let (tail, stderr) = Tail::start().doing(Kind::Internal, || "cannot make a pipe".to_owned())?;
+        let (tail, stderr) =
+            Tail::start().doing(Kind::Internal, || "cannot make a pipe".to_owned())?;
         let session = Arc::clone(&self.session);
         let mut command: OwningCommand<Arc<Session>> =
             Session::to_raw_command(session, OsStr::from_bytes(line));
@@ -164,9 +163,9 @@ impl Connection {
         let spawned = self.runtime.block_on(command.spawn());
         // With it go our copies of the master's ends: else no stream would ever end.
         drop(command);
-        let child = spawned.map_err(|error| self.channel(what, error))?;
+        let child = spawned.map_err(|error| self.channel(what, &error))?;
         let remote = Remote {
-            child,
+            child: Box::new(child),
             runtime: Arc::clone(&self.runtime),
             stderr: tail,
         };

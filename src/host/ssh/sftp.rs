@@ -99,7 +99,7 @@ impl Connection {
             ))
         });
         drop(command);
-        let (child, stdin, stdout) = opened.map_err(|error| self.channel(what, error))?;
+        let (child, stdin, stdout) = opened.map_err(|error| self.channel(what, &error))?;
         let options = SftpOptions::new().flush_interval(Duration::ZERO);
         let owner = SftpAuxiliaryData::Boxed(Box::new(child));
         let sftp = Sftp::new_with_auxiliary(stdin, stdout, options, owner);
@@ -118,7 +118,11 @@ impl Connection {
 
     fn no_sftp(&self, said: &[u8], error: &SftpError) -> Error {
         let said = String::from_utf8_lossy(said);
-        if let Some(refused) = self.through_sudo().then(|| refusal_of_sudo(&said)).flatten() {
+        if let Some(refused) = self
+            .through_sudo()
+            .then(|| refusal_of_sudo(&said))
+            .flatten()
+        {
             return refused.into_error(&self.login);
         }
         match self.lost() {
@@ -146,7 +150,8 @@ async fn read(sftp: &Sftp, name: &str) -> std::result::Result<Option<Vec<u8>>, S
     let mut content = Vec::new();
     loop {
         file.seek(SeekFrom::Start(content.len() as u64)).await?;
-        let Some(more) = file.read(CHUNK, Default::default()).await? else {
+        let no_buffer: &[u8] = &[];
+        let Some(more) = file.read(CHUNK, no_buffer.into()).await? else {
             break;
         };
         content.extend_from_slice(&more);

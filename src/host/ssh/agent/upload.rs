@@ -15,11 +15,11 @@ use std::path::Path;
 use std::pin::pin;
 
 use futures_core::Stream as _;
-use openssh_sftp_client::Error as SftpError;
 use openssh_sftp_client::error::SftpErrorKind;
 use openssh_sftp_client::file::File as RemoteFile;
 use openssh_sftp_client::fs::{DirEntry, Fs};
 use openssh_sftp_client::metadata::Permissions;
+use openssh_sftp_client::{Error as SftpError, UnixTimeStamp};
 use tokio::io::AsyncSeekExt as _;
 use tokio::task::JoinSet;
 
@@ -30,6 +30,10 @@ use crate::host::ssh::sftp::{CHUNK, Files, is_absent};
 
 /// Name of the program in its directory.
 pub(super) const NAME: &str = "reconcile";
+
+/// Where agents are put. Not `/run` or `/tmp`, which are often mounted noexec; the receipts are here as
+/// well.
+const TOP: &str = "/var/lib/reconcile";
 
 /// Begins the names of the directories.
 const PREFIX: &str = "agent-";
@@ -76,13 +80,15 @@ impl Connection {
         let id = u64::from_ne_bytes(random);
         let size = program
             .metadata()
-            .doing(Kind::Internal, || "cannot look at our own program".to_owned())?
+            .doing(Kind::Internal, || {
+                "cannot look at our own program".to_owned()
+            })?
             .len();
-        let (top, dir) = (&self.agents, format!("{}/{PREFIX}{id:016x}", self.agents));
+        let dir = format!("{TOP}/{PREFIX}{id:016x}");
         self.with_files(|files| {
             let mut fs = files.sftp.fs();
             self.runtime.block_on(async {
-                let prepared = prepare(&mut fs, top, &dir).await;
+                let prepared = prepare(&mut fs, TOP, &dir).await;
                 let put = match prepared {
                     Ok(()) => put(files, program, size, &dir).await,
                     Err(failed) => Err(failed),
@@ -90,10 +96,10 @@ impl Connection {
                 let Err(failed) = put else {
                     return Ok(());
                 };
-                let why = explain(&mut fs, top, size, &failed).await;
+                let why = explain(&mut fs, TOP, size, &failed).await;
                 // What the host says against the removal says nothing new.
                 remove(&mut fs, &dir).await.ok();
-                Err(self.failed(&failed, why))
+                Err(self.failed(&failed, &why))
             })
         })?;
         Ok(dir)
@@ -104,11 +110,11 @@ impl Connection {
         self.with_files(|files| {
             self.runtime
                 .block_on(remove(&mut files.sftp.fs(), dir))
-                .map_err(|failed| self.failed(&failed, Why::Unknown))
+                .map_err(|failed| self.failed(&failed, &Why::Unknown))
         })
     }
 
-    fn failed(&self, failed: &Failed, why: Why) -> Error {
+    fn failed(&self, failed: &Failed, why: &Why) -> Error {
         if let Ok(Some(lost)) | Err(lost) = self.lost() {
             return lost;
         }
@@ -127,7 +133,9 @@ impl Connection {
                 Kind::Host,
                 format!("{path} on {} is not root's alone", self.label()),
             )
-            .hint(format!("see who made it; then: chown root {path} && chmod 700 {path}")),
+            .hint(format!(
+                "see who made it; then: chown root {path} && chmod 700 {path}"
+            )),
             Why::Unknown => Error::caused(Kind::Host, what, flat(error)),
         }
     }
@@ -167,9 +175,12 @@ async fn explain(fs: &mut Fs, top: &str, size: u64, failed: &Failed) -> Why {
                 if there.flag & 1 != 0 {
                     return Why::ReadOnly;
                 }
-                return match left < size || (there.files > 0 && there.ffree == 0) {
-                    true => Why::Full(left),
-                    false => Why::Unknown,
+                // Some file systems do not count their inodes.
+                let no_inodes = there.files > 0 && there.ffree == 0;
+                return if left < size || no_inodes {
+                    Why::Full(left)
+                } else {
+                    Why::Unknown
                 };
             }
             Err(error) if is_absent(&error) => match place.parent() {
@@ -218,7 +229,9 @@ async fn put(files: &Files, program: &mut File, size: u64, dir: &str) -> Step<()
     loop {
         let mut chunk = Vec::new();
         let read = program.take(u64::from(CHUNK)).read_to_end(&mut chunk);
-        let read = read.map_err(SftpError::from).at("copy the program to", &path)?;
+        let read = read
+            .map_err(SftpError::from)
+            .at("copy the program to", &path)?;
         if read == 0 {
             break;
         }
@@ -269,7 +282,7 @@ async fn write_at(
 /// clock decides: that of the directory that was just made.
 async fn sweep(fs: &mut Fs, top: &str, fresh: &str) -> Step<()> {
     let made = fs.symlink_metadata(fresh).await.at("look at", fresh)?;
-    let now = made.modified().map_or(0, |time| time.into_raw());
+    let now = made.modified().map_or(0, UnixTimeStamp::into_raw);
     for entry in list(fs, top).await? {
         let Some(name) = entry.filename().to_str() else {
             continue;
@@ -279,7 +292,10 @@ async fn sweep(fs: &mut Fs, top: &str, fresh: &str) -> Step<()> {
         }
         let dir = format!("{top}/{name}");
         // The time of the directory is that of the upload's beginning.
-        let began = entry.metadata().modified().map_or(now, |time| time.into_raw());
+        let began = entry
+            .metadata()
+            .modified()
+            .map_or(now, UnixTimeStamp::into_raw);
         if now.saturating_sub(began) > STALE {
             remove(fs, &dir).await?;
         }
@@ -304,7 +320,9 @@ async fn remove(fs: &mut Fs, dir: &str) -> Step<()> {
     absent_is_fine(fs.remove_dir(dir).await).at("remove", dir)
 }
 
-fn absent_is_fine(result: std::result::Result<(), SftpError>) -> std::result::Result<(), SftpError> {
+fn absent_is_fine(
+    result: std::result::Result<(), SftpError>,
+) -> std::result::Result<(), SftpError> {
     match result {
         Err(error) if is_absent(&error) => Ok(()),
         result => result,

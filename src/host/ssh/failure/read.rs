@@ -45,8 +45,12 @@ fn line_means(line: &str) -> Option<Failure> {
         return Some(Failure::Unreachable(without_program(line).to_owned()));
     }
     // "No ED25519 host key is known for [127.0.0.1]:2222 and you have requested strict checking."
-    if let Some((kind, rest)) = after(line, "No ").and_then(|l| l.split_once(" host key is known for ")) {
-        let host = rest.split_once(" and you have").map_or(rest, |(host, _)| host);
+    if let Some((kind, rest)) =
+        after(line, "No ").and_then(|l| l.split_once(" host key is known for "))
+    {
+        let host = rest
+            .split_once(" and you have")
+            .map_or(rest, |(host, _)| host);
         return Some(Failure::UnknownKey {
             host: host.to_owned(),
             kind: kind.to_owned(),
@@ -54,13 +58,16 @@ fn line_means(line: &str) -> Option<Failure> {
         });
     }
     if line.contains("REVOKED HOST KEY") || line.contains("is marked as revoked") {
-        return Some(Failure::RevokedKey(line.trim_matches(['@', ' ']).to_owned()));
+        return Some(Failure::RevokedKey(
+            line.trim_matches(['@', ' ']).to_owned(),
+        ));
     }
     if line.contains("Permission denied (") || line.contains("Too many authentication failures") {
         return Some(Failure::Denied(line.trim_end_matches('.').to_owned()));
     }
     // "Unable to negotiate with 192.0.2.1 port 22: no matching cipher found. Their offer: ..."
-    if let Some(said) = between(line, "Unable to negotiate with ", "").and_then(|l| after(l, ": ")) {
+    if let Some(said) = between(line, "Unable to negotiate with ", "").and_then(|l| after(l, ": "))
+    {
         return Some(Failure::NoCommonAlgorithm(said.to_owned()));
     }
     None
@@ -117,10 +124,10 @@ fn in_one_line(lines: &[&str]) -> String {
         .map(|line| without_program(line).trim_end_matches('.'))
         .filter(|line| !line.is_empty() && !line.starts_with('@'))
         .collect();
-    match said.is_empty() {
-        true => "ssh ended without a word".to_owned(),
-        false => said.join("; "),
+    if said.is_empty() {
+        return "ssh ended without a word".to_owned();
     }
+    said.join("; ")
 }
 
 fn without_program(line: &str) -> &str {
