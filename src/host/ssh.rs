@@ -106,6 +106,7 @@ pub struct Connection {
     master: Mutex<Master>,
     runtime: Arc<Runtime>,
     login: Login,
+    stop: Arc<AtomicBool>,
 }
 
 impl fmt::Debug for Connection {
@@ -117,8 +118,9 @@ impl fmt::Debug for Connection {
 }
 
 impl Connection {
-    /// Connects and logs in, which `stop` interrupts. Sweeps away first what killed runs left.
-    pub fn open(login: &Login, environment: &Environment, stop: &AtomicBool) -> Result<Self> {
+    /// Connects and logs in. Sweeps away first what killed runs left on this machine. `stop` interrupts
+    /// this, and bringing an agent over later.
+    pub fn open(login: &Login, environment: &Environment, stop: &Arc<AtomicBool>) -> Result<Self> {
         let master = Master::start(login, environment, stop)?;
         let facts = master.facts();
         if facts.system != "Linux" {
@@ -140,6 +142,7 @@ impl Connection {
             master: Mutex::new(master),
             runtime: Arc::new(runtime),
             login: login.clone(),
+            stop: Arc::clone(stop),
         })
     }
 

@@ -4,8 +4,11 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use reconcile::error::Kind;
 use reconcile::host::ssh::{Connection, Running, Start};
 
 use crate::operator::{Operator, root_at, told};
@@ -85,6 +88,22 @@ fn a_program_of_many_megabytes_arrives_whole() {
     let here = server.look(&format!("sha256sum <{}", path.display()));
     assert_eq!(there, here);
     drop(agent);
+}
+
+#[test]
+fn an_upload_can_be_interrupted() {
+    or_leave_out!();
+    let server = Server::start();
+    let operator = Operator::of(&server);
+    let stop = Arc::new(AtomicBool::new(false));
+    let login = root_at(server.port);
+    let connection = Connection::open(&login, &operator.environment(), &stop).unwrap();
+    stop.store(true, Ordering::Relaxed);
+    let error = connection
+        .start_agent(&program(&operator, CAT), &[])
+        .unwrap_err();
+    assert_eq!(error.kind(), Kind::Interrupted);
+    assert_eq!(server.look(LIST), "");
 }
 
 #[test]

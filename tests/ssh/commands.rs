@@ -6,7 +6,7 @@ use reconcile::host::ssh::{Connection, Ended};
 use reconcile::raw::HostPath;
 
 use crate::operator::{Operator, root_at, told};
-use crate::server::{Server, or_leave_out};
+use crate::server::{Server, Special, or_leave_out};
 
 fn run(connection: &Connection, argv: &[&[u8]], stdin: &[u8]) -> (Vec<u8>, Ended) {
     let mut exec = connection.exec(argv, stdin).unwrap();
@@ -102,4 +102,24 @@ fn a_lost_connection_is_told_from_a_failed_command() {
         hint,
         "run the same command again: it goes on where it stopped"
     );
+}
+
+#[test]
+fn a_host_that_allows_too_few_sessions_is_named() {
+    or_leave_out!();
+    let server = Server::special(&Special {
+        sshd: "MaxSessions 1",
+        ..Special::default()
+    });
+    let operator = Operator::of(&server);
+    let connection = operator.connect(&root_at(server.port)).unwrap();
+    let path = HostPath::from("/etc/passwd");
+    for error in [
+        connection.exec(&[b"true"], b"").unwrap_err(),
+        connection.read_file(&path).unwrap_err(),
+    ] {
+        let (message, hint) = told(&error);
+        assert!(message.starts_with("cannot start "), "{message}");
+        assert!(hint.contains("MaxSessions"), "{hint}");
+    }
 }

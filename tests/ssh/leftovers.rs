@@ -107,8 +107,7 @@ fn plays_a_run_when_asked() {
     signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::clone(&interrupted)).unwrap();
     let port = std::env::var("PLAY_PORT").unwrap().parse().unwrap();
     let environment = environment(Path::new(&home));
-    let connection =
-        Connection::open(&root_at(port), &environment, &AtomicBool::new(false)).unwrap();
+    let connection = Connection::open(&root_at(port), &environment, &Arc::default()).unwrap();
     let script = std::env::var_os("PLAY_AGENT").unwrap();
     let _agent = connection.start_agent(Path::new(&script), &[]).unwrap();
     println!("connected");

@@ -1,6 +1,7 @@
 //! Every way not to get in, and what a person is told.
 
 use std::net::TcpListener;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -62,7 +63,7 @@ fn waiting_for_a_host_can_be_interrupted() {
     let silent = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let login = root_at(silent.local_addr().unwrap().port());
     let operator = Operator::stranger();
-    let stop = AtomicBool::new(false);
+    let stop = Arc::new(AtomicBool::new(false));
     let began = Instant::now();
     std::thread::scope(|scope| {
         let waiting =

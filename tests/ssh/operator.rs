@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::Arc;
 
 use reconcile::error::{Error, Result, chain};
 use reconcile::host::ssh::{Connection, Environment, Login};
@@ -76,7 +76,7 @@ impl Operator {
     }
 
     pub(crate) fn connect(&self, login: &Login) -> Result<Connection> {
-        Connection::open(login, &self.environment(), &AtomicBool::new(false))
+        Connection::open(login, &self.environment(), &Arc::default())
     }
 
     /// The message, with its causes, and the hint.

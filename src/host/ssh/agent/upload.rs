@@ -13,6 +13,7 @@ use std::future::poll_fn;
 use std::io::{self, Read as _, SeekFrom};
 use std::path::Path;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_core::Stream as _;
 use openssh_sftp_client::error::SftpErrorKind;
@@ -51,7 +52,21 @@ const STALE: u32 = 3600;
 struct Failed {
     doing: &'static str,
     path: String,
-    error: SftpError,
+    why: Why,
+}
+
+/// Why a step failed.
+enum Why {
+    /// What the server, or the wire to it, said.
+    Said(SftpError),
+    /// No space, or no inodes; bytes that are left.
+    Full(u64),
+    /// Mounted read-only.
+    ReadOnly,
+    /// Others than root may write to the directory, or it is none.
+    NotPrivate,
+    /// The user asked us to stop.
+    Interrupted,
 }
 
 type Step<T> = std::result::Result<T, Failed>;
@@ -66,7 +81,7 @@ impl<T> At<T> for std::result::Result<T, SftpError> {
         self.map_err(|error| Failed {
             doing,
             path: path.to_owned(),
-            error,
+            why: Why::Said(error),
         })
     }
 }
@@ -77,29 +92,27 @@ impl Connection {
         let mut random = [0; 8];
         rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())
             .doing(Kind::Internal, || "cannot get random bytes".to_owned())?;
-        let id = u64::from_ne_bytes(random);
+        let dir = format!("{TOP}/{PREFIX}{:016x}", u64::from_ne_bytes(random));
         let size = program
             .metadata()
             .doing(Kind::Internal, || {
                 "cannot look at our own program".to_owned()
             })?
             .len();
-        let dir = format!("{TOP}/{PREFIX}{id:016x}");
         self.with_files(|files| {
             let mut fs = files.sftp.fs();
             self.runtime.block_on(async {
-                let prepared = prepare(&mut fs, TOP, &dir).await;
-                let put = match prepared {
-                    Ok(()) => put(files, program, size, &dir).await,
+                let put = match prepare(&mut fs, &dir).await {
+                    Ok(()) => put(files, program, size, &dir, &self.stop).await,
                     Err(failed) => Err(failed),
                 };
                 let Err(failed) = put else {
                     return Ok(());
                 };
-                let why = explain(&mut fs, TOP, size, &failed).await;
+                let failed = explain(&mut fs, size, failed).await;
                 // What the host says against the removal says nothing new.
                 remove(&mut fs, &dir).await.ok();
-                Err(self.failed(&failed, &why))
+                Err(self.failed(&failed))
             })
         })?;
         Ok(dir)
@@ -110,104 +123,92 @@ impl Connection {
         self.with_files(|files| {
             self.runtime
                 .block_on(remove(&mut files.sftp.fs(), dir))
-                .map_err(|failed| self.failed(&failed, &Why::Unknown))
+                .map_err(|failed| self.failed(&failed))
         })
     }
 
-    fn failed(&self, failed: &Failed, why: &Why) -> Error {
+    fn failed(&self, failed: &Failed) -> Error {
         if let Ok(Some(lost)) | Err(lost) = self.lost() {
             return lost;
         }
-        let Failed { doing, path, error } = failed;
-        let what = format!("cannot {doing} {path} on {}", self.label());
+        let Failed { doing, path, why } = failed;
+        let label = self.label();
+        let what = format!("cannot {doing} {path} on {label}");
         match why {
-            Why::Full(left) => Error::caused(
-                Kind::Host,
-                what,
-                format!("the file system is full: {left} bytes are left"),
-            )
-            .hint("make room on that file system and run again"),
+            Why::Said(error) => Error::caused(Kind::Host, what, flat(error)),
+            Why::Full(left) => {
+                let cause = format!("the file system is full: {left} bytes are left");
+                Error::caused(Kind::Host, what, cause)
+                    .hint("make room on that file system and run again")
+            }
             Why::ReadOnly => Error::caused(Kind::Host, what, "the file system is read-only")
                 .hint("remount it read-write and run again"),
-            Why::NotPrivate => Error::new(
-                Kind::Host,
-                format!("{path} on {} is not root's alone", self.label()),
-            )
-            .hint(format!(
-                "see who made it; then: chown root {path} && chmod 700 {path}"
-            )),
-            Why::Unknown => Error::caused(Kind::Host, what, flat(error)),
-        }
-    }
-}
-
-/// Why a step failed.
-enum Why {
-    /// No space, or no inodes; bytes that are left.
-    Full(u64),
-    /// Mounted read-only.
-    ReadOnly,
-    /// Others may write to the directory.
-    NotPrivate,
-    /// What the server said is all there is.
-    Unknown,
-}
-
-/// Stands for a directory that is there and must not be used.
-const FOREIGN: &str = "trust";
-
-async fn explain(fs: &mut Fs, top: &str, size: u64, failed: &Failed) -> Why {
-    if failed.doing == FOREIGN {
-        return Why::NotPrivate;
-    }
-    if !matches!(
-        failed.error,
-        SftpError::SftpError(SftpErrorKind::Failure | SftpErrorKind::PermDenied, _)
-    ) {
-        return Why::Unknown;
-    }
-    let mut place = Path::new(top);
-    loop {
-        match fs.statvfs(place).await {
-            Ok(there) => {
-                let left = there.bfree.saturating_mul(there.frsize);
-                // ST_RDONLY of statvfs(3).
-                if there.flag & 1 != 0 {
-                    return Why::ReadOnly;
-                }
-                // Some file systems do not count their inodes.
-                let no_inodes = there.files > 0 && there.ffree == 0;
-                return if left < size || no_inodes {
-                    Why::Full(left)
-                } else {
-                    Why::Unknown
-                };
+            Why::NotPrivate => {
+                Error::new(Kind::Host, format!("{path} on {label} is not root's alone")).hint(
+                    format!("see who made it; then: chown root {path} && chmod 700 {path}"),
+                )
             }
-            Err(error) if is_absent(&error) => match place.parent() {
-                Some(parent) => place = parent,
-                None => return Why::Unknown,
-            },
-            Err(_) => return Why::Unknown,
+            Why::Interrupted => Error::new(
+                Kind::Interrupted,
+                format!("interrupted while connecting to {label}"),
+            ),
         }
     }
+}
+
+/// SFTP does not tell a full or read-only file system from other failures, but can be asked.
+async fn explain(fs: &mut Fs, size: u64, failed: Failed) -> Failed {
+    let Why::Said(SftpError::SftpError(SftpErrorKind::Failure | SftpErrorKind::PermDenied, _)) =
+        failed.why
+    else {
+        return failed;
+    };
+    // Whatever of the path there is; its root there always is.
+    for place in Path::new(TOP).ancestors() {
+        // That there is no answer explains nothing.
+        let Ok(there) = fs.statvfs(place).await else {
+            continue;
+        };
+        let left = there.bfree.saturating_mul(there.frsize);
+        // Some file systems do not count their inodes.
+        let no_inodes = there.files > 0 && there.ffree == 0;
+        // ST_RDONLY of statvfs(3).
+        if there.flag & 1 != 0 {
+            return Failed {
+                why: Why::ReadOnly,
+                ..failed
+            };
+        }
+        if left < size || no_inodes {
+            return Failed {
+                why: Why::Full(left),
+                ..failed
+            };
+        }
+        break;
+    }
+    failed
 }
 
 /// Makes the directories, each for root alone, and sweeps.
-async fn prepare(fs: &mut Fs, top: &str, dir: &str) -> Step<()> {
-    match fs.symlink_metadata(top).await {
+async fn prepare(fs: &mut Fs, dir: &str) -> Step<()> {
+    match fs.symlink_metadata(TOP).await {
         Ok(found) => {
             let is_dir = found.file_type().is_some_and(|kind| kind.is_dir());
             let open = |mode: Permissions| mode.write_by_group() || mode.write_by_other();
             if !is_dir || found.uid() != Some(0) || found.permissions().is_none_or(open) {
-                let error = SftpError::from(io::Error::from(io::ErrorKind::PermissionDenied));
-                return Err(error).at(FOREIGN, top);
+                return Err(Failed {
+                    doing: "use",
+                    path: TOP.to_owned(),
+                    why: Why::NotPrivate,
+                });
             }
         }
-        Err(error) if is_absent(&error) => make(fs, top).await?,
-        Err(error) => return Err(error).at("look at", top),
+        Err(error) if is_absent(&error) => make(fs, TOP).await?,
+        Err(error) => return Err(error).at("look at", TOP),
     }
     make(fs, dir).await?;
-    sweep(fs, top, dir).await
+    sweep(fs, dir).await
 }
 
 async fn make(fs: &mut Fs, dir: &str) -> Step<()> {
@@ -216,7 +217,13 @@ async fn make(fs: &mut Fs, dir: &str) -> Step<()> {
     builder.create(dir).await.at("make", dir)
 }
 
-async fn put(files: &Files, program: &mut File, size: u64, dir: &str) -> Step<()> {
+async fn put(
+    files: &Files,
+    program: &mut File,
+    size: u64,
+    dir: &str,
+    stop: &AtomicBool,
+) -> Step<()> {
     let path = format!("{dir}/{NAME}");
     let mut options = files.sftp.options();
     options.read(true).write(true).create_new(true);
@@ -234,6 +241,13 @@ async fn put(files: &Files, program: &mut File, size: u64, dir: &str) -> Step<()
             .at("copy the program to", &path)?;
         if read == 0 {
             break;
+        }
+        if stop.load(Ordering::Relaxed) {
+            return Err(Failed {
+                doing: "write",
+                path,
+                why: Why::Interrupted,
+            });
         }
         if writes.len() >= IN_FLIGHT {
             joined(writes.join_next().await, &path)?;
@@ -280,17 +294,17 @@ async fn write_at(
 
 /// Removes the directories of runs that were killed before their agent could do it. The host's own
 /// clock decides: that of the directory that was just made.
-async fn sweep(fs: &mut Fs, top: &str, fresh: &str) -> Step<()> {
+async fn sweep(fs: &mut Fs, fresh: &str) -> Step<()> {
     let made = fs.symlink_metadata(fresh).await.at("look at", fresh)?;
     let now = made.modified().map_or(0, UnixTimeStamp::into_raw);
-    for entry in list(fs, top).await? {
+    for entry in list(fs, TOP).await? {
         let Some(name) = entry.filename().to_str() else {
             continue;
         };
         if !name.starts_with(PREFIX) {
             continue;
         }
-        let dir = format!("{top}/{name}");
+        let dir = format!("{TOP}/{name}");
         // The time of the directory is that of the upload's beginning.
         let began = entry
             .metadata()
