@@ -8,6 +8,7 @@ pub mod command;
 pub mod dir;
 pub mod probe;
 pub mod remote;
+pub mod ssh;
 pub mod tree;
 
 use std::any::Any;
