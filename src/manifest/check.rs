@@ -15,7 +15,8 @@ use super::problem::{Problem, Problems};
 use super::scalar::Size;
 use super::tree::Node;
 use look::Look;
-pub(super) use users::{FIRST_USER_UID, LAST_USER_UID};
+pub(crate) use hosts::{TWO_HOSTS, not_two};
+pub(crate) use users::{FIRST_USER_UID, LAST_USER_UID};
 
 /// Adds to `problems` every broken rule.
 pub(super) fn check(root: &Node, problems: &mut Problems) {
