@@ -37,7 +37,10 @@ pub(super) fn run(path: &Path, options: &Options) -> Result<Exit, Failure> {
     if !to_stdout && !options.force {
         refuse_existing(path)?;
     }
-    let (source, target) = (written(&options.source, path)?, written(&options.target, path)?);
+    let (source, target) = (
+        written(&options.source, path)?,
+        written(&options.target, path)?,
+    );
     if let Some(problem) = not_two(&source, &target) {
         return Err(Error::new(Kind::Usage, problem).hint(TWO_HOSTS).into());
     }
@@ -63,11 +66,15 @@ pub(super) fn run(path: &Path, options: &Options) -> Result<Exit, Failure> {
     loads(&draft)?;
     let bytes = draft.text.as_bytes();
     match (to_stdout, options.force) {
-        (true, _) => return local::print(&draft.text).map(|()| Exit::Done).map_err(Into::into),
+        (true, _) => {
+            return local::print(&draft.text)
+                .map(|()| Exit::Done)
+                .map_err(Into::into);
+        }
         (false, true) => local::write(path, bytes)?,
         (false, false) => local::write_new(path, bytes)?,
     }
-    local::print(&summary(path, &draft))?;
+    local::say(&summary(path, &draft));
     Ok(Exit::Done)
 }
 
@@ -77,8 +84,9 @@ fn refuse_existing(path: &Path) -> Result<()> {
         Err(error) => Err(error).doing(Kind::Usage, || format!("cannot write {}", path.display())),
         Ok(_) => {
             let what = format!("{} is there already", path.display());
-            Err(Error::new(Kind::Usage, what)
-                .hint("-f FILE writes another file, `-f -` to standard output, --force replaces it"))
+            Err(Error::new(Kind::Usage, what).hint(
+                "-f FILE writes another file, `-f -` to standard output, --force replaces it",
+            ))
         }
     }
 }
@@ -119,6 +127,11 @@ fn summary(path: &Path, draft: &Draft) -> String {
     } else {
         format!(" Its comments say: {}.", remarks.join(", "))
     };
+    let plan = if path == Path::new("migration.yaml") {
+        "reconcile plan".to_owned()
+    } else {
+        format!("reconcile -f {} plan", path.display())
+    };
     let path = path.display();
-    format!("Wrote {path}.{remarks} Read it, then run `reconcile -f {path} plan`.\n")
+    format!("Wrote {path}.{remarks} Read it, then run `{plan}`.\n")
 }

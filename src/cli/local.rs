@@ -82,3 +82,8 @@ pub(super) fn print(text: &str) -> Result<()> {
         result => result.doing(Kind::Host, || "cannot write to standard output".to_owned()),
     }
 }
+
+/// Tells a person something on stderr; that nobody listens stops no run.
+pub(super) fn say(text: &str) {
+    std::io::stderr().lock().write_all(text.as_bytes()).ok();
+}

@@ -51,7 +51,11 @@ pub(super) fn refuse_one_host(source: &dyn ReadHost, target: &dyn ReadHost) -> R
         return Ok(());
     };
     if (a.dev, a.ino) == (b.dev, b.ino) {
-        let what = format!("{} and {} are one directory", source.label(), target.label());
+        let what = format!(
+            "{} and {} are one directory",
+            source.label(),
+            target.label()
+        );
         return Err(Error::new(Kind::Usage, what).hint("name two hosts"));
     }
     Ok(())

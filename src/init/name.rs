@@ -64,14 +64,34 @@ mod tests {
     #[test]
     fn the_name_says_from_where_to_where() {
         for (source, target, name) in [
-            (("dir:/mnt/old", Some("Fedora.example.org")), ("dir:/", Some("trixie")), "fedora-to-trixie"),
+            (
+                ("dir:/mnt/old", Some("Fedora.example.org")),
+                ("dir:/", Some("trixie")),
+                "fedora-to-trixie",
+            ),
             (("dir:old", None), ("dir:new/", None), "old-to-new"),
             // Both keep the name by which clients know the server.
-            (("ssh://root@a.example.org", Some("mail")), ("ssh://b", Some("mail")), "a-to-b"),
-            (("ssh://192.0.2.10", None), ("ssh://192.0.2.20", None), "old-to-new"),
+            (
+                ("ssh://root@a.example.org", Some("mail")),
+                ("ssh://b", Some("mail")),
+                "a-to-b",
+            ),
+            (
+                ("ssh://192.0.2.10", None),
+                ("ssh://192.0.2.20", None),
+                "old-to-new",
+            ),
             (("dir:.", None), ("dir:..", None), "old-to-new"),
-            (("dir:/x/_Old_Disk_of_the_Mail_Server_", None), ("dir:/\u{fc}", None), "old-to-new"),
-            (("dir:/x/_Old_Disk_of_the_Mail_Server_", None), ("dir:/b", None), "old-disk-of-the-ma-to-b"),
+            (
+                ("dir:/x/_Old_Disk_of_the_Mail_Server_", None),
+                ("dir:/\u{fc}", None),
+                "old-to-new",
+            ),
+            (
+                ("dir:/x/_Old_Disk_of_the_Mail_Server_", None),
+                ("dir:/b", None),
+                "old-disk-of-the-ma-to-b",
+            ),
         ] {
             let found = migration_name(&host(source.0, source.1), &host(target.0, target.1));
             assert_eq!(found.as_str(), name);

@@ -68,7 +68,13 @@ pub fn observe(
         .iter()
         .map(|receipt| (receipt.name.clone(), receipt.authority))
         .collect();
-    homes::look(&mut findings, &resolved, &receipts, source.host, target.host)?;
+    homes::look(
+        &mut findings,
+        &resolved,
+        &receipts,
+        source.host,
+        target.host,
+    )?;
     Ok(findings)
 }
 

@@ -76,7 +76,10 @@ pub(super) fn propose(findings: &Findings) -> Proposal {
         resolve(&tried, &findings.accounts, None)
     };
     let with = helped(&|users| {
-        users.remap = remap.iter().map(|(user, (uid, _))| (user.clone(), *uid)).collect();
+        users.remap = remap
+            .iter()
+            .map(|(user, (uid, _))| (user.clone(), *uid))
+            .collect();
     });
     remap.retain(|user, _| !in_uid_conflict(&with, user));
     let without = helped(&|users| users.exclude = exclude.iter().cloned().collect());
@@ -86,7 +89,10 @@ pub(super) fn propose(findings: &Findings) -> Proposal {
     let solved = |conflict: &&Conflict| {
         other_uid(conflict).is_some_and(|(user, ..)| remap.contains_key(&user))
     };
-    let conflicts = conflicts(&resolved).filter(|c| !solved(c)).cloned().collect();
+    let conflicts = conflicts(&resolved)
+        .filter(|c| !solved(c))
+        .cloned()
+        .collect();
     Proposal {
         remap,
         exclude,
@@ -105,10 +111,13 @@ impl Proposal {
 }
 
 fn conflicts(resolved: &Resolved) -> impl Iterator<Item = &Conflict> {
-    resolved.blocked.iter().filter_map(|blocked| match &blocked.by {
-        Obstacle::Account { conflict } => Some(conflict),
-        _ => None,
-    })
+    resolved
+        .blocked
+        .iter()
+        .filter_map(|blocked| match &blocked.by {
+            Obstacle::Account { conflict } => Some(conflict),
+            _ => None,
+        })
 }
 
 /// The uid that a conflict's own text proposes, and why; for names and uids that a manifest can hold.

@@ -11,7 +11,6 @@ use super::proposal::propose;
 use super::yaml;
 use crate::manifest::{DnsName, HostAddress};
 use crate::names::Side;
-use crate::report::counted;
 use crate::resource::dovecot::HostDovecot;
 
 /// A manifest as it was drafted.
@@ -32,8 +31,18 @@ pub fn render(findings: &Findings) -> Draft {
     let mut page = Section::new("");
     head(&mut page, findings);
     page.blank();
-    host(&mut page, Side::Source, &findings.source, findings.dovecot.source.as_ref());
-    host(&mut page, Side::Target, &findings.target, Some(&findings.dovecot.target));
+    host(
+        &mut page,
+        Side::Source,
+        &findings.source,
+        findings.dovecot.source.as_ref(),
+    );
+    host(
+        &mut page,
+        Side::Target,
+        &findings.target,
+        Some(&findings.dovecot.target),
+    );
     page.blank();
     page.set(
         "serve_from",
@@ -104,34 +113,37 @@ fn head(page: &mut Section, findings: &Findings) {
 fn host(page: &mut Section, side: Side, host: &HostFindings, dovecot: Option<&HostDovecot>) {
     let mut seen: Vec<String> = Vec::new();
     seen.extend(host.system.clone());
-    seen.extend(host.hostname.as_ref().map(|name| format!("calls itself {name}")));
-    let mta: Vec<String> = host.mta.iter().map(ToString::to_string).collect();
-    seen.push(if mta.is_empty() {
-        "no mail transfer agent found".to_owned()
-    } else {
-        mta.join(" and ")
-    });
+    seen.extend(
+        host.hostname
+            .as_ref()
+            .map(|name| format!("calls itself {name}")),
+    );
+    seen.extend(host.mta.iter().map(ToString::to_string));
     let version = dovecot.filter(|dovecot| dovecot.uidl_format.is_some());
-    seen.push(match version {
-        Some(dovecot) => format!("Dovecot ({})", dovecot.evidence),
-        None => "no Dovecot found".to_owned(),
-    });
-    page.info(seen.join(", ") + ".");
+    seen.extend(version.map(|dovecot| format!("Dovecot ({})", dovecot.evidence)));
+    let lacks = match (host.mta.is_empty(), version.is_none()) {
+        (true, true) => Some("no mail transfer agent and no Dovecot found"),
+        (true, false) => Some("no mail transfer agent found"),
+        (false, true) => Some("no Dovecot found"),
+        (false, false) => None,
+    };
+    seen.extend(lacks.map(str::to_owned));
+    page.info(format!("The {side}: {}.", seen.join(", ")));
     let mut section = Section::new(&side.to_string());
     let (note, only) = match &host.host {
-        HostAddress::Dir(_) => ("a directory root; a relative path counts from this file", "for ssh:// only: "),
-        HostAddress::Ssh { .. } => ("", ""),
+        HostAddress::Dir(_) => ("a relative path counts from this file", "ssh:// only: "),
+        HostAddress::Ssh { .. } => ("what is not given here is as in ssh_config", ""),
     };
     section.set("host", yaml::scalar(&host.host.to_string()), note);
     section.off(
         "host_key",
         "SHA256:...",
-        format!("{only}pin of the ssh host key; else known_hosts decides"),
+        format!("{only}pin of the host key; else known_hosts decides"),
     );
     section.off(
         "become",
         "sudo",
-        format!("{only}when the login is not root; by `sudo -n`"),
+        format!("{only}when the login is not root, by `sudo -n`"),
     );
     page.section(section);
 }
@@ -148,7 +160,10 @@ fn more(count: usize) -> Option<usize> {
 
 /// `anna, bernd and 3 more`.
 fn names<T: ToString>(all: impl IntoIterator<Item = T>) -> String {
-    let all: Vec<String> = all.into_iter().map(|name| short(&name.to_string())).collect();
+    let all: Vec<String> = all
+        .into_iter()
+        .map(|name| short(&name.to_string()))
+        .collect();
     match more(all.len()) {
         None => all.join(", "),
         Some(more) => format!("{} and {more} more", all[..NAMED].join(", ")),
@@ -162,17 +177,20 @@ fn short(name: &str) -> String {
     }
 }
 
-fn users_are(count: usize, what: &str) -> String {
-    format!("{what} for {}", counted(count as u64, "user", "users"))
-}
-
 /// The name, if DNS would take it and it has a domain.
 fn full_name(name: &str) -> Option<&str> {
-    let local = name.split('.').skip(1).any(|label| matches!(label, "localdomain" | "local"));
+    let local = name
+        .split('.')
+        .skip(1)
+        .any(|label| matches!(label, "localdomain" | "local"));
     (name.contains('.') && !local && DnsName::check(name).is_ok()).then_some(name)
 }
 
 /// Set where something was found, else commented out.
 fn found<T>(value: Option<&T>) -> State {
-    if value.is_some() { State::Set } else { State::Off }
+    if value.is_some() {
+        State::Set
+    } else {
+        State::Off
+    }
 }

@@ -84,13 +84,40 @@ mod tests {
 
     #[test]
     fn plain_text_is_what_every_reader_takes_for_text() {
-        for text in ["anna", "/var/mail", "ssh://root@old:22", "dir:../old", "j.doe"] {
+        for text in [
+            "anna",
+            "/var/mail",
+            "ssh://root@old:22",
+            "dir:../old",
+            "j.doe",
+        ] {
             assert_eq!(scalar(text), text);
         }
         // Booleans of YAML 1.1, numbers, an octal, a sexagesimal, a date, a comment, globs, an alias.
         for text in [
-            "no", "Y", "OFF", "1000", "012", "1e3", "190:20:30", "2026-12-01", "a #b", "test*",
-            "*x", "a: b", "a:", "", "~", "-", ".inf", "[a]", "&a", "!a", "%a", "@a", "`a`",
+            "no",
+            "Y",
+            "OFF",
+            "1000",
+            "012",
+            "1e3",
+            "190:20:30",
+            "2026-12-01",
+            "a #b",
+            "test*",
+            "*x",
+            "a: b",
+            "a:",
+            "",
+            "~",
+            "-",
+            ".inf",
+            "[a]",
+            "&a",
+            "!a",
+            "%a",
+            "@a",
+            "`a`",
         ] {
             assert!(scalar(text).starts_with('"'), "{text}");
         }

@@ -14,8 +14,8 @@ mod window;
 use super::problem::{Problem, Problems};
 use super::scalar::Size;
 use super::tree::Node;
-use look::Look;
 pub(crate) use hosts::{TWO_HOSTS, not_two};
+use look::Look;
 pub(crate) use users::{FIRST_USER_UID, LAST_USER_UID};
 
 /// Adds to `problems` every broken rule.

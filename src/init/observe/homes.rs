@@ -36,7 +36,9 @@ pub(super) fn look(
         if let Err(error) = boxes(name, chosen, spools[0].as_ref(), source, &mut seen.boxes) {
             seen.unread.push(chain(&error));
         }
-        let managed = receipts.iter().any(|receipt| receipt.trees.contains_key(*name));
+        let managed = receipts
+            .iter()
+            .any(|receipt| receipt.trees.contains_key(*name));
         if !managed
             && let Err(error) = occupied(name, chosen, spools[1].as_ref(), target, &mut seen)
         {
@@ -77,7 +79,10 @@ fn boxes(
     }
     let entries = names(source, home)?;
     let folder = |name: &str| has(&entries, name).then(|| home.join(name));
-    for dir in ["Maildir", ".maildir", ".Maildir"].into_iter().filter_map(folder) {
+    for dir in ["Maildir", ".maildir", ".Maildir"]
+        .into_iter()
+        .filter_map(folder)
+    {
         if has(&names(source, &dir)?, "cur") {
             found.insert(Mailbox::Maildir);
         }
@@ -130,7 +135,11 @@ fn beyond_range(
     source: &dyn ReadHost,
 ) -> Result<BTreeSet<UserName>> {
     let mut beyond = BTreeSet::new();
-    let users = findings.accounts.source.iter().flat_map(|source| &source.users);
+    let users = findings
+        .accounts
+        .source
+        .iter()
+        .flat_map(|source| &source.users);
     let others = users.filter(|(name, user)| {
         user.uid != Uid(0) && !resolved.users.contains_key(*name) && is_component(name)
     });
@@ -153,7 +162,9 @@ fn names(host: &dyn ReadHost, dir: &HostPath) -> Result<Vec<Raw>> {
 }
 
 fn has(names: &[Raw], name: &str) -> bool {
-    names.iter().any(|found| found.as_bytes() == name.as_bytes())
+    names
+        .iter()
+        .any(|found| found.as_bytes() == name.as_bytes())
 }
 
 /// Whether a name is one component of a path, and so its spool entry lies in the spool.

@@ -27,7 +27,9 @@ pub(super) fn look(host: &dyn ReadHost) -> Result<Network> {
         Ok(interfaces) => interfaces,
         Err(bad) => return Ok(unread(chain(&bad.on(&host.label())))),
     };
-    let names = host.read(&HostPath::from("/etc/hosts"))?.unwrap_or_default();
+    let names = host
+        .read(&HostPath::from("/etc/hosts"))?
+        .unwrap_or_default();
     let names = String::from_utf8_lossy(&names);
     Ok(network(&interfaces, &names))
 }

@@ -102,7 +102,10 @@ mod tests {
         let name = assigned(text, "PRETTY_NAME");
         assert_eq!(name.as_deref(), Some("Debian GNU/Linux 13 (trixie)"));
         let text = "NETWORKING=yes\nHOSTNAME=mail.example.org\nNETWORKING_IPV6=no\n";
-        assert_eq!(assigned(text, "HOSTNAME").as_deref(), Some("mail.example.org"));
+        assert_eq!(
+            assigned(text, "HOSTNAME").as_deref(),
+            Some("mail.example.org")
+        );
         assert_eq!(assigned("HOSTNAME=\n", "HOSTNAME"), None);
         assert_eq!(assigned("HOSTNAMES=x\n", "HOSTNAME"), None);
     }

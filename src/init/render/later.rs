@@ -34,24 +34,34 @@ pub(super) fn freeze(page: &mut Section, findings: &Findings) {
         "when and how long mail may stand still at the cutover"
     });
     section.off("budget", "60s", "longest acceptable downtime");
-    section.off("not_before", "\"2026-12-05T22:00:00+01:00\"", "an example; none unless given");
+    section.off(
+        "not_before",
+        "\"2026-12-05T22:00:00+01:00\"",
+        "an example; none unless given",
+    );
     section.off("not_after", "\"2026-12-06T05:00:00+01:00\"", "likewise");
     page.section(section);
 }
 
 fn is_offline(findings: &Findings) -> bool {
     let hosts = [&findings.source, &findings.target];
-    hosts.iter().all(|host| matches!(host.host, HostAddress::Dir(_)))
+    hosts
+        .iter()
+        .all(|host| matches!(host.host, HostAddress::Dir(_)))
 }
 
 pub(super) fn cutover(page: &mut Section, findings: &Findings) {
     let candidates = candidates(findings);
     describe(page, findings, &candidates);
-    let mut section = Section::new("cutover").why("moves the service address; take the `#` away to have it moved");
+    let mut section = Section::new("cutover").why("the service address; moves only if this is set");
     let addresses = candidates.iter().map(|candidate| address(candidate.net));
     let list = yaml::list(addresses.take(MOST_ADDRESSES));
     if candidates.is_empty() {
-        section.off("address", "[192.0.2.25/24]", "an example: what clients connect to, with its subnet's prefix");
+        section.off(
+            "address",
+            "[192.0.2.25/24]",
+            "an example: what clients connect to, with its subnet's prefix",
+        );
     } else {
         section.off("address", list, "leave those that clients connect to");
     }
@@ -73,8 +83,16 @@ pub(super) fn cutover(page: &mut Section, findings: &Findings) {
             None => "an example: name that clients use, kept right in the target's /etc/hosts",
         },
     );
-    section.off("source_after", "release", "`power_off`: after the confirmation");
-    section.off("confirm_within", "5m", "else everything goes back by itself");
+    section.off(
+        "source_after",
+        "release",
+        "`power_off`: after the confirmation",
+    );
+    section.off(
+        "confirm_within",
+        "5m",
+        "else everything goes back by itself",
+    );
     page.section(section);
 }
 
@@ -91,7 +109,9 @@ struct Candidate<'a> {
 fn candidates(findings: &Findings) -> Vec<Candidate<'_>> {
     let all = &findings.source.network.addresses;
     let kept = reached_by(findings);
-    let free = all.iter().filter(|found| !kept.contains(&found.net.0.addr()));
+    let free = all
+        .iter()
+        .filter(|found| !kept.contains(&found.net.0.addr()));
     free.map(|found| Candidate {
         net: in_subnet(found, all),
         found,
@@ -105,7 +125,10 @@ fn reached_by(findings: &Findings) -> BTreeSet<IpAddr> {
         HostAddress::Ssh { host, .. } => host.parse().ok(),
         HostAddress::Dir(_) => None,
     };
-    [&findings.source, &findings.target].into_iter().filter_map(address).collect()
+    [&findings.source, &findings.target]
+        .into_iter()
+        .filter_map(address)
+        .collect()
 }
 
 /// An address that stands as a single host beside another of its subnet has that one's prefix.
@@ -114,9 +137,10 @@ fn in_subnet(found: &StaticAddress, all: &[StaticAddress]) -> IpNet {
     if net.prefix_len() < net.max_prefix_len() {
         return net;
     }
-    let around = all.iter().map(|other| other.net.0).find(|other| {
-        other.prefix_len() < other.max_prefix_len() && other.contains(&net.addr())
-    });
+    let around = all
+        .iter()
+        .map(|other| other.net.0)
+        .find(|other| other.prefix_len() < other.max_prefix_len() && other.contains(&net.addr()));
     let with = |around: IpNet| IpNet::new(net.addr(), around.prefix_len()).ok();
     around.and_then(with).unwrap_or(net)
 }
@@ -137,15 +161,20 @@ fn describe(page: &mut Section, findings: &Findings, candidates: &[Candidate<'_>
     if let Some(why) = &findings.target.network.unread {
         page.warning(format!("the target's interfaces are not known: {why}"));
     }
-    let shown = candidates.iter().map(|candidate| {
-        let found = candidate.found;
-        let names = found.names.iter().take(3).map(|name| super::short(name));
-        let names: Vec<String> = std::iter::once(super::short(&found.interface)).chain(names).collect();
-        format!("{} ({})", Cidr(candidate.net), names.join(", "))
-    });
     if !candidates.is_empty() {
-        page.info(format!("In the source's network configuration: {}.", names(shown)));
-    } else if !network.dynamic.is_empty() {
+        let shown = candidates.iter().take(MOST_ADDRESSES).map(|candidate| {
+            let found = candidate.found;
+            let known_as = std::iter::once(&found.interface).chain(found.names.iter().take(3));
+            let known_as: Vec<String> = known_as.map(|name| super::short(name)).collect();
+            format!("{} ({})", Cidr(candidate.net), known_as.join(", "))
+        });
+        let shown: Vec<String> = shown.collect();
+        page.info(format!(
+            "The source's configured addresses: {}.",
+            shown.join("; ")
+        ));
+    }
+    if candidates.is_empty() && !network.dynamic.is_empty() {
         page.info(format!(
             "The source's network configuration names no address; DHCP or router advertisements give \
              those of {}.",
@@ -159,10 +188,19 @@ fn describe(page: &mut Section, findings: &Findings, candidates: &[Candidate<'_>
         page.warning(format!(
             "{} is how the source is reached, so it cannot move: give the source another address for \
              that, if clients connect to this one",
-            names(mine)
+            names(&mine)
         ));
     }
-    let here = findings.target.network.addresses.iter().map(|found| found.net.0.addr());
+    let live = matches!(findings.source.host, HostAddress::Ssh { .. });
+    if live && mine.is_empty() && !candidates.is_empty() {
+        page.info("If all of them move, the source keeps no address to reach it by.");
+    }
+    let here = findings
+        .target
+        .network
+        .addresses
+        .iter()
+        .map(|found| found.net.0.addr());
     let here: BTreeSet<IpAddr> = here.collect();
     let both = candidates.iter().map(|candidate| candidate.net.addr());
     let both: Vec<IpAddr> = both.filter(|address| here.contains(address)).collect();
@@ -175,7 +213,9 @@ fn describe(page: &mut Section, findings: &Findings, candidates: &[Candidate<'_>
 fn interface<'a>(target: &'a HostFindings, candidates: &[Candidate<'_>]) -> Option<&'a str> {
     let inside = |found: &&StaticAddress| {
         let address = found.net.0.addr();
-        candidates.iter().any(|candidate| candidate.net.contains(&address))
+        candidates
+            .iter()
+            .any(|candidate| candidate.net.contains(&address))
     };
     let near = target.network.addresses.iter().filter(inside);
     let near: BTreeSet<&str> = near.map(|found| found.interface.as_str()).collect();
@@ -185,7 +225,9 @@ fn interface<'a>(target: &'a HostFindings, candidates: &[Candidate<'_>]) -> Opti
 
 /// A name of a candidate, else the source's own: with a domain.
 fn hostname<'a>(findings: &'a Findings, candidates: &[Candidate<'a>]) -> Option<&'a str> {
-    let of_addresses = candidates.iter().flat_map(|candidate| &candidate.found.names);
+    let of_addresses = candidates
+        .iter()
+        .flat_map(|candidate| &candidate.found.names);
     let own = findings.source.hostname.iter();
     of_addresses.chain(own).find_map(|name| full_name(name))
 }
@@ -196,9 +238,14 @@ pub(super) fn mx(page: &mut Section, findings: &Findings) {
     section.off(
         "domain",
         yaml::scalar(domain.unwrap_or("example.org")),
-        if domain.is_some() { "by the name above" } else { "an example" },
+        if domain.is_some() {
+            "by the name above"
+        } else {
+            "an example"
+        },
     );
-    let mut backup = Section::new("backup").why("a host that queues meanwhile; leave out to only check DNS");
+    let mut backup =
+        Section::new("backup").why("a host that queues meanwhile; leave out to only check DNS");
     let host = format!("ssh://root@mx2.{}", domain.unwrap_or("example.org"));
     backup.off("host", yaml::scalar(&host), "an example");
     section.section(backup);

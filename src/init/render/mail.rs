@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{found, names, users_are};
+use super::{found, names};
 use crate::init::findings::{Findings, Mailbox};
 use crate::init::page::{Section, State};
 use crate::init::proposal::{bare, pattern};
@@ -23,8 +23,8 @@ pub(super) fn section(page: &mut Section, findings: &Findings) {
         let dir = host.spool_dir.as_ref().map(HostPath::to_string);
         let dir = dir.filter(|dir| SpoolPath::check(dir).is_ok());
         let why = match &dir {
-            Some(_) => "",
-            None => "not there",
+            Some(_) => "found there",
+            None => "not found; the default",
         };
         let shown = dir.as_deref().unwrap_or("/var/mail");
         spool.key(side, yaml::scalar(shown), found(dir.as_ref()), why);
@@ -62,22 +62,29 @@ fn boxes(section: &mut Section, findings: &Findings) {
                 Mailbox::SpoolMbox => "an mbox in the spool",
                 Mailbox::SpoolMaildir => "a Maildir in the spool",
                 Mailbox::MailFolders => "folders in ~/mail",
-                Mailbox::Maildir => "a Maildir in the home",
-                Mailbox::Dbox => "dbox in the home",
+                Mailbox::Maildir => "a Maildir at home",
+                Mailbox::Dbox => "dbox at home",
             };
-            users_are(users.len(), what)
+            format!("{what} for {} ({})", users.len(), names(users))
         })
         .collect();
     if !kinds.is_empty() {
         section.info(format!("Mail on the source: {}.", kinds.join(", ")));
     }
     if !without.is_empty() {
-        section.info(format!("No mail found of {}.", names(without)));
+        section.info(format!(
+            "No mail seen: {} ({}).",
+            without.len(),
+            names(without)
+        ));
     }
     let inboxes = |user: &BTreeSet<Mailbox>| {
         user.contains(&Mailbox::SpoolMbox) && user.contains(&Mailbox::Maildir)
     };
-    let both = findings.mailboxes.iter().filter(|(_, boxes)| inboxes(boxes));
+    let both = findings
+        .mailboxes
+        .iter()
+        .filter(|(_, boxes)| inboxes(boxes));
     let both: Vec<&UserName> = both.map(|(user, _)| user).collect();
     if !both.is_empty() {
         section.warning(format!(
@@ -86,14 +93,15 @@ fn boxes(section: &mut Section, findings: &Findings) {
             names(both)
         ));
     }
-    let most: BTreeSet<&Mailbox> = by_kind
-        .keys()
-        .filter(|kind| matches!(kind, Mailbox::Maildir | Mailbox::SpoolMbox | Mailbox::Dbox))
-        .collect();
-    if most.len() > 1 {
+    let formats = by_kind.keys().map(|kind| match kind {
+        Mailbox::SpoolMbox | Mailbox::MailFolders => "mbox",
+        Mailbox::SpoolMaildir | Mailbox::Maildir => "Maildir",
+        Mailbox::Dbox => "dbox",
+    });
+    if formats.collect::<BTreeSet<_>>().len() > 1 {
         section.warning(
-            "several formats are in use. The target's Dovecot must find each user's mail where it \
-             lies: no format is converted, and 2.4 does not detect one.",
+            "more than one format. None is converted, and Dovecot 2.4 detects none: the target's \
+             must be told where each user's mail is.",
         );
     }
 }
@@ -101,7 +109,11 @@ fn boxes(section: &mut Section, findings: &Findings) {
 fn occupied(section: &mut Section, findings: &Findings) {
     let users: BTreeSet<&UserName> = findings.occupied.iter().map(|o| &o.user).collect();
     if users.is_empty() {
-        section.off("adopt", "[]", "users whose files on the target are renamed to make way");
+        section.off(
+            "adopt",
+            "[]",
+            "users whose files on the target are renamed to make way",
+        );
         return;
     }
     let places = findings.occupied.iter().map(|occupied| &occupied.path);
@@ -112,7 +124,11 @@ fn occupied(section: &mut Section, findings: &Findings) {
     ));
     let users = users.iter().take(MOST_ADOPTED);
     let users = yaml::list(users.map(|user| yaml::item(&pattern(user))));
-    section.off("adopt", users, "whose files there may be renamed to make way");
+    section.off(
+        "adopt",
+        users,
+        "whose files there may be renamed to make way",
+    );
 }
 
 /// Who has more in the way wants a glob, or another target.
@@ -127,7 +143,7 @@ pub(super) fn dovecot(page: &mut Section, findings: &Findings) {
     let draft = dovecot::diff(&bare(findings), actual, None);
     let source = actual.source.as_ref();
     if let Some(serves) = source.and_then(|source| source.uidl_format.as_deref()) {
-        section.info(format!("The source's UIDLs are {serves}"));
+        section.info(format!("The source's UIDLs are {serves}."));
     }
     if let Some(serves) = &actual.target.uidl_format {
         let wanted = dovecot::wanted(&bare(findings), actual, None);
@@ -138,7 +154,7 @@ pub(super) fn dovecot(page: &mut Section, findings: &Findings) {
             Some(wanted) => format!(
                 "The target's are {serves}; apply sets pop3_uidl_format = {wanted} in a drop-in."
             ),
-            None => format!("The target's are {serves}"),
+            None => format!("The target's are {serves}."),
         });
     }
     for blocked in &draft.blocked {
@@ -172,11 +188,15 @@ fn by_file(section: &mut Section, findings: &Findings) {
     };
     let has = |variable| {
         let mut parts = format.parts().iter();
-        parts.any(|part| matches!(part, crate::uidl::Part::Variable(found, _) if *found == variable))
+        parts
+            .any(|part| matches!(part, crate::uidl::Part::Variable(found, _) if *found == variable))
     };
     let users_with = |mailbox| {
         let boxes = findings.mailboxes.iter();
-        boxes.filter(|(_, boxes)| boxes.contains(&mailbox)).map(|(user, _)| user).collect::<Vec<_>>()
+        boxes
+            .filter(|(_, boxes)| boxes.contains(&mailbox))
+            .map(|(user, _)| user)
+            .collect::<Vec<_>>()
     };
     let mboxes = users_with(Mailbox::SpoolMbox);
     if has(crate::uidl::Variable::Filename) && !mboxes.is_empty() {
@@ -201,27 +221,42 @@ const LIMIT: (&str, u64) = ("2GB", 2_000_000_000);
 
 pub(super) fn spool(page: &mut Section, findings: &Findings) {
     let mut section = Section::new("spool");
-    let mut by_size: Vec<(&UserName, u64)> =
-        findings.spool.sizes.iter().map(|(user, size)| (user, *size)).collect();
+    let mut by_size: Vec<(&UserName, u64)> = findings
+        .spool
+        .sizes
+        .iter()
+        .map(|(user, size)| (user, *size))
+        .collect();
     by_size.sort_by_key(|(user, size)| (Reverse(*size), *user));
     if let Some((largest, bytes)) = by_size.first() {
         section.info(format!(
             "{} of {} in all, the largest {largest}'s of {}.",
             counted(by_size.len() as u64, "mbox", "mboxes"),
-            size(by_size.iter().fold(0, |sum: u64, (_, size)| sum.saturating_add(*size))),
+            size(
+                by_size
+                    .iter()
+                    .fold(0, |sum: u64, (_, size)| sum.saturating_add(*size))
+            ),
             size(*bytes)
         ));
     }
     let big = by_size.iter().filter(|(_, size)| *size > WARN.1);
-    let big: Vec<String> = big.map(|(user, bytes)| format!("{} {}", super::short(&user.to_string()), size(*bytes))).collect();
-    let state = if big.is_empty() { State::Off } else { State::Set };
+    let big: Vec<String> = big
+        .map(|(user, bytes)| format!("{} {}", super::short(&user.to_string()), size(*bytes)))
+        .collect();
+    let state = if big.is_empty() {
+        State::Off
+    } else {
+        State::Set
+    };
     if !big.is_empty() {
         section.warning(format!("large mboxes: {}", names(big)));
     }
-    section.key("warn", WARN.0, state, "the plan names mboxes above it");
-    section.key("limit", LIMIT.0, state, "and those that should not be");
-    let mut housekeeping = Section::new("housekeeping").why("moves old messages out of the spool; off unless given");
-    housekeeping.off("move_older_than", "365d", "");
+    section.key("warn", WARN.0, state, "the plan mentions mboxes above it");
+    section.key("limit", LIMIT.0, state, "no mbox should be above it");
+    let mut housekeeping =
+        Section::new("housekeeping").why("moves old messages out of the spool; off unless given");
+    housekeeping.off("move_older_than", "365d", "age from which they move");
     housekeeping.off("to", "Archive", "folder that takes them");
     section.section(housekeeping);
     page.section(section);

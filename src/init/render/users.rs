@@ -10,11 +10,19 @@ use crate::init::yaml;
 use crate::manifest::UidRange;
 use crate::names::UserName;
 use crate::plan::Level;
+use crate::raw::Raw;
 use crate::report::counted;
 use crate::resource::accounts::{Conflict, User};
 
 /// Schemes of crypt(5) that a stolen shadow file gives away today.
-const WEAK: [&str; 6] = ["descrypt", "bsdicrypt", "md5crypt", "nt", "sunmd5", "sha1crypt"];
+const WEAK: [&str; 6] = [
+    "descrypt",
+    "bsdicrypt",
+    "md5crypt",
+    "nt",
+    "sunmd5",
+    "sha1crypt",
+];
 
 /// So many uids are proposed one by one; who has more conflicts wants the policy.
 const MOST_REMAPS: usize = 50;
@@ -34,6 +42,7 @@ pub(super) fn section(page: &mut Section, findings: &Findings, proposal: &Propos
         }
     ));
     passwords(&mut section, findings, proposal);
+    shells(&mut section, findings, proposal);
     for note in proposal.notes().filter(|note| note.level == Level::Warning) {
         section.warning(note.text.clone());
     }
@@ -54,7 +63,7 @@ pub(super) fn section(page: &mut Section, findings: &Findings, proposal: &Propos
         if proposal.exclude.is_empty() {
             "names or globs that stay behind, as in [\"test*\"]"
         } else {
-            "those of the above that can only be left out"
+            "leaves out those above who cannot move as they are"
         },
     );
     section.off(
@@ -77,7 +86,11 @@ fn patterns(all: impl Iterator<Item = String>) -> String {
 }
 
 fn uid(section: &mut Section, findings: &Findings) {
-    let ranges = findings.accounts.source.as_ref().map(|source| source.ranges);
+    let ranges = findings
+        .accounts
+        .source
+        .as_ref()
+        .map(|source| source.ranges);
     let ranges = ranges.unwrap_or_default();
     let range = UidRange {
         first: ranges.uid_min,
@@ -92,7 +105,7 @@ fn uid(section: &mut Section, findings: &Findings) {
         "uid",
         range.to_string(),
         state,
-        "people's uids on the source: UID_MIN..UID_MAX of its login.defs",
+        "UID_MIN..UID_MAX of the source's login.defs",
     );
 }
 
@@ -120,13 +133,40 @@ fn passwords(section: &mut Section, findings: &Findings, proposal: &Proposal) {
             names(locked)
         ));
     }
-    for (scheme, users) in weak {
+    if !weak.is_empty() {
+        let by_scheme = weak
+            .iter()
+            .map(|(scheme, users)| format!("{scheme}: {}", names(users)));
         section.warning(format!(
-            "passwords hashed by {scheme}, which is easily broken, stay as they are until they are \
-             changed: {}",
-            names(users)
+            "old password hashes, which are easily broken, stay as they are until the passwords are \
+             changed. {}.",
+            by_scheme.collect::<Vec<_>>().join("; ")
         ));
     }
+}
+
+/// Login shells that the target does not have.
+fn shells(section: &mut Section, findings: &Findings, proposal: &Proposal) {
+    let Some(source) = &findings.accounts.source else {
+        return;
+    };
+    let lacks = |name: &&UserName| {
+        let user = source.users.get(*name);
+        user.is_some_and(|user| findings.accounts.missing_shells.contains(&user.shell))
+    };
+    let users: Vec<&UserName> = proposal.resolved.users.keys().filter(lacks).collect();
+    if users.is_empty() {
+        return;
+    }
+    let shells: BTreeSet<&Raw> = users
+        .iter()
+        .map(|name| &source.users[*name].shell)
+        .collect();
+    section.warning(format!(
+        "login shells that the target does not have: {}. Mail works without, logins of {} do not.",
+        names(shells),
+        names(users)
+    ));
 }
 
 /// Whether no password fits.
@@ -139,8 +179,14 @@ fn conflicts(section: &mut Section, conflicts: &[Conflict]) {
     for conflict in conflicts.iter().take(MOST_CONFLICTS) {
         section.blocked(conflict.to_string());
     }
-    if let Some(more) = conflicts.len().checked_sub(MOST_CONFLICTS).filter(|more| *more > 0) {
-        section.blocked(format!("{more} more conflicts; `reconcile plan` shows all of them"));
+    if let Some(more) = conflicts
+        .len()
+        .checked_sub(MOST_CONFLICTS)
+        .filter(|more| *more > 0)
+    {
+        section.blocked(format!(
+            "{more} more conflicts; `reconcile plan` shows all of them"
+        ));
     }
 }
 
@@ -152,9 +198,8 @@ fn remap(section: &mut Section, proposal: &Proposal) {
         return;
     }
     section.blocked(format!(
-        "{} cannot keep the uid: {}. Set the uids below, which are free on both hosts or the \
-         namesake's, or let on_uid_conflict take free ones.",
-        counted(remap.len() as u64, "account", "accounts"),
+        "not with the uids that they have: {}. Set others below, or let on_uid_conflict take free \
+         ones.",
         names(remap.keys())
     ));
     let mut table = Section::new("remap").why(why);
@@ -162,7 +207,11 @@ fn remap(section: &mut Section, proposal: &Proposal) {
         table.off(&yaml::scalar(name), uid.to_string(), why.clone());
     }
     if remap.len() > MOST_REMAPS {
-        let rest = remap.keys().skip(MOST_REMAPS).take(NAMED).map(|name| short(name));
+        let rest = remap
+            .keys()
+            .skip(MOST_REMAPS)
+            .take(NAMED)
+            .map(|name| short(name));
         table.warning(format!(
             "{} more, too many to list: {} ...",
             remap.len() - MOST_REMAPS,
