@@ -25,7 +25,7 @@ use crate::raw::HostPath;
 pub(crate) use check::{FIRST_USER_UID, LAST_USER_UID, TWO_HOSTS, not_two};
 pub use problem::Invalid;
 pub use scalar::{Cidr, HostAddress, MigrationName, Size, Span, UidRange};
-pub(crate) use scalar::{DnsName, InterfaceName, SpoolPath};
+pub(crate) use scalar::{DnsName, InterfaceName, SpoolPath, UserPattern};
 
 /// The JSON schema of a manifest, as `reconcile schema` prints it and
 /// `schemas/manifest.schema.json` holds it. Also what [`load`] holds a manifest to.

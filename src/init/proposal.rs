@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::findings::Findings;
 use crate::manifest::{
-    Dovecot, FIRST_USER_UID, LAST_USER_UID, Mail, Manifest, Services, Source, Users,
+    Dovecot, FIRST_USER_UID, LAST_USER_UID, Mail, Manifest, Services, Source, UserPattern, Users,
 };
 use crate::names::{Side, UserName};
 use crate::plan::{Note, Obstacle};
@@ -62,11 +62,13 @@ pub(super) fn propose(findings: &Findings) -> Proposal {
             remap.insert(user, (uid, why));
         }
         match conflict {
-            Conflict::EmptyPassword { user } => drop(empty.insert(pattern(user))),
+            Conflict::EmptyPassword { user } => empty.extend(pattern(user)),
             Conflict::UnusableName { user }
             | Conflict::SystemName { user, .. }
             | Conflict::DuplicateUser { user, .. }
-            | Conflict::UncheckablePassword { user, .. } => drop(exclude.insert(pattern(user))),
+            | Conflict::UncheckablePassword { user, .. } => {
+                exclude.insert(loose_pattern(user));
+            }
             _ => {}
         }
     }
@@ -94,11 +96,11 @@ pub(super) fn propose(findings: &Findings) -> Proposal {
         .cloned()
         .collect();
     Proposal {
+        resolved,
         remap,
         exclude,
         empty,
         conflicts,
-        resolved,
     }
 }
 
@@ -170,26 +172,72 @@ fn in_uid_conflict(resolved: &Resolved, name: &str) -> bool {
     })
 }
 
-/// A name as a pattern of the manifest that fits it: what a glob or the manifest would take for
-/// something else is `?`, which fits any byte.
-pub(super) fn pattern(name: &UserName) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-@+$".contains(&byte);
-    name.as_bytes()
-        .iter()
-        .map(|&byte| if plain(byte) { char::from(byte) } else { '?' })
-        .collect()
+/// A name as a pattern of the manifest that fits it and nothing else; `None` for a name that a
+/// manifest cannot hold.
+pub(super) fn pattern(name: &UserName) -> Option<String> {
+    let text = std::str::from_utf8(name.as_bytes()).ok()?;
+    let escape = |c: char| match c {
+        '*' | '?' | '[' | ']' | '{' | '}' | '\\' => vec!['\\', c],
+        c => vec![c],
+    };
+    let pattern: String = text.chars().flat_map(escape).collect();
+    let usable = text.len() <= LONGEST_NAME && UserPattern::check(&pattern).is_ok();
+    usable.then_some(pattern)
+}
+
+/// The same for any name: what a manifest cannot hold is `?`, which fits any byte. Only for leaving
+/// accounts out: it can fit others, too.
+fn loose_pattern(name: &UserName) -> String {
+    pattern(name).unwrap_or_else(|| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-@+$".contains(&byte);
+        let bytes = name.as_bytes().iter().take(LONGEST_NAME);
+        bytes
+            .map(|&byte| if plain(byte) { char::from(byte) } else { '?' })
+            .collect()
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::resource::{as_path, patterns};
+
+    fn fits(pattern: String, name: &str) -> bool {
+        patterns(&[pattern]).is_match(as_path(&UserName::from(name)))
+    }
+
+    #[test]
+    fn a_pattern_fits_one_name_only() {
+        for name in [
+            "[x]*",
+            "{a,b}",
+            "a?",
+            "j\\d",
+            "no",
+            "j\u{fc}rgen",
+            "x!",
+            "!x",
+            "a^b",
+            "a-b",
+        ] {
+            let pattern = pattern(&UserName::from(name)).unwrap();
+            assert!(fits(pattern.clone(), name), "{pattern}");
+            for other in ["x", "a", "b", "ab", "jd", "x*", "[x]**", "yx", "axb"] {
+                assert!(!fits(pattern.clone(), other), "{pattern} fits {other}");
+            }
+        }
+        assert_eq!(pattern(&UserName::from(&b"\xe9t\xe9"[..])), None);
+        assert_eq!(pattern(&UserName::from("a b")), None);
+    }
 
     proptest::proptest! {
         #[test]
         fn a_pattern_fits_its_name(name in "[^:\n]{1,12}") {
             let user = UserName::from(name.as_str());
-            let globs = crate::resource::patterns(&[pattern(&user)]);
-            proptest::prop_assert!(globs.is_match(crate::resource::as_path(&user)));
+            proptest::prop_assert!(fits(loose_pattern(&user), &name));
+            if let Some(pattern) = pattern(&user) {
+                proptest::prop_assert!(fits(pattern, &name));
+            }
         }
     }
 }

@@ -8,9 +8,9 @@ use serde_json::Value;
 use super::*;
 use crate::manifest::{self, Cidr, load};
 use crate::names::{Gid, GroupName, Side, Uid, UserName};
-use crate::plan::change::Password;
+use crate::plan::change::{Ageing, Password};
 use crate::raw::{HostPath, Raw};
-use crate::resource::accounts::{Database, Group, User};
+use crate::resource::accounts::{Database, Group, Presence, User};
 use crate::resource::dovecot::{HostDovecot, Version};
 use crate::resource::{accounts, beside, dovecot, spool};
 use crate::secret::{DigestKey, Secret};
@@ -81,15 +81,14 @@ fn keys(schema: &Value, part: &Value, path: &str, found: &mut BTreeSet<String>) 
 #[test]
 fn every_key_of_the_manifest_is_drafted() {
     let text = render(&findings("ssh://a", "ssh://b")).text;
-    let uncommented: String = text
+    let uncommented: Vec<&str> = text
         .lines()
         .map(|line| match line.strip_prefix('#') {
             Some(key) if !key.trim_start_matches("  ").starts_with(' ') => key,
             _ => line,
         })
-        .map(|line| format!("{line}\n"))
         .collect();
-    let draft: Value = serde_yaml::from_str(&uncommented).unwrap();
+    let draft: Value = serde_yaml::from_str(&uncommented.join("\n")).unwrap();
     let schema = manifest::schema();
     let mut wanted = BTreeSet::new();
     keys(&schema, &schema, "", &mut wanted);
@@ -170,8 +169,8 @@ prop_compose! {
             home: HostPath::from(home.as_str()),
             shell: Raw::from(shell),
             password: Some(Password { scheme: scheme.to_owned(), locked, digest }),
-            ageing: Default::default(),
-            shadow: Default::default(),
+            ageing: Ageing::default(),
+            shadow: Presence::default(),
         }
     }
 }
@@ -195,7 +194,7 @@ prop_compose! {
                 members: database.users.keys().cloned().collect(),
                 admins: BTreeSet::new(),
                 password: None,
-                gshadow: Default::default(),
+                gshadow: Presence::default(),
                 not_in_gshadow: BTreeSet::new(),
             };
             database.groups.insert(GroupName::from(name.as_str()), group);

@@ -70,12 +70,15 @@ pub(super) fn comment(text: &str) -> String {
 /// Whether YAML allows the character (1.1, 5.1), no reader takes it for the end of a line (1.1 does
 /// U+0085, U+2028 and U+2029), and it neither hides nor makes text show as another one.
 fn shows(c: char) -> bool {
-    match c {
-        '\u{2028}' | '\u{2029}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' => false,
-        '\u{2066}'..='\u{2069}' | '\u{feff}' => false,
-        ' '..='~' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' => true,
-        c => c >= '\u{10000}',
-    }
+    let misread = matches!(
+        c,
+        '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}'
+    );
+    let allowed = matches!(
+        c,
+        ' '..='~' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..
+    );
+    allowed && !misread
 }
 
 #[cfg(test)]

@@ -122,8 +122,8 @@ fn occupied(section: &mut Section, findings: &Findings) {
          and never removes them.",
         names(places)
     ));
-    let users = users.iter().take(MOST_ADOPTED);
-    let users = yaml::list(users.map(|user| yaml::item(&pattern(user))));
+    let users = users.into_iter().filter_map(pattern).take(MOST_ADOPTED);
+    let users = yaml::list(users.map(|user| yaml::item(&user)));
     section.off(
         "adopt",
         users,

@@ -50,7 +50,7 @@ pub(super) fn section(page: &mut Section, findings: &Findings, proposal: &Propos
     uid(&mut section, findings);
     section.off(
         "include",
-        patterns(findings.beyond_range.iter().map(pattern)),
+        patterns(findings.beyond_range.iter().filter_map(pattern)),
         if findings.beyond_range.is_empty() {
             "names or globs beyond that range, as in [webmaster]"
         } else {
