@@ -79,8 +79,8 @@ pub(super) fn cutover(page: &mut Section, findings: &Findings) {
         "hostname",
         yaml::scalar(hostname.unwrap_or("mail.example.org")),
         match hostname {
-            Some(_) => "name that clients use; kept right in the target's /etc/hosts",
-            None => "an example: name that clients use, kept right in the target's /etc/hosts",
+            Some(_) => "what clients call it; kept right in the target's /etc/hosts",
+            None => "an example: what clients call it; for the target's /etc/hosts",
         },
     );
     section.off(
