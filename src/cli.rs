@@ -4,6 +4,7 @@ mod agent;
 mod apply;
 mod documents;
 mod failure;
+mod init;
 mod local;
 mod observe;
 mod plan;
@@ -49,6 +50,8 @@ pub struct Arguments {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    /// Draft a manifest from what is found on two hosts. Changes nothing on either.
+    Init(init::Options),
     /// Check the manifest, without looking at any host.
     Validate,
     /// Show what differs from the manifest and what would be done. Changes nothing.
@@ -76,6 +79,7 @@ enum Command {
 pub fn run(arguments: Arguments, stop: &Arc<AtomicBool>) -> Result<Exit, Failure> {
     let manifest = arguments.manifest.as_path();
     match arguments.command {
+        Command::Init(options) => init::run(manifest, &options),
         Command::Validate => validate::run(manifest),
         Command::Plan(options) => plan::run(manifest, &options, stop),
         Command::Apply(options) => apply::run(manifest, &options, stop),

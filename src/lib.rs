@@ -23,6 +23,7 @@
 //! | --- | --- | --- |
 //! | 6 | `main`, [`cli`] | arguments, one file per command, exit codes |
 //! | 5 | [`apply`] | lock, journal, receipt, the walk over the plan |
+//! | 4 | [`init`] | looking at both hosts without a manifest, and drafting one |
 //! | 4 | [`planner`] | observing everything, and the one pure function that plans |
 //! | 3 | [`resource`] | accounts, mail, dovecot, address, spool: each with `observe`, `diff`, `rows` |
 //! | 2 | [`plan`] | the plan as data, its order, its invariants, its rendering |
@@ -41,6 +42,7 @@ pub mod cli;
 pub mod error;
 pub mod failpoint;
 pub mod host;
+pub mod init;
 pub mod manifest;
 pub mod names;
 mod parallel;

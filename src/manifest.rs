@@ -22,8 +22,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::names::Side;
 use crate::raw::HostPath;
+pub(crate) use check::{FIRST_USER_UID, LAST_USER_UID, TWO_HOSTS, not_two};
 pub use problem::Invalid;
 pub use scalar::{Cidr, HostAddress, MigrationName, Size, Span, UidRange};
+pub(crate) use scalar::{DnsName, InterfaceName, SpoolPath, UserPattern};
 
 /// The JSON schema of a manifest, as `reconcile schema` prints it and
 /// `schemas/manifest.schema.json` holds it. Also what [`load`] holds a manifest to.
@@ -136,8 +138,8 @@ fn remap_schema(_: &mut SchemaGenerator) -> Schema {
         "description": "Uids on the target for single users; their files follow.",
         "additionalProperties": {
             "type": "integer",
-            "minimum": check::FIRST_USER_UID,
-            "maximum": check::LAST_USER_UID,
+            "minimum": FIRST_USER_UID,
+            "maximum": LAST_USER_UID,
         }
     })
 }

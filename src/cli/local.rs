@@ -45,10 +45,45 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     std::fs::rename(&temp, path).doing(Kind::Usage, what)
 }
 
+/// Writes a whole file that is not there yet: complete or not at all.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a file that the operator named, not a host's"
+)]
+pub(super) fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
+    let what = || format!("cannot write {}", path.display());
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let temp = directory.join(format!(".reconcile-{}.new", std::process::id()));
+    std::fs::write(&temp, bytes).doing(Kind::Usage, what)?;
+    let flags = rustix::fs::RenameFlags::NOREPLACE;
+    let here = rustix::fs::CWD;
+    let renamed = match rustix::fs::renameat_with(here, &temp, here, path, flags) {
+        // Some file systems, NFS among them, cannot refuse in one step.
+        Err(rustix::io::Errno::INVAL) => match path.symlink_metadata() {
+            Ok(_) => Err(std::io::Error::from(rustix::io::Errno::EXIST)),
+            Err(_absent) => std::fs::rename(&temp, path),
+        },
+        renamed => renamed.map_err(std::io::Error::from),
+    };
+    if renamed.is_err() {
+        // What counts is the failure to rename; a file left over is named by its cause.
+        std::fs::remove_file(&temp).ok();
+    }
+    renamed.doing(Kind::Usage, what)
+}
+
 /// Writes data to stdout; a reader that went away is no error of ours.
 pub(super) fn print(text: &str) -> Result<()> {
     match std::io::stdout().lock().write_all(text.as_bytes()) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         result => result.doing(Kind::Host, || "cannot write to standard output".to_owned()),
     }
+}
+
+/// Tells a person something on stderr; that nobody listens stops no run.
+pub(super) fn say(text: &str) {
+    std::io::stderr().lock().write_all(text.as_bytes()).ok();
 }

@@ -1,5 +1,6 @@
 //! A manifest and its two hosts, opened.
 
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
@@ -9,16 +10,55 @@ use crate::host::{DirHost, ReadHost};
 use crate::manifest::{HostAddress, Manifest, load};
 use crate::names::Side;
 use crate::planner::{Hosts, Observation, observe};
+use crate::raw::HostPath;
 use crate::receipt::Receipt;
 use crate::resource::mail::Look;
 
 /// Reads and checks a manifest.
 pub(super) fn manifest(path: &Path) -> Result<Manifest, Failure> {
     let bytes = local::read(path).map_err(|error| {
-        error.hint("name the manifest with -f FILE; examples/ has some to start from")
+        error.hint(
+            "name the manifest with -f FILE; `reconcile init SOURCE TARGET` drafts one, and examples/ \
+             has some to start from",
+        )
     })?;
     load::parse_bytes(&path.display().to_string(), &bytes)
         .map_err(|invalid| Failure::Manifest(Box::new(invalid)))
+}
+
+/// Opens a host that no manifest names yet, for looking only. Relative roots start at `base`.
+pub(super) fn open(side: Side, address: &HostAddress, base: &Path) -> Result<Box<dyn ReadHost>> {
+    let Some(root) = root(address, base) else {
+        let what = format!("cannot reach {side} {address}: this version looks at dir: hosts only");
+        return Err(Error::new(Kind::Blocked, what)
+            .hint("mount the disk, or restore a backup, and give it as dir:PATH"));
+    };
+    Ok(Box::new(DirHost::open(side, &root)?))
+}
+
+/// The directory of a root on this machine.
+fn root(address: &HostAddress, base: &Path) -> Option<PathBuf> {
+    match address {
+        HostAddress::Dir(path) => Some(base.join(OsStr::from_bytes(path.as_bytes()))),
+        HostAddress::Ssh { .. } => None,
+    }
+}
+
+/// Two paths can lead to one root.
+pub(super) fn refuse_one_host(source: &dyn ReadHost, target: &dyn ReadHost) -> Result<()> {
+    let top = HostPath::from("/");
+    let (Some(a), Some(b)) = (source.stat(&top)?, target.stat(&top)?) else {
+        return Ok(());
+    };
+    if (a.dev, a.ino) == (b.dev, b.ino) {
+        let what = format!(
+            "{} and {} are one directory",
+            source.label(),
+            target.label()
+        );
+        return Err(Error::new(Kind::Usage, what).hint("name two hosts"));
+    }
+    Ok(())
 }
 
 /// The two hosts of a manifest.
@@ -33,16 +73,11 @@ impl Session {
     /// Opens both hosts; `None` if this version cannot reach one of them. `beside` is the manifest's
     /// path: relative roots start at its directory.
     pub(super) fn open(manifest: Manifest, beside: &Path) -> Result<Option<Self>> {
-        let root = |address: &HostAddress| -> Option<PathBuf> {
-            let HostAddress::Dir(path) = address else {
-                return None;
-            };
-            let base = beside.parent().unwrap_or(Path::new(""));
-            Some(base.join(std::ffi::OsStr::from_bytes(path.as_bytes())))
-        };
-        let (Some(source), Some(target)) =
-            (root(&manifest.source.host), root(&manifest.target.host))
-        else {
+        let base = beside.parent().unwrap_or(Path::new(""));
+        let (Some(source), Some(target)) = (
+            root(&manifest.source.host, base),
+            root(&manifest.target.host, base),
+        ) else {
             return Ok(None);
         };
         let target = DirHost::open(Side::Target, &target)?;
@@ -56,33 +91,14 @@ impl Session {
                 None
             }
         };
-        let session = Self {
+        if let Some(source) = &source {
+            refuse_one_host(source, &target)?;
+        }
+        Ok(Some(Self {
             manifest,
             source,
             target,
-        };
-        session.refuse_one_host()?;
-        Ok(Some(session))
-    }
-
-    /// Two paths can lead to one root.
-    fn refuse_one_host(&self) -> Result<()> {
-        let top = crate::raw::HostPath::from("/");
-        let Some(source) = &self.source else {
-            return Ok(());
-        };
-        let (Some(a), Some(b)) = (source.stat(&top)?, self.target.stat(&top)?) else {
-            return Ok(());
-        };
-        if (a.dev, a.ino) == (b.dev, b.ino) {
-            let what = format!(
-                "{} and {} are one directory",
-                source.label(),
-                self.target.label()
-            );
-            return Err(Error::new(Kind::Usage, what).hint("give the manifest two hosts"));
-        }
-        Ok(())
+        }))
     }
 
     pub(super) fn source(&self) -> Option<&dyn ReadHost> {

@@ -14,8 +14,9 @@ mod window;
 use super::problem::{Problem, Problems};
 use super::scalar::Size;
 use super::tree::Node;
+pub(crate) use hosts::{TWO_HOSTS, not_two};
 use look::Look;
-pub(super) use users::{FIRST_USER_UID, LAST_USER_UID};
+pub(crate) use users::{FIRST_USER_UID, LAST_USER_UID};
 
 /// Adds to `problems` every broken rule.
 pub(super) fn check(root: &Node, problems: &mut Problems) {

@@ -26,7 +26,7 @@ use crate::replicate::Oddities;
 pub use diff::diff;
 pub use index_file::index_file;
 pub use look::{Listener, Look};
-pub use observe::observe;
+pub use observe::{observe, occupied};
 pub use problem::Problem;
 pub use rows::rows;
 pub(crate) use rows::{difference, tree_name};

@@ -10,7 +10,8 @@ use crate::village::village;
 fn look_at_everything(sandbox: &Sandbox) {
     let hosts = || ["source", "target"].map(|host| Snapshot::of(&sandbox.path(host)));
     let before = hosts();
-    let runs: [&[&str]; 14] = [
+    let runs: [&[&str]; 15] = [
+        &["-f", "-", "init", "dir:../source", "dir:../target"],
         &["validate"],
         &["plan"],
         &["plan", "--full"],

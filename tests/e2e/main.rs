@@ -32,6 +32,7 @@ mod full_disk;
 mod hand_over;
 mod hostile;
 mod hostile_accounts;
+mod init;
 mod interruption;
 mod malformed;
 mod office;

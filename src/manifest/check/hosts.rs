@@ -48,20 +48,26 @@ pub(super) fn check(look: &Look<'_>, problems: &mut Problems) {
 }
 
 fn same(source: &Host<'_>, target: &Host<'_>) -> Option<Problem> {
-    let (what, label) = match relation(&source.value, &target.value)? {
-        Relation::Same => ("source and target are the same machine", "the same machine"),
-        Relation::Inside => (
-            "the target is inside the source",
-            "inside the source's tree",
-        ),
-        Relation::Around => ("the source is inside the target", "the source is in here"),
+    let relation = relation(&source.value, &target.value)?;
+    let label = match relation {
+        Relation::Same => "the same machine",
+        Relation::Inside => "inside the source's tree",
+        Relation::Around => "the source is in here",
     };
     Some(
-        Problem::new(what)
+        Problem::new(relation.text())
             .at(target.place, label)
             .at(source.place, "the source")
-            .help("mail moves between two hosts, each with a root of its own"),
+            .help(TWO_HOSTS),
     )
+}
+
+/// Remedy for two addresses that do not stand for two hosts.
+pub(crate) const TWO_HOSTS: &str = "mail moves between two hosts, each with a root of its own";
+
+/// Why two addresses do not stand for two hosts, as far as the text alone tells.
+pub(crate) fn not_two(source: &HostAddress, target: &HostAddress) -> Option<&'static str> {
+    Some(relation(source, target)?.text())
 }
 
 /// How the second host lies to the first.
@@ -70,6 +76,16 @@ enum Relation {
     Same,
     Inside,
     Around,
+}
+
+impl Relation {
+    fn text(&self) -> &'static str {
+        match self {
+            Self::Same => "source and target are the same machine",
+            Self::Inside => "the target is inside the source",
+            Self::Around => "the source is inside the target",
+        }
+    }
 }
 
 fn relation(first: &HostAddress, second: &HostAddress) -> Option<Relation> {

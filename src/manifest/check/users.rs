@@ -8,9 +8,9 @@ use crate::manifest::problem::{Place, Problem, Problems};
 use crate::manifest::scalar::quote;
 
 /// The first uid that no distribution gives to a fixed system account.
-pub(in crate::manifest) const FIRST_USER_UID: u32 = 100;
+pub(crate) const FIRST_USER_UID: u32 = 100;
 /// The last uid before nobody, and before those that some file systems cannot hold.
-pub(in crate::manifest) const LAST_USER_UID: u32 = 65_533;
+pub(crate) const LAST_USER_UID: u32 = 65_533;
 
 pub(super) fn check(look: &Look<'_>, problems: &mut Problems) {
     range(look, problems);

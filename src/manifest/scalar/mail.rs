@@ -18,7 +18,7 @@ fn climbs(path: &str) -> bool {
 pub(crate) enum SpoolPath {}
 
 impl SpoolPath {
-    pub(super) fn check(text: &str) -> Result<(), BadScalar> {
+    pub(crate) fn check(text: &str) -> Result<(), BadScalar> {
         let expected = "write an absolute path without `..`, as in /var/spool/mail";
         if !text.starts_with('/') {
             return bad(format!("{} is not absolute", quote(text)), expected);
@@ -45,7 +45,7 @@ text_schema!(SpoolPath, "^/.+$", "Absolute path without `..`.");
 pub(crate) enum HomeGlob {}
 
 impl HomeGlob {
-    pub(super) fn check(text: &str) -> Result<(), BadScalar> {
+    pub(crate) fn check(text: &str) -> Result<(), BadScalar> {
         let expected = "write it as seen from the home, as in .cache/**";
         if text.is_empty() {
             return bad("an empty glob", expected);
@@ -76,7 +76,7 @@ text_schema!(
 pub(crate) enum FolderName {}
 
 impl FolderName {
-    pub(super) fn check(text: &str) -> Result<(), BadScalar> {
+    pub(crate) fn check(text: &str) -> Result<(), BadScalar> {
         let expected = "write the name of a folder, as in Archive or Archive/2026";
         if text.trim().is_empty() {
             return bad("a folder without a name", expected);
@@ -98,7 +98,7 @@ text_schema!(FolderName, "^[^/~].*$", "Name of a mail folder.");
 pub(crate) enum UnitNames {}
 
 impl UnitNames {
-    pub(super) fn check(text: &str) -> Result<(), BadScalar> {
+    pub(crate) fn check(text: &str) -> Result<(), BadScalar> {
         let expected = "write auto, or names of units with spaces between: postfix.service";
         let names: Vec<&str> = text.split_whitespace().collect();
         if names.is_empty() {

@@ -56,7 +56,7 @@ text_scalar!(
 pub(crate) enum UserPattern {}
 
 impl UserPattern {
-    pub(super) fn check(text: &str) -> Result<(), BadScalar> {
+    pub(crate) fn check(text: &str) -> Result<(), BadScalar> {
         if text.is_empty() {
             return bad(
                 "an empty name",

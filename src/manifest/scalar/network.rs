@@ -67,7 +67,7 @@ text_scalar!(
 pub(crate) enum DnsName {}
 
 impl DnsName {
-    pub(super) fn check(text: &str) -> Result<(), BadScalar> {
+    pub(crate) fn check(text: &str) -> Result<(), BadScalar> {
         if text.parse::<IpAddr>().is_ok() {
             return bad(
                 format!("{} is an address", quote(text)),
@@ -113,7 +113,7 @@ text_schema!(
 pub(crate) enum InterfaceName {}
 
 impl InterfaceName {
-    pub(super) fn check(text: &str) -> Result<(), BadScalar> {
+    pub(crate) fn check(text: &str) -> Result<(), BadScalar> {
         let well_formed = (1..=15).contains(&text.len())
             && text != "."
             && text != ".."

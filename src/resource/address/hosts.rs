@@ -36,6 +36,15 @@ pub fn with_name(text: &str, name: &str, addresses: &BTreeSet<IpAddr>) -> String
     out
 }
 
+/// The names of an address, in the order in which they stand.
+pub fn names_of(text: &str, address: IpAddr) -> Vec<String> {
+    let lines = text.split_inclusive('\n').map(Line::parse);
+    let of_address = lines.filter(|line| line.address == Some(address));
+    of_address
+        .flat_map(|line| line.names().map(str::to_owned).collect::<Vec<_>>())
+        .collect()
+}
+
 /// A line in parts; together they are the line.
 struct Line<'a> {
     /// `None` for a comment, an empty line, or what the resolver does not understand either.

@@ -256,18 +256,7 @@ impl Observer<'_> {
     /// A tree that this migration did not make, if it holds anything, and a free name for it.
     fn in_the_way(&self, paths: &TreePaths) -> Result<Option<Rename>> {
         let path = &paths.target;
-        let Some(stat) = self.target.lstat(path)? else {
-            return Ok(None);
-        };
-        let holds_something = match stat.kind {
-            FileKind::Dir => self
-                .target
-                .list(path)?
-                .is_some_and(|names| names.iter().any(|name| !is_staging(name.as_bytes()))),
-            FileKind::File => stat.size > 0,
-            FileKind::Symlink | FileKind::Special => true,
-        };
-        if !holds_something {
+        if !occupied(self.target, path)? {
             return Ok(None);
         }
         for number in 1_u32.. {
@@ -334,4 +323,19 @@ impl Observer<'_> {
             .compare(&job, self.look.depth, self.source, &mut watch)?;
         told.map(|()| report)
     }
+}
+
+/// Whether there is something at a place that a copy would have to replace: more than an empty
+/// directory or file, what an interrupted copy left apart.
+pub fn occupied(host: &dyn ReadHost, path: &HostPath) -> Result<bool> {
+    let Some(stat) = host.lstat(path)? else {
+        return Ok(false);
+    };
+    Ok(match stat.kind {
+        FileKind::Dir => host
+            .list(path)?
+            .is_some_and(|names| names.iter().any(|name| !is_staging(name.as_bytes()))),
+        FileKind::File => stat.size > 0,
+        FileKind::Symlink | FileKind::Special => true,
+    })
 }

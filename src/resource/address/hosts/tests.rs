@@ -106,3 +106,12 @@ proptest! {
         prop_assert_eq!(found, ["192.0.2.25", "2001:db8::25"].map(str::to_owned).into());
     }
 }
+
+#[test]
+fn an_address_has_the_names_of_all_its_lines() {
+    let text = format!("{DEBIAN}192.0.2.25 mail.example.org mail # the old one\n192.0.2.25 mx\n");
+    let names = |address: &str| names_of(&text, address.parse().unwrap());
+    assert_eq!(names("192.0.2.25"), ["mail.example.org", "mail", "mx"]);
+    assert_eq!(names("127.0.1.1"), ["mail.example.org", "mail"]);
+    assert!(names("192.0.2.2").is_empty());
+}
