@@ -22,6 +22,8 @@ use crate::plan::change::IdMap;
 use crate::replicate::{PendingIndex, Progress};
 use crate::wire::{self, Frame};
 
+pub use program::digest;
+
 /// Serves this machine as one side of a migration until the input ends.
 ///
 /// # Errors
@@ -36,7 +38,7 @@ pub fn serve(
     let streams = || "the connection to the operator broke".to_owned();
     let hello = Hello {
         version: wire::VERSION,
-        digest: program::digest()?,
+        digest: program::own_digest()?,
         uid: rustix::process::geteuid().as_raw(),
     };
     program::vanish();

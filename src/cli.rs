@@ -15,14 +15,13 @@ mod verify;
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 pub use failure::Failure;
 
 use crate::error::Exit;
+use crate::host::Operator;
 use crate::report::Reporter;
 use crate::report::json::JsonLines;
 use crate::report::terminal::{Bar, Plain};
@@ -75,17 +74,17 @@ enum Command {
     Agent(agent::Options),
 }
 
-/// Runs a command. `stop` is set from outside when the user wants to stop.
-pub fn run(arguments: Arguments, stop: &Arc<AtomicBool>) -> Result<Exit, Failure> {
+/// Runs a command for an operator.
+pub fn run(arguments: Arguments, operator: &Operator) -> Result<Exit, Failure> {
     let manifest = arguments.manifest.as_path();
     match arguments.command {
-        Command::Init(options) => init::run(manifest, &options),
+        Command::Init(options) => init::run(manifest, &options, operator),
         Command::Validate => validate::run(manifest),
-        Command::Plan(options) => plan::run(manifest, &options, stop),
-        Command::Apply(options) => apply::run(manifest, &options, stop),
-        Command::Verify(options) => verify::run(manifest, &options, stop),
-        Command::Status(options) => status::run(manifest, &options),
-        Command::Observe(options) => observe::run(manifest, &options, stop),
+        Command::Plan(options) => plan::run(manifest, &options, operator),
+        Command::Apply(options) => apply::run(manifest, &options, operator),
+        Command::Verify(options) => verify::run(manifest, &options, operator),
+        Command::Status(options) => status::run(manifest, &options, operator),
+        Command::Observe(options) => observe::run(manifest, &options, operator),
         Command::Schema(options) => documents::schema(&options),
         Command::Completions(options) => documents::completions(&options, Arguments::command()),
         Command::Man => documents::man(Arguments::command()),

@@ -7,6 +7,7 @@
 pub mod command;
 pub mod dir;
 pub mod probe;
+pub mod reach;
 pub mod remote;
 pub mod ssh;
 pub mod tree;
@@ -25,7 +26,8 @@ use crate::replicate::{Depth, Origin, OriginTree, Report};
 pub use command::Command;
 pub use dir::DirHost;
 pub use probe::{Answer, Ended, Hearing, Probe};
-pub use remote::RemoteHost;
+pub use reach::{Operator, reach, refuse_one_host};
+pub use remote::{Bearer, RemoteHost};
 pub use tree::{Answers, CopiedTree, IndexFile, Pending, Relay, TreeJob, Watch};
 
 /// What kind of thing a path names.
@@ -113,7 +115,7 @@ pub enum HostState {
 ///
 /// Paths are resolved as a process on that host would: symbolic links are followed, absolute ones
 /// from the host's own root, and none leads outside it. "Absent" is an answer, not an error.
-pub trait ReadHost: Sync {
+pub trait ReadHost: Send + Sync {
     /// Which side of the migration this is.
     fn side(&self) -> Side;
     /// How to name the host to a person: `target (dir:/mnt/new)`.

@@ -1,6 +1,7 @@
 //! Arguments, signals and environment in; an exit code out.
 
 use std::io::{IsTerminal as _, Write as _};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -8,6 +9,8 @@ use std::sync::atomic::AtomicBool;
 use clap::Parser as _;
 use reconcile::cli;
 use reconcile::error::Exit;
+use reconcile::host::Operator;
+use reconcile::host::ssh::Environment;
 
 fn main() -> ExitCode {
     let arguments = match cli::Arguments::try_parse() {
@@ -27,7 +30,7 @@ fn main() -> ExitCode {
     arm_failpoint();
     let stop = Arc::new(AtomicBool::new(false));
     let exit = match listen(&stop) {
-        Ok(()) => match cli::run(arguments, &stop) {
+        Ok(()) => match cli::run(arguments, &operator(&stop)) {
             Ok(exit) => exit,
             Err(failure) => {
                 let stderr = std::io::stderr();
@@ -50,6 +53,26 @@ fn main() -> ExitCode {
         }
     };
     ExitCode::from(exit.code())
+}
+
+/// What of our surroundings a run depends on.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "main.rs is where the environment is read"
+)]
+fn operator(stop: &Arc<AtomicBool>) -> Operator {
+    let path = |name| std::env::var_os(name).map(PathBuf::from);
+    Operator {
+        environment: Environment {
+            home: path("HOME"),
+            runtime_dir: path("XDG_RUNTIME_DIR"),
+            temp_dir: path("TMPDIR"),
+        },
+        // The very program that runs, also after its file was replaced.
+        program: PathBuf::from("/proc/self/exe"),
+        base: PathBuf::new(),
+        stop: Arc::clone(stop),
+    }
 }
 
 /// The first Ctrl-C (or SIGTERM) asks for a clean end, the second ends at once.

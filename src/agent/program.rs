@@ -1,6 +1,7 @@
 //! The program file that this agent runs: proving which it is, and leaving nothing of it behind.
 
 use std::io::Read as _;
+use std::path::Path;
 
 use rustix::fs::{Mode, OFlags, open, readlink, rmdir, unlink};
 
@@ -9,10 +10,19 @@ use crate::error::{Doing as _, Kind, Result};
 const OURSELVES: &str = "/proc/self/exe";
 
 /// BLAKE3 of the running program.
-pub(super) fn digest() -> Result<[u8; 32]> {
-    let what = || format!("cannot read {OURSELVES}");
+pub(super) fn own_digest() -> Result<[u8; 32]> {
+    digest(Path::new(OURSELVES))
+}
+
+/// BLAKE3 of a program's file on this machine.
+///
+/// # Errors
+///
+/// [`Kind::Host`] if it cannot be read.
+pub fn digest(program: &Path) -> Result<[u8; 32]> {
+    let what = || format!("cannot read {}", program.display());
     let fd =
-        open(OURSELVES, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).doing(Kind::Host, what)?;
+        open(program, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).doing(Kind::Host, what)?;
     let mut program = std::fs::File::from(fd);
     let mut hasher = blake3::Hasher::new();
     let mut block = vec![0; 256 * 1024];

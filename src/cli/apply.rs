@@ -11,8 +11,9 @@ use super::session::Session;
 use super::{Failure, local, plan, reporter, session};
 use crate::apply::{Outcome, Run, RunLock, execute};
 use crate::error::{Error, Exit, Kind, Result};
+use crate::host::Operator;
 use crate::plan::{PLAN_VERSION, Plan, render};
-use crate::planner::{self, Observation};
+use crate::planner;
 use crate::report::terminal::tell;
 use crate::report::{Event, Reporter};
 use crate::resource::mail::Look;
@@ -30,16 +31,14 @@ pub(super) struct Options {
     json: bool,
 }
 
-pub(super) fn run(path: &Path, options: &Options, stop: &AtomicBool) -> Result<Exit, Failure> {
+pub(super) fn run(path: &Path, options: &Options, operator: &Operator) -> Result<Exit, Failure> {
+    let stop = operator.stop.as_ref();
     let saved = options.saved.as_deref().map(saved_plan).transpose()?;
     let manifest = match &saved {
         Some(plan) => plan.manifest.clone(),
         None => session::manifest(path)?,
     };
-    let Some(session) = Session::open(manifest.clone(), path)? else {
-        plan::print_text(&planner::plan(&manifest, &Observation::none())?)?;
-        return Ok(Exit::Blocked);
-    };
+    let session = Session::open(manifest.clone(), path, operator)?;
     let _lock = RunLock::take(session.target(), &manifest.name)?;
     let reporter = reporter(options.json);
     let look = Look::new(stop);

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::session::{self, refuse_one_host};
 use super::{Failure, local, reporter};
 use crate::error::{Doing as _, Error, Exit, Kind, Result};
+use crate::host::{Host, Operator, reach, refuse_one_host};
 use crate::init::{self, Draft, Place};
-use crate::manifest::{HostAddress, MigrationName, TWO_HOSTS, load, not_two};
+use crate::manifest::{Become, HostAddress, MigrationName, Source, TWO_HOSTS, load, not_two};
 use crate::names::Side;
 use crate::raw::HostPath;
 use crate::report::{Event, counted};
@@ -32,7 +32,7 @@ pub(super) struct Options {
 /// The name of a file that stands for standard output.
 const STDOUT: &str = "-";
 
-pub(super) fn run(path: &Path, options: &Options) -> Result<Exit, Failure> {
+pub(super) fn run(path: &Path, options: &Options, operator: &Operator) -> Result<Exit, Failure> {
     let to_stdout = path == Path::new(STDOUT);
     if !to_stdout && !options.force {
         refuse_existing(path)?;
@@ -44,10 +44,8 @@ pub(super) fn run(path: &Path, options: &Options) -> Result<Exit, Failure> {
     if let Some(problem) = not_two(&source, &target) {
         return Err(Error::new(Kind::Usage, problem).hint(TWO_HOSTS).into());
     }
-    // As they are given: the command line counts from the working directory.
-    let here = Path::new("");
-    let old = session::open(Side::Source, &options.source, here)?;
-    let new = session::open(Side::Target, &options.target, here)?;
+    let old = open(Side::Source, &options.source, operator)?;
+    let new = open(Side::Target, &options.target, operator)?;
     refuse_one_host(old.as_ref(), new.as_ref())?;
     let what = "Looking at both hosts".to_owned();
     reporter(false).event(&Event::Observing { what });
@@ -76,6 +74,17 @@ pub(super) fn run(path: &Path, options: &Options) -> Result<Exit, Failure> {
     }
     local::say(&summary(path, &draft));
     Ok(Exit::Done)
+}
+
+/// Opens a host that no manifest names yet, as it is given: relative roots start at the working
+/// directory. A login that is not root may become it.
+fn open(side: Side, address: &HostAddress, operator: &Operator) -> Result<Box<dyn Host>> {
+    let described = Source {
+        host: address.clone(),
+        host_key: None,
+        become_root: Some(Become::Sudo),
+    };
+    reach(side, &described, operator)
 }
 
 fn refuse_existing(path: &Path) -> Result<()> {

@@ -1,13 +1,13 @@
 //! `reconcile observe`.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 
 use super::session::Session;
 use super::{Failure, local, session};
 use crate::error::{Error, Exit, Kind};
+use crate::host::Operator;
 use crate::resource::mail::Look;
 
 #[derive(Args, Debug)]
@@ -17,14 +17,10 @@ pub(super) struct Options {
     output: Option<PathBuf>,
 }
 
-pub(super) fn run(path: &Path, options: &Options, stop: &AtomicBool) -> Result<Exit, Failure> {
+pub(super) fn run(path: &Path, options: &Options, operator: &Operator) -> Result<Exit, Failure> {
+    let stop = operator.stop.as_ref();
     let manifest = session::manifest(path)?;
-    let Some(session) = Session::open(manifest, path)? else {
-        let what = "this version can look at dir: hosts only";
-        return Err(Error::new(Kind::Blocked, what)
-            .hint("`reconcile plan` says what to do")
-            .into());
-    };
+    let session = Session::open(manifest, path, operator)?;
     let observation = session.observe(&Look::new(stop))?;
     let yaml = serde_yaml::to_string(&observation)
         .map_err(|error| Error::caused(Kind::Internal, "cannot write the observation", error))?;

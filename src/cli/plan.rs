@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use super::session::Session;
 use super::{Failure, local, reporter, session};
 use crate::error::{Error, Exit, Kind, Result};
+use crate::host::Operator;
 use crate::names::UserName;
 use crate::plan::change::{Difference, TreeKind};
 use crate::plan::{Plan, render};
@@ -48,11 +49,12 @@ enum Format {
     Dot,
 }
 
-pub(super) fn run(path: &Path, options: &Options, stop: &AtomicBool) -> Result<Exit, Failure> {
+pub(super) fn run(path: &Path, options: &Options, operator: &Operator) -> Result<Exit, Failure> {
+    let stop = operator.stop.as_ref();
     let manifest = session::manifest(path)?;
     let session = match &options.observation {
         Some(_) => None,
-        None => Session::open(manifest.clone(), path)?,
+        None => Some(Session::open(manifest.clone(), path, operator)?),
     };
     let look = Look::new(stop);
     let observation = match (&options.observation, &session) {

@@ -1,16 +1,13 @@
 //! A manifest and its two hosts, opened.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::{Failure, local};
-use crate::error::{Error, Kind, Result};
-use crate::host::{DirHost, ReadHost};
-use crate::manifest::{HostAddress, Manifest, load};
+use crate::error::Result;
+use crate::host::{Host, Operator, ReadHost, reach, refuse_one_host};
+use crate::manifest::{Manifest, load};
 use crate::names::Side;
 use crate::planner::{Hosts, Observation, observe};
-use crate::raw::HostPath;
 use crate::receipt::Receipt;
 use crate::resource::mail::Look;
 
@@ -26,65 +23,35 @@ pub(super) fn manifest(path: &Path) -> Result<Manifest, Failure> {
         .map_err(|invalid| Failure::Manifest(Box::new(invalid)))
 }
 
-/// Opens a host that no manifest names yet, for looking only. Relative roots start at `base`.
-pub(super) fn open(side: Side, address: &HostAddress, base: &Path) -> Result<Box<dyn ReadHost>> {
-    let Some(root) = root(address, base) else {
-        let what = format!("cannot reach {side} {address}: this version looks at dir: hosts only");
-        return Err(Error::new(Kind::Blocked, what)
-            .hint("mount the disk, or restore a backup, and give it as dir:PATH"));
-    };
-    Ok(Box::new(DirHost::open(side, &root)?))
-}
-
-/// The directory of a root on this machine.
-fn root(address: &HostAddress, base: &Path) -> Option<PathBuf> {
-    match address {
-        HostAddress::Dir(path) => Some(base.join(OsStr::from_bytes(path.as_bytes()))),
-        HostAddress::Ssh { .. } => None,
-    }
-}
-
-/// Two paths can lead to one root.
-pub(super) fn refuse_one_host(source: &dyn ReadHost, target: &dyn ReadHost) -> Result<()> {
-    let top = HostPath::from("/");
-    let (Some(a), Some(b)) = (source.stat(&top)?, target.stat(&top)?) else {
-        return Ok(());
-    };
-    if (a.dev, a.ino) == (b.dev, b.ino) {
-        let what = format!(
-            "{} and {} are one directory",
-            source.label(),
-            target.label()
-        );
-        return Err(Error::new(Kind::Usage, what).hint("name two hosts"));
-    }
-    Ok(())
-}
-
 /// The two hosts of a manifest.
-#[derive(Debug)]
 pub(super) struct Session {
     pub(super) manifest: Manifest,
-    source: Option<DirHost>,
-    target: DirHost,
+    source: Option<Box<dyn Host>>,
+    target: Box<dyn Host>,
 }
 
 impl Session {
-    /// Opens both hosts; `None` if this version cannot reach one of them. `beside` is the manifest's
-    /// path: relative roots start at its directory.
-    pub(super) fn open(manifest: Manifest, beside: &Path) -> Result<Option<Self>> {
-        let base = beside.parent().unwrap_or(Path::new(""));
-        let (Some(source), Some(target)) = (
-            root(&manifest.source.host, base),
-            root(&manifest.target.host, base),
-        ) else {
-            return Ok(None);
+    /// Opens both hosts, at the same time: connecting takes a while. Relative roots start at the
+    /// directory of the manifest, whose path this is.
+    pub(super) fn open(manifest: Manifest, path: &Path, operator: &Operator) -> Result<Self> {
+        let base = path.parent().unwrap_or(Path::new("")).to_owned();
+        let operator = &Operator {
+            base,
+            ..operator.clone()
         };
-        let target = DirHost::open(Side::Target, &target)?;
-        let source = match DirHost::open(Side::Source, &source) {
+        let (source, target) = std::thread::scope(|scope| {
+            let source = scope.spawn(|| reach(Side::Source, &manifest.source, operator));
+            let target = reach(Side::Target, &manifest.target, operator);
+            (
+                source.join().expect("reaching a host does not panic"),
+                target,
+            )
+        });
+        let target = target?;
+        let source = match source {
             Ok(source) => Some(source),
             Err(error) => {
-                let receipt = Receipt::read(&target, &manifest.name)?;
+                let receipt = Receipt::read(target.as_ref(), &manifest.name)?;
                 if receipt.is_none_or(|receipt| receipt.authority == Side::Source) {
                     return Err(error);
                 }
@@ -92,27 +59,27 @@ impl Session {
             }
         };
         if let Some(source) = &source {
-            refuse_one_host(source, &target)?;
+            refuse_one_host(source.as_ref(), target.as_ref())?;
         }
-        Ok(Some(Self {
+        Ok(Self {
             manifest,
             source,
             target,
-        }))
+        })
     }
 
     pub(super) fn source(&self) -> Option<&dyn ReadHost> {
-        self.source.as_ref().map(|host| host as &dyn ReadHost)
+        self.source.as_deref().map(|host| host as &dyn ReadHost)
     }
 
-    pub(super) fn target(&self) -> &DirHost {
-        &self.target
+    pub(super) fn target(&self) -> &dyn Host {
+        self.target.as_ref()
     }
 
     pub(super) fn hosts(&self) -> Hosts<'_> {
         Hosts {
             source: self.source(),
-            target: &self.target,
+            target: self.target.as_ref(),
         }
     }
 

@@ -9,8 +9,8 @@ use serde::Serialize;
 use super::session::Session;
 use super::{Failure, local, session};
 use crate::apply::{Entry, Moment, Owner, RunLock, read_journal};
-use crate::error::{Error, Exit, Kind, Result};
-use crate::host::Host as _;
+use crate::error::{Exit, Result};
+use crate::host::Operator;
 use crate::names::Side;
 use crate::receipt::Receipt;
 
@@ -52,14 +52,9 @@ enum LastRun {
     },
 }
 
-pub(super) fn run(path: &Path, options: &Options) -> Result<Exit, Failure> {
+pub(super) fn run(path: &Path, options: &Options, operator: &Operator) -> Result<Exit, Failure> {
     let manifest = session::manifest(path)?;
-    let Some(session) = Session::open(manifest, path)? else {
-        let what = "this version can look at dir: hosts only";
-        return Err(Error::new(Kind::Blocked, what)
-            .hint("`reconcile plan` says what to do")
-            .into());
-    };
+    let session = Session::open(manifest, path, operator)?;
     let status = look(&session)?;
     if options.json {
         local::print(&format!("{}\n", serde_json::json!(status)))?;

@@ -1,7 +1,7 @@
 //! `reconcile verify`: everything compared, every difference listed.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::Args;
 
@@ -9,6 +9,7 @@ use super::plan::path_line;
 use super::session::Session;
 use super::{Failure, local, reporter, session};
 use crate::error::{Error, Exit, Kind, Result};
+use crate::host::Operator;
 use crate::names::{Side, UserName};
 use crate::plan::change::{Difference, TreeKind};
 use crate::plan::{Change, Plan, render};
@@ -23,14 +24,10 @@ pub(super) struct Options {
     json: bool,
 }
 
-pub(super) fn run(path: &Path, options: &Options, stop: &AtomicBool) -> Result<Exit, Failure> {
+pub(super) fn run(path: &Path, options: &Options, operator: &Operator) -> Result<Exit, Failure> {
+    let stop = operator.stop.as_ref();
     let manifest = session::manifest(path)?;
-    let Some(session) = Session::open(manifest.clone(), path)? else {
-        let what = "this version can verify dir: hosts only";
-        return Err(Error::new(Kind::Blocked, what)
-            .hint("`reconcile plan` says what to do")
-            .into());
-    };
+    let session = Session::open(manifest.clone(), path, operator)?;
     let what = "Comparing accounts, settings and every file's content and metadata".to_owned();
     reporter(false).event(&Event::Observing { what });
     let paths = AtomicU64::new(0);

@@ -12,12 +12,12 @@ pub(crate) mod message;
 #[cfg(test)]
 mod tests;
 
-use std::any::Any;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{Read, Write};
 use std::sync::{Arc, Mutex};
 
+pub use self::line::Bearer;
 use self::line::Line;
 use self::message::{Hello, Outcome, Request, Tell, WireJob};
 use super::{
@@ -37,21 +37,19 @@ pub struct RemoteHost {
     line: Arc<Line>,
     /// The ids that the agent was told last.
     ids: Mutex<Option<Arc<IdMap>>>,
-    /// What keeps the connection up.
-    _held: Box<dyn Any + Send + Sync>,
 }
 
 impl fmt::Debug for RemoteHost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RemoteHost")
-            .field("label", &self.line.label)
+            .field("label", &self.line.label())
             .finish_non_exhaustive()
     }
 }
 
 impl RemoteHost {
     /// Takes up the conversation with an agent that was just started, and makes sure that it runs the
-    /// program with this digest (BLAKE3), as root. `held` is kept until the host is dropped.
+    /// program with this digest (BLAKE3), as root. `bearer` is kept as long as the host.
     ///
     /// # Errors
     ///
@@ -62,12 +60,16 @@ impl RemoteHost {
         mut from: impl Read + Send + 'static,
         to: impl Write + Send + 'static,
         digest: &[u8; 32],
-        held: Box<dyn Any + Send + Sync>,
+        bearer: Arc<dyn Bearer>,
     ) -> Result<Self> {
         let what = || format!("the agent on {label} does not answer");
         let frame = match wire::read(&mut from) {
             Ok(Some(frame)) if frame.kind == wire::Kind::Hello => frame,
-            Ok(Some(_) | None) => return Err(Error::new(Kind::Host, what())),
+            Ok(Some(_)) => return Err(Error::new(Kind::Host, what())),
+            Ok(None) => {
+                let why = bearer.why_lost();
+                return Err(why.unwrap_or_else(|| Error::new(Kind::Host, what())));
+            }
             Err(error) => return Err(Error::caused(Kind::Host, what(), error)),
         };
         let hello: Hello = message::decode(&frame.body)?;
@@ -82,9 +84,8 @@ impl RemoteHost {
         }
         Ok(Self {
             side,
-            line: Line::open(label, from, to),
+            line: Line::open(label, from, to, bearer),
             ids: Mutex::default(),
-            _held: held,
         })
     }
 
@@ -170,7 +171,7 @@ impl ReadHost for RemoteHost {
     }
 
     fn label(&self) -> String {
-        self.line.label.clone()
+        self.line.label().to_owned()
     }
 
     fn state(&self) -> HostState {

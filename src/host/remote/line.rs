@@ -12,18 +12,37 @@ use crate::host::Answers;
 use crate::replicate::Session;
 use crate::wire::{self, Frame};
 
-/// An open line to an agent.
+/// An open line to an agent. Dropped, the agent ends.
 pub(crate) struct Line {
-    /// How the host is named to people.
-    pub(crate) label: String,
+    // First of all the agent's input is closed.
     out: wire::Sender<Box<dyn Write + Send>>,
+    heard: Arc<Heard>,
+}
+
+/// What the thread that hears works with; it ends with the agent's output.
+struct Heard {
+    label: String,
     ears: Mutex<Ears>,
+    bearer: Arc<dyn Bearer>,
+}
+
+/// What carries a line: an ssh connection, or nothing that could be asked.
+pub trait Bearer: Send + Sync {
+    /// Why the line is dead, if the bearer knows better than "it ended".
+    fn why_lost(&self) -> Option<Error>;
+}
+
+/// Nothing that could be asked.
+impl Bearer for () {
+    fn why_lost(&self) -> Option<Error> {
+        None
+    }
 }
 
 impl fmt::Debug for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Line")
-            .field("label", &self.label)
+            .field("label", &self.heard.label)
             .finish_non_exhaustive()
     }
 }
@@ -57,31 +76,7 @@ impl Drop for Channel {
     }
 }
 
-impl Line {
-    pub(super) fn open(
-        label: String,
-        mut from: impl Read + Send + 'static,
-        to: impl Write + Send + 'static,
-    ) -> Arc<Self> {
-        let line = Arc::new(Self {
-            label,
-            out: wire::Sender::new(Box::new(to)),
-            ears: Mutex::default(),
-        });
-        let heard = Arc::clone(&line);
-        std::thread::spawn(move || {
-            let why = loop {
-                match wire::read(&mut from) {
-                    Ok(Some(frame)) => heard.hear(frame),
-                    Ok(None) => break "it was closed".to_owned(),
-                    Err(error) => break error.to_string(),
-                }
-            };
-            heard.break_off(&why);
-        });
-        line
-    }
-
+impl Heard {
     fn ears(&self) -> std::sync::MutexGuard<'_, Ears> {
         self.ears.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -107,7 +102,7 @@ impl Line {
         let mut answers = answers.lock().unwrap_or_else(PoisonError::into_inner);
         if answers(frame.body).is_err() {
             // The engine is gone, and whoever started it knows.
-            self.close(frame.channel);
+            self.ears().open.remove(&frame.channel);
         }
     }
 
@@ -128,7 +123,10 @@ impl Line {
     }
 
     /// The error of a line that is dead.
-    pub(super) fn lost(&self) -> Error {
+    fn lost(&self) -> Error {
+        if let Some(error) = self.bearer.why_lost() {
+            return error;
+        }
         let why = self.ears().broken.clone();
         let what = format!("the connection to {} was lost", self.label);
         let error = match why {
@@ -137,9 +135,53 @@ impl Line {
         };
         error.hint("see that the host is up and reachable, and run reconcile again")
     }
+}
+
+impl Line {
+    pub(super) fn open(
+        label: String,
+        mut from: impl Read + Send + 'static,
+        to: impl Write + Send + 'static,
+        bearer: Arc<dyn Bearer>,
+    ) -> Arc<Self> {
+        let heard = Arc::new(Heard {
+            label,
+            ears: Mutex::default(),
+            bearer,
+        });
+        let line = Arc::new(Self {
+            out: wire::Sender::new(Box::new(to)),
+            heard: Arc::clone(&heard),
+        });
+        std::thread::spawn(move || {
+            let why = loop {
+                match wire::read(&mut from) {
+                    Ok(Some(frame)) => heard.hear(frame),
+                    Ok(None) => break "it was closed".to_owned(),
+                    Err(error) => break error.to_string(),
+                }
+            };
+            heard.break_off(&why);
+        });
+        line
+    }
+
+    /// How the host is named to people.
+    pub(crate) fn label(&self) -> &str {
+        &self.heard.label
+    }
+
+    fn ears(&self) -> std::sync::MutexGuard<'_, Ears> {
+        self.heard.ears()
+    }
+
+    /// The error of a line that is dead.
+    pub(super) fn lost(&self) -> Error {
+        self.heard.lost()
+    }
 
     pub(super) fn nonsense(&self) -> Error {
-        let what = format!("the agent on {} answers another question", self.label);
+        let what = format!("the agent on {} answers another question", self.label());
         Error::new(Kind::Internal, what)
     }
 
@@ -165,7 +207,7 @@ impl Line {
             .send(kind, channel, body)
             .map_err(|error| match error.kind() {
                 io::ErrorKind::InvalidInput => {
-                    Error::caused(Kind::Host, format!("cannot tell {}", self.label), error)
+                    Error::caused(Kind::Host, format!("cannot tell {}", self.label()), error)
                 }
                 _ => self.lost(),
             })

@@ -35,7 +35,7 @@ fn remote(side: Side) -> (RemoteHost, UnixStream) {
         theirs.shutdown(std::net::Shutdown::Both).ok();
     });
     let (from, to) = (ours.try_clone().unwrap(), ours.try_clone().unwrap());
-    let host = RemoteHost::greet(side, label, from, to, &digest(), Box::new(())).unwrap();
+    let host = RemoteHost::greet(side, label, from, to, &digest(), Arc::new(())).unwrap();
     (host, ours)
 }
 
@@ -371,7 +371,7 @@ fn what_is_not_our_agent_is_refused() {
             from,
             std::io::sink(),
             &digest(),
-            Box::new(()),
+            Arc::new(()),
         )
         .unwrap_err();
         assert!(error.to_string().contains("source (ssh://x)"), "{error}");

@@ -1,0 +1,139 @@
+//! From a host as a manifest describes it to a host that can be worked with.
+
+use std::ffi::OsStr;
+use std::io::BufReader;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::remote::message::arguments;
+use super::ssh::{Connection, Environment, Login, Remote, Running, Start};
+use super::{Bearer, DirHost, Host, HostState, ReadHost, RemoteHost};
+use crate::agent;
+use crate::error::{Error, Kind, Result};
+use crate::manifest::{HostAddress, Source};
+use crate::names::Side;
+use crate::raw::HostPath;
+
+/// The operator's end of a run: where it runs, and how it is stopped.
+#[derive(Clone, Debug)]
+pub struct Operator {
+    /// What ssh needs of the environment.
+    pub environment: Environment,
+    /// This program's file, which is sent to hosts.
+    pub program: PathBuf,
+    /// Where relative roots start.
+    pub base: PathBuf,
+    /// Set when the user wants us to stop.
+    pub stop: Arc<AtomicBool>,
+}
+
+/// Opens one side of a migration.
+///
+/// # Errors
+///
+/// [`Kind::Host`] if it cannot be reached or is not what it should be, with what to do about it.
+pub fn reach(side: Side, described: &Source, operator: &Operator) -> Result<Box<dyn Host>> {
+    let login = match (&described.host, Login::new(side, described)) {
+        (HostAddress::Dir(path), _) => {
+            let root = operator.base.join(OsStr::from_bytes(path.as_bytes()));
+            return Ok(Box::new(DirHost::open(side, &root)?));
+        }
+        (HostAddress::Ssh { .. }, Some(login)) => login,
+        (HostAddress::Ssh { .. }, None) => {
+            return Err(Error::new(Kind::Internal, "an ssh host without a login"));
+        }
+    };
+    let connection = Connection::open(&login, &operator.environment, &operator.stop)?;
+    let arguments = arguments(side, &login.label);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match connection.start_agent(&operator.program, &arguments)? {
+        Start::Running(running) => {
+            let digest = agent::digest(&operator.program)?;
+            let remote = over_ssh(side, &login, connection, running, &digest)?;
+            Ok(Box::new(remote))
+        }
+        Start::CannotRun(why) => Err(why.into_error()),
+    }
+}
+
+fn over_ssh(
+    side: Side,
+    login: &Login,
+    connection: Connection,
+    running: Running,
+    digest: &[u8; 32],
+) -> Result<RemoteHost> {
+    let Running {
+        stdin,
+        stdout,
+        remote,
+        ..
+    } = running;
+    let carried = Carried {
+        remote: Mutex::new(Some(remote)),
+        connection,
+    };
+    RemoteHost::greet(
+        side,
+        login.label.clone(),
+        BufReader::with_capacity(256 * 1024, stdout),
+        stdin,
+        digest,
+        Arc::new(carried),
+    )
+}
+
+/// An agent on an ssh connection.
+struct Carried {
+    remote: Mutex<Option<Remote>>,
+    connection: Connection,
+}
+
+impl Bearer for Carried {
+    fn why_lost(&self) -> Option<Error> {
+        match self.connection.lost() {
+            Ok(Some(error)) | Err(error) => return Some(error),
+            Ok(None) => {}
+        }
+        let mut remote = self.remote.lock().unwrap_or_else(PoisonError::into_inner);
+        let ended = match remote.take()?.wait() {
+            Ok(ended) => ended,
+            Err(error) => return Some(error),
+        };
+        let what = format!("the agent on {} ended", self.connection.label());
+        let error = match ended.last_words() {
+            words if words.is_empty() => Error::new(Kind::Host, what),
+            words => Error::caused(Kind::Host, what, words),
+        };
+        Some(error.hint("run reconcile again: it goes on from where it was"))
+    }
+}
+
+/// Refuses two sides that are one machine, however they are reached.
+pub fn refuse_one_host(source: &dyn ReadHost, target: &dyn ReadHost) -> Result<()> {
+    let top = HostPath::from("/");
+    let (Some(a), Some(b)) = (source.stat(&top)?, target.stat(&top)?) else {
+        return Ok(());
+    };
+    if (a.dev, a.ino) != (b.dev, b.ino) || boot(source)? != boot(target)? {
+        return Ok(());
+    }
+    let (one, other) = (source.label(), target.label());
+    let what = match (source.state(), target.state()) {
+        (HostState::Offline, HostState::Offline) => format!("{one} and {other} are one directory"),
+        _ => format!("{one} and {other} are one machine"),
+    };
+    Err(Error::new(Kind::Usage, what).hint("name two hosts"))
+}
+
+/// Which boot of which kernel a host's files are seen through, random(4): device and inode numbers
+/// of two kernels may be alike.
+fn boot(host: &dyn ReadHost) -> Result<Option<Vec<u8>>> {
+    let id = HostPath::from("/proc/sys/kernel/random/boot_id");
+    match host.state() {
+        HostState::Live => host.read(&id),
+        HostState::Offline => DirHost::open(host.side(), Path::new("/"))?.read(&id),
+    }
+}
