@@ -1,30 +1,18 @@
-//! One host of a lab: commands in it, its users, its mail servers' settings, its power.
+//! One host of a lab: commands in it, its files and its users. Its mail servers are in
+//! [`crate::server`], its power switch in [`crate::power`].
 
-use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::imap::Imap;
 use crate::lab::PROGRAMS;
-use crate::pop3::Pop3;
-use crate::smtp::Smtp;
 
 /// The password of every user that [`Host::users`] makes.
 pub(crate) const PASSWORD: &str = "open sesame";
 
 /// No service of a lab takes nearly as long.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Dovecot's way of writing its settings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Dialect {
-    /// Debian 11 and 12.
-    Dovecot2_3,
-    /// Debian 13.
-    Dovecot2_4,
-}
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A host that was booted.
 #[derive(Debug)]
@@ -143,15 +131,13 @@ impl Host {
             .into_iter()
             .map(|name| name.as_ref().to_owned())
             .collect();
-        let passwords: String = names
-            .iter()
-            .map(|name| format!("{name}:{PASSWORD}\n"))
-            .collect();
         self.run(format!(
-            "for name in {}; do useradd --create-home --shell /bin/bash \"$name\"; done",
+            "for name in {}; do
+                 useradd --create-home --shell /bin/bash \"$name\"
+                 echo \"$name:{PASSWORD}\"
+             done | chpasswd",
             names.join(" ")
         ));
-        self.feed("chpasswd", passwords);
         self
     }
 
@@ -169,100 +155,6 @@ impl Host {
         let problem = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{}: {problem}", self.name);
         output.stdout
-    }
-
-    /// How this host's Dovecot writes its settings.
-    #[track_caller]
-    pub(crate) fn dialect(&self) -> Dialect {
-        if self.run("dovecot --version").starts_with("2.3.") {
-            Dialect::Dovecot2_3
-        } else {
-            Dialect::Dovecot2_4
-        }
-    }
-
-    /// Sets Dovecot's settings beyond what the tree has, in the host's own dialect, and restarts it.
-    #[track_caller]
-    pub(crate) fn dovecot(&self, settings: &str) -> &Self {
-        self.file("/etc/dovecot/conf.d/95-test.conf", format!("{settings}\n"));
-        self.restart_dovecot()
-    }
-
-    /// These users have a Maildir in ~/Maildir, for Dovecot and procmail; the others' mail is as it
-    /// was. It is to be called before they get mail, once for a host.
-    #[track_caller]
-    pub(crate) fn maildir_users<S: AsRef<str>>(&self, names: impl IntoIterator<Item = S>) -> &Self {
-        let names: Vec<String> = names
-            .into_iter()
-            .map(|name| name.as_ref().to_owned())
-            .collect();
-        let (fields, userdb) = match self.dialect() {
-            Dialect::Dovecot2_3 => (
-                "userdb_mail=maildir:~/Maildir",
-                "userdb {\n  driver = passwd-file\n  args = /etc/dovecot/maildir-users\n}\n",
-            ),
-            Dialect::Dovecot2_4 => (
-                "userdb_mail_driver=maildir userdb_mail_path=~/Maildir \
-                 userdb_mail_inbox_path=~/Maildir",
-                "userdb passwd-file {\n  passwd_file_path = /etc/dovecot/maildir-users\n}\n",
-            ),
-        };
-        for name in &names {
-            self.run(format!(
-                "getent passwd {name} | awk -F: -v OFS=: '{{ print $1, \"\", $3, $4, \"\", $6, \"\", \
-                 \"{fields}\" }}' >>/etc/dovecot/maildir-users\n\
-                 printf 'DEFAULT=$HOME/Maildir/\\n' >~{name}/.procmailrc\n\
-                 chown {name}: ~{name}/.procmailrc"
-            ));
-        }
-        // Asked before the other account databases, because it is read before them.
-        self.file("/etc/dovecot/conf.d/05-maildir-users.conf", userdb);
-        self.restart_dovecot()
-    }
-
-    #[track_caller]
-    fn restart_dovecot(&self) -> &Self {
-        self.run("doveconf -n >/dev/null && systemctl restart dovecot");
-        self
-    }
-
-    /// A mail client's connection to SMTP.
-    #[track_caller]
-    pub(crate) fn smtp(&self) -> Smtp {
-        Smtp::connect(self)
-    }
-
-    /// Sends a letter to a user by SMTP and waits until it is delivered.
-    #[track_caller]
-    pub(crate) fn deliver(&self, user: &str, letter: &str) -> &Self {
-        self.smtp().send("sender@example.com", user, letter).quit();
-        self.await_deliveries()
-    }
-
-    /// Waits until the MTA's queue is empty.
-    #[track_caller]
-    pub(crate) fn await_deliveries(&self) -> &Self {
-        // Postfix; sendmail.
-        self.await_that("mailq | grep -qE 'queue is empty|Total requests: 0'")
-    }
-
-    /// Delivers a letter by procmail, as the MTA does.
-    #[track_caller]
-    pub(crate) fn procmail(&self, user: &str, letter: &str) -> &Self {
-        self.feed(&format!("procmail -f sender@example.com -d {user}"), letter);
-        self
-    }
-
-    /// A user's IMAP session, logged in.
-    #[track_caller]
-    pub(crate) fn imap(&self, user: &str) -> Imap {
-        Imap::login(self, user, PASSWORD)
-    }
-
-    /// A user's POP3 session, logged in.
-    #[track_caller]
-    pub(crate) fn pop3(&self, user: &str) -> Pop3 {
-        Pop3::login(self, user, PASSWORD)
     }
 
     /// Waits until a script of bash succeeds in the host.
@@ -294,71 +186,5 @@ impl Host {
             |error| error.to_string(),
             |output| String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned(),
         )
-    }
-
-    /// Cuts the power: every process of the host is gone at once, its disk is as it was.
-    #[track_caller]
-    pub(crate) fn cut_power(&self) -> &Self {
-        self.signal_init("KILL");
-        self.await_off()
-    }
-
-    /// Shuts the host down.
-    #[track_caller]
-    pub(crate) fn power_off(&self) -> &Self {
-        // SIGRTMIN+4: systemd(1), "Powers off the machine".
-        self.signal_init("RTMIN+4");
-        self.await_off()
-    }
-
-    /// Switches a host on that is off, and waits until it has booted.
-    #[track_caller]
-    pub(crate) fn power_on(&self) -> &Self {
-        fs::write(self.lab.join(&self.name).join("power"), "on\n").unwrap();
-        self.await_booted()
-    }
-
-    /// Reboots the host and waits until it has booted.
-    #[track_caller]
-    pub(crate) fn reboot(&self) -> &Self {
-        let before = self.run("systemctl show --property=UserspaceTimestampMonotonic");
-        // SIGRTMIN+5: systemd(1), "Reboots the machine".
-        self.signal_init("RTMIN+5");
-        let began = Instant::now();
-        while began.elapsed() < PATIENCE {
-            let now = self.attempt("systemctl show --property=UserspaceTimestampMonotonic");
-            if now.status.success() && now.stdout != before.as_bytes() {
-                return self.await_booted();
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        panic!("{} does not reboot", self.name);
-    }
-
-    #[track_caller]
-    fn signal_init(&self, signal: &str) {
-        let output = Command::new(format!("{PROGRAMS}/host"))
-            .args(["--signal", signal, &self.name])
-            .env("LAB", &self.lab)
-            .output()
-            .unwrap();
-        let problem = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{}: {problem}", self.name);
-    }
-
-    #[track_caller]
-    fn await_off(&self) -> &Self {
-        let began = Instant::now();
-        while self.attempt("true").status.success() {
-            assert!(began.elapsed() < PATIENCE, "{} stays up", self.name);
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        self
-    }
-
-    #[track_caller]
-    fn await_booted(&self) -> &Self {
-        // Without --wait, with which systemd 247 can miss the end of a boot.
-        self.await_that("systemctl is-system-running")
     }
 }

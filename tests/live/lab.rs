@@ -6,6 +6,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::host::Host;
 
@@ -18,6 +19,7 @@ pub(crate) struct Lab {
     owner: Child,
     dir: PathBuf,
     hosts: Vec<Host>,
+    boot_time: Duration,
 }
 
 impl Lab {
@@ -33,6 +35,10 @@ impl Lab {
             eprintln!("left out: {reason}");
             return None;
         }
+        for spec in specs {
+            build_tree(spec);
+        }
+        let began = Instant::now();
         let mut said = tempfile::tempfile().unwrap();
         // In a session of its own: whoever kills the test's process group leaves it time to clean up.
         let mut owner = Command::new("setsid")
@@ -63,7 +69,17 @@ impl Lab {
         for part in ["work", "tmp"] {
             fs::create_dir(dir.join("operator").join(part)).unwrap();
         }
-        Some(Self { owner, dir, hosts })
+        Some(Self {
+            owner,
+            dir,
+            hosts,
+            boot_time: began.elapsed(),
+        })
+    }
+
+    /// How long the hosts took to boot, all at once; their trees were there.
+    pub(crate) fn boot_time(&self) -> Duration {
+        self.boot_time
     }
 
     /// A host by its name.
@@ -95,6 +111,19 @@ impl Drop for Lab {
         drop(self.owner.stdin.take());
         self.owner.wait().ok();
     }
+}
+
+/// Makes the tree of `NAME=TREE`, unless it is there: the first time takes a minute.
+#[track_caller]
+fn build_tree(spec: &str) {
+    let (_, tree) = spec.split_once('=').unwrap();
+    let mta = if tree.contains('-') { "" } else { "-postfix" };
+    let output = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/trees/build"))
+        .arg(format!("{tree}{mta}"))
+        .output()
+        .unwrap();
+    let problem = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "no tree {tree}{mta}: {problem}");
 }
 
 /// Why no host can be booted here.

@@ -3,7 +3,7 @@
 use std::io::Read as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::{Signal, kill_process};
 
@@ -14,11 +14,10 @@ const SECONDS_TO_BOOT: Duration = Duration::from_secs(40);
 
 #[test]
 fn hosts_boot_in_seconds_and_answer_by_ssh() {
-    let began = Instant::now();
     let Some(lab) = Lab::start(["old=bullseye", "mid=bookworm", "new=trixie"]) else {
         return;
     };
-    let took = began.elapsed();
+    let took = lab.boot_time();
     eprintln!("three hosts booted after {took:?}");
     assert!(took < SECONDS_TO_BOOT, "{took:?}");
     for (host, debian) in [("old", "11."), ("mid", "12."), ("new", "13.")] {
@@ -158,9 +157,7 @@ fn a_killed_lab_is_swept_by_the_next_start() {
     let output = forgotten.stdout.as_mut().unwrap();
     output.read_exact(&mut said).unwrap();
     kill_process(dead.owner(), Signal::KILL).unwrap();
-    let Some(next) = Lab::start(["old=bookworm"]) else {
-        return;
-    };
+    let next = Lab::start(["old=bookworm"]);
     assert!(!dir.exists(), "{}", dir.display());
     let ended = forgotten.wait().unwrap();
     assert_eq!(ended.code(), None, "the sweep kills what the operator left");

@@ -1,7 +1,7 @@
 //! Real Debian hosts: whole migrations between servers that serve mail, looked at from outside.
 //!
 //! Each test boots a [`lab::Lab`] of its own (see `tests/lab`) and gives its hosts users and mail
-//! through their own servers: [`host`], [`smtp`], [`imap`], [`pop3`]. Three lines are enough:
+//! through their own servers: [`server`], [`smtp`], [`imap`], [`pop3`]. Three lines are enough:
 //!
 //! ```ignore
 //! let Some(lab) = Lab::start(["old=bullseye", "new=bookworm"]) else { return };
@@ -27,6 +27,8 @@ mod lab;
 mod letter;
 mod operator;
 mod pop3;
+mod power;
+mod server;
 mod smtp;
 mod wire;
 
