@@ -1,0 +1,36 @@
+//! Real Debian hosts: whole migrations between servers that serve mail, looked at from outside.
+//!
+//! Each test boots a [`lab::Lab`] of its own (see `tests/lab`) and gives its hosts users and mail
+//! through their own servers: [`server`], [`smtp`], [`imap`], [`pop3`]. Three lines are enough:
+//!
+//! ```ignore
+//! let Some(lab) = Lab::start(["old=bullseye", "new=bookworm"]) else { return };
+//! lab.host("old").users(["alice", "bob"]);
+//! lab.host("old").deliver("alice", &letter("alice", "hello", "Only a line.\n"));
+//! ```
+//!
+//! The tests need root and systemd-nspawn; without them they are left out with a word of
+//! explanation, and in CI (`CI` is set) they fail. Every module of the first block is a means, every
+//! other is a family of tests.
+
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "tests prepare and inspect hosts from outside, and panic where something is amiss"
+)]
+
+mod folder_name;
+mod host;
+mod imap;
+mod lab;
+mod letter;
+mod operator;
+mod pop3;
+mod power;
+mod server;
+mod smtp;
+mod wire;
+
+mod labs;
+mod mail;
