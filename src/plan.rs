@@ -16,7 +16,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::manifest::Manifest;
+use crate::manifest::{HostAddress, Manifest};
 use crate::names::{GroupName, Side, UserName};
 pub use change::Change;
 pub use reason::{Obstacle, Reason};
@@ -62,6 +62,34 @@ impl Plan {
     pub fn is_empty(&self) -> bool {
         self.actions.is_empty() && self.blocked.is_empty()
     }
+
+    /// Whether nothing is left but mail that moved on a live source since it was looked at last.
+    pub fn is_new_mail_only(&self) -> bool {
+        self.has_live_source()
+            && self.blocked.is_empty()
+            && self.actions.iter().all(is_copy_of_mail)
+    }
+
+    /// Whether two plans differ in nothing but the mail that a live source got in between.
+    pub fn is_same_but_for_new_mail(&self, other: &Self) -> bool {
+        let steady = |plan: &Self| {
+            let mut plan = plan.clone();
+            if plan.has_live_source() {
+                plan.actions.retain(|action| !is_copy_of_mail(action));
+                plan.notes.clear();
+            }
+            plan
+        };
+        steady(self) == steady(other)
+    }
+
+    fn has_live_source(&self) -> bool {
+        matches!(self.manifest.source.host, HostAddress::Ssh { .. })
+    }
+}
+
+fn is_copy_of_mail(action: &Action) -> bool {
+    matches!(action.change, Change::CopyMail(_))
 }
 
 /// One idempotent change to one resource; the grain is the unit of undoing.

@@ -35,6 +35,13 @@ pub enum Event {
         /// Which.
         action: ActionId,
     },
+    /// A user's mail changed on the live source each time that it was copied.
+    Moving {
+        /// The copy, which is done as far as it can be.
+        action: ActionId,
+        /// What was seen to change last.
+        what: String,
+    },
     /// An action failed.
     ActionFailed {
         /// Which.

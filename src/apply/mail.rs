@@ -1,22 +1,27 @@
 //! Copying and proving mail trees: several users at a time, one flush for all of them.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::execute::{Context, Run};
 use crate::error::{Error, Kind, Result};
-use crate::host::{Pending, ReadHost, TreeJob, Watch};
+use crate::host::{HostState, Pending, ReadHost, TreeJob, Watch};
 use crate::parallel;
 use crate::plan::change::{CopiedTree, MailCopy};
 use crate::plan::{Action, Change};
-use crate::raw::HostPath;
-use crate::replicate::{Depth, OriginTree, Progress, Report};
+use crate::raw::{HostPath, Raw};
+use crate::replicate::{Depth, Oddity, OriginTree, Progress, Report};
+use crate::report::Event;
 use crate::resource::mail::index_file;
 
 /// Users and bytes between two flushes: enough to spread the cost of a flush, few enough that a run
 /// that dies repeats little.
 const BATCH_USERS: usize = 128;
 const BATCH_BYTES: u64 = 512 << 20;
+
+/// How often mail that moves on a live source is copied in one run.
+const TRIES: u32 = 3;
 
 /// How many actions from the first on are carried out side by side.
 pub(super) fn batch(actions: &[Action]) -> usize {
@@ -81,13 +86,13 @@ struct Batch<'a> {
 
 impl Batch<'_> {
     /// Copies a user's trees, or compares them by content.
-    fn write(&self, action: &Action) -> Result<Vec<Box<dyn Pending>>> {
+    fn write(&self, action: &Action) -> Result<Written> {
         match &action.change {
             Change::CopyMail(copy) => self.copy(copy),
-            Change::ProveMail(copy) => {
-                self.compare(copy, Depth::Content, self.progress)?;
-                Ok(Vec::new())
-            }
+            Change::ProveMail(copy) => match self.compare(copy, Depth::Content, self.progress)? {
+                None => Ok(Written::default()),
+                Some(found) => Err(found.into_error(copy)),
+            },
             _ => Err(Error::new(
                 Kind::Internal,
                 format!("{} is no change of mail", action.id),
@@ -95,19 +100,20 @@ impl Batch<'_> {
         }
     }
 
-    fn copy(&self, change: &MailCopy) -> Result<Vec<Box<dyn Pending>>> {
-        let mut pending = Vec::new();
+    fn copy(&self, change: &MailCopy) -> Result<Written> {
+        let mut written = Written::default();
         for tree in &change.trees {
             let target = &tree.paths.target;
             self.run.target.make_dirs(&target.parent(), 0o755)?;
             let job = self.job(change, tree);
             let mut watch = self.watch(self.progress);
             let copied = self.run.target.copy(&job, self.source()?, &mut watch)?;
-            complete(change, &copied.report)?;
-            pending.extend(copied.index);
+            readable(change, &copied.report)?;
+            written.moved |= changed(&copied.report) > 0;
+            written.indexes.extend(copied.index);
             self.wrote(target);
         }
-        Ok(pending)
+        Ok(written)
     }
 
     /// Remembers that a tree has to be made durable.
@@ -128,20 +134,51 @@ impl Batch<'_> {
             .ok_or_else(|| Error::new(Kind::Host, "the source is gone"))
     }
 
-    /// The data is durable: the index may say so. Then the trees are looked at again.
-    fn commit(&self, action: &Action, written: Vec<Box<dyn Pending>>) -> Result<()> {
-        for index in written {
-            index.commit()?;
-        }
-        match &action.change {
+    /// The data is durable: the index may say so. Then all trees of the user are looked at again.
+    ///
+    /// Between live hosts this second look is what takes a mailbox together with its index: a user
+    /// whose trees show no difference then has on the target what the source had at one moment. One
+    /// whose mail moved meanwhile is copied again, a few times; the rest is left to the next run.
+    fn commit(&self, action: &Action, written: Written) -> Result<()> {
+        let Change::CopyMail(copy) = &action.change else {
+            return Ok(());
+        };
+        let live = self.source()?.state() == HostState::Live;
+        let mut written = written;
+        let mut tries = 1;
+        loop {
+            let moved = written.moved;
+            for index in std::mem::take(&mut written.indexes) {
+                index.commit()?;
+            }
             // A second look is no progress.
-            Change::CopyMail(copy) => self.compare(copy, Depth::Index, &Progress::default()),
-            _ => Ok(()),
+            let found = match self.compare(copy, Depth::Index, &Progress::default())? {
+                None if !moved => return Ok(()),
+                None => Found::Changed,
+                Some(found) => found,
+            };
+            if !live {
+                return Err(found.into_error(copy));
+            }
+            if tries == TRIES {
+                let action = action.id.clone();
+                let what = found.to_string();
+                self.run.reporter.event(&Event::Moving { action, what });
+                return Ok(());
+            }
+            tries += 1;
+            written = self.copy(copy)?;
+            self.flush()?;
         }
     }
 
-    /// Nothing may differ.
-    fn compare(&self, change: &MailCopy, depth: Depth, progress: &Progress) -> Result<()> {
+    /// The first thing that differs.
+    fn compare(
+        &self,
+        change: &MailCopy,
+        depth: Depth,
+        progress: &Progress,
+    ) -> Result<Option<Found>> {
         for tree in &change.trees {
             if depth == Depth::Content {
                 // What a killed run placed may be equal in memory only: a proof is flushed as well,
@@ -151,18 +188,15 @@ impl Batch<'_> {
             let (job, mut watch) = (self.job(change, tree), self.watch(progress));
             let target = self.run.target;
             let report = target.compare(&job, depth, self.source()?, &mut watch)?;
-            complete(change, &report)?;
-            if let Some(first) = report.delta.sample.first() {
-                let what = format!(
-                    "the mail of {} is not equal on both hosts, first at {}",
-                    change.user, first.path
-                );
-                return Err(Error::new(Kind::Verification, what).hint(
-                    "something wrote there meanwhile; `reconcile plan --full` lists what differs",
-                ));
+            readable(change, &report)?;
+            if let Some(first) = report.delta.sample.into_iter().next() {
+                return Ok(Some(Found::Differs(first.path)));
+            }
+            if report.oddities.count(Oddity::ChangedWhileRead) > 0 {
+                return Ok(Some(Found::Changed));
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     fn job(&self, change: &MailCopy, tree: &CopiedTree) -> TreeJob {
@@ -191,20 +225,64 @@ impl Batch<'_> {
     }
 }
 
-/// A copy with a hole in it is no copy.
-fn complete(change: &MailCopy, report: &Report) -> Result<()> {
-    if report.complete() {
-        return Ok(());
+/// What a copy left to be done.
+#[derive(Default)]
+struct Written {
+    /// To be committed once everything is durable.
+    indexes: Vec<Box<dyn Pending>>,
+    /// Something changed each time that it was read.
+    moved: bool,
+}
+
+/// Why two trees are not equal.
+enum Found {
+    /// Something at this path.
+    Differs(Raw),
+    /// Something changed while it was read.
+    Changed,
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Differs(path) => path.fmt(f),
+            Self::Changed => f.write_str("while it was read"),
+        }
     }
-    let first = report
-        .failures
-        .first()
-        .map_or("files changed while they were read".into(), |f| {
-            f.to_string()
-        });
+}
+
+impl Found {
+    fn into_error(self, change: &MailCopy) -> Error {
+        match self {
+            Self::Differs(path) => Error::new(
+                Kind::Verification,
+                format!(
+                    "the mail of {} is not equal on both hosts, first at {path}",
+                    change.user
+                ),
+            )
+            .hint("something wrote there meanwhile; `reconcile plan --full` lists what differs"),
+            Self::Changed => incomplete(change, "files changed while they were read"),
+        }
+    }
+}
+
+fn changed(report: &Report) -> u64 {
+    report.oddities.count(Oddity::ChangedWhileRead)
+}
+
+/// A copy with a hole in it is no copy.
+fn readable(change: &MailCopy, report: &Report) -> Result<()> {
+    match report.failures.first() {
+        Some(first) => Err(incomplete(change, &first.to_string())),
+        None => Ok(()),
+    }
+}
+
+fn incomplete(change: &MailCopy, why: &str) -> Error {
     let what = format!(
-        "the mail of {} could not be read in full: {first}",
+        "the mail of {} could not be read in full: {why}",
         change.user
     );
-    Err(Error::new(Kind::Host, what).hint("mend that and run `reconcile apply` again"))
+    Error::new(Kind::Host, what).hint("mend that and run `reconcile apply` again")
 }

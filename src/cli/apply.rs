@@ -15,7 +15,7 @@ use crate::host::Operator;
 use crate::plan::{PLAN_VERSION, Plan, render};
 use crate::planner;
 use crate::report::terminal::tell;
-use crate::report::{Event, Reporter};
+use crate::report::{Event, Reporter, counted};
 use crate::resource::mail::Look;
 
 #[derive(Args, Debug)]
@@ -91,7 +91,7 @@ fn saved_plan(file: &Path) -> Result<Plan> {
 
 /// A saved plan is obeyed to the letter or not at all.
 fn refuse_stale(saved: &Plan, fresh: &Plan) -> Result<()> {
-    if saved == fresh {
+    if saved.is_same_but_for_new_mail(fresh) {
         return Ok(());
     }
     let [old, new] = [saved, fresh].map(|plan| render::text(plan, render::Paint::Plain));
@@ -180,6 +180,14 @@ fn conclude(outcome: Outcome) -> Result<()> {
 fn look_again(session: &Session, look: &Look<'_>) -> Result<Exit, Failure> {
     let plan = planner::plan(&session.manifest, &session.observe(look)?)?;
     if plan.is_empty() {
+        return Ok(Exit::Done);
+    }
+    if plan.is_new_mail_only() {
+        let users = counted(plan.actions.len() as u64, "user", "users");
+        tell(&format!(
+            "The mail of {users} changed on the source meanwhile: run `reconcile apply` again to bring \
+             it over.\n"
+        ));
         return Ok(Exit::Done);
     }
     tell(&render::text(&plan, render::Paint::Plain));

@@ -3,10 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::host::ReadHost;
+use crate::host::{HostState, ReadHost};
 use crate::manifest::Manifest;
 use crate::names::Side;
+use crate::plan::change::{Count, Delta};
 use crate::receipt::Receipt;
+use crate::replicate::Oddities;
 use crate::resource::{accounts, address, beside, dovecot, mail, spool};
 
 /// Version of the observation's form.
@@ -40,6 +42,9 @@ pub struct Observation {
     /// The migration's record on the target; `None` before the first apply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt: Option<Receipt>,
+    /// Whether the source runs: then its mail moves all the time.
+    #[serde(default, skip_serializing_if = "is_offline")]
+    pub source: HostState,
     /// Accounts and groups; `None` when the hosts cannot be looked at by this version.
     #[serde(default)]
     pub accounts: accounts::Actual,
@@ -63,6 +68,11 @@ pub struct Observation {
     pub looked: Looked,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_offline(state: &HostState) -> bool {
+    *state == HostState::Offline
+}
+
 /// Whether the hosts could be looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -80,6 +90,7 @@ impl Observation {
         Self {
             version: OBSERVATION_VERSION,
             receipt: None,
+            source: HostState::Offline,
             accounts: accounts::Actual::default(),
             mail: mail::Actual::default(),
             dovecot: dovecot::Actual::default(),
@@ -95,12 +106,22 @@ impl Observation {
         self.looked == Looked::AtHosts
     }
 
-    /// Digest of all that a plan rests on. Free space changes all the time and is no part of it.
+    /// Digest of all that a plan rests on. What changes all the time is no part of it: free space, and
+    /// on a live source the mail.
     pub fn basis(&self) -> String {
         let mut stable = self.clone();
         for volume in &mut stable.mail.volumes {
             volume.free_bytes = 0;
             volume.free_inodes = None;
+        }
+        if self.source == HostState::Live {
+            for tree in stable.mail.users.values_mut().flat_map(|u| &mut u.trees) {
+                tree.size = Count::default();
+                tree.delta = Delta::default();
+                tree.oddities = Oddities::default();
+            }
+            stable.spool = spool::Actual::default();
+            stable.beside.queued.clear();
         }
         let json =
             serde_json::to_vec(&stable).expect("an observation is plain data with text keys");
@@ -132,6 +153,7 @@ pub fn observe(
     };
     Ok(Observation {
         version: OBSERVATION_VERSION,
+        source: hosts.source.map_or(HostState::Offline, ReadHost::state),
         mail,
         beside,
         dovecot: dovecot::observe(hosts.source, hosts.target)?,

@@ -52,7 +52,7 @@ impl Reporter for Bar {
                 self.bar.finish_and_clear();
                 tell_event(event);
             }
-            Event::ActionFailed { .. } | Event::ActionSkipped { .. } => {
+            Event::ActionFailed { .. } | Event::ActionSkipped { .. } | Event::Moving { .. } => {
                 self.bar.suspend(|| tell_event(event));
             }
             Event::Observing { .. } => {
@@ -106,6 +106,11 @@ fn sentence(event: &Event) -> Option<String> {
         }
         Event::ActionStarted { .. } => return None,
         Event::ActionDone { action } => format!("  done {action}"),
+        Event::Moving { action, what } => {
+            format!(
+                "  {action}: still changing on the source ({what}); the next run brings the rest"
+            )
+        }
         Event::ActionFailed { action, error } => format!("  failed {action}: {error}"),
         Event::ActionSkipped { action, waits_on } => {
             format!("  left out {action}: it needs {waits_on}")
