@@ -3,16 +3,15 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-/// More threads than this do not make a disk faster.
-const MOST_THREADS: usize = 4;
+/// More threads than this do not make a disk faster, and fewer leave a distant host idle.
+const THREADS: usize = 4;
 
 /// Maps items in a few threads. The results come in the order of the items.
 pub(crate) fn map<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let next = AtomicUsize::new(0);
     let slots: Vec<Mutex<Option<R>>> = items.iter().map(|_| Mutex::new(None)).collect();
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
-        for _ in 0..threads.clamp(2, MOST_THREADS).min(items.len()) {
+        for _ in 0..THREADS.min(items.len()) {
             scope.spawn(|| {
                 loop {
                     let at = next.fetch_add(1, Ordering::Relaxed);

@@ -25,6 +25,7 @@ mod host;
 mod imap;
 mod lab;
 mod letter;
+mod office;
 mod operator;
 mod pop3;
 mod power;
@@ -34,3 +35,4 @@ mod wire;
 
 mod labs;
 mod mail;
+mod staging;

@@ -48,10 +48,13 @@ pub fn observe(
         .users
         .iter()
         .filter(|(_, chosen)| chosen.blocked == Clearance::Clear);
-    let mut users = BTreeMap::new();
-    for (name, chosen) in clear {
-        users.insert(name.clone(), observer.user(name, chosen, &spool)?);
-    }
+    // Many small questions: several users at a time, because a host may be far away.
+    let clear: Vec<_> = clear.collect();
+    let looked = parallel::map(&clear, |(name, chosen)| observer.user(name, chosen, &spool));
+    let named = clear.iter().zip(looked);
+    let mut users: BTreeMap<UserName, UserMail> = named
+        .map(|((name, _), user)| Ok(((*name).clone(), user?)))
+        .collect::<Result<_>>()?;
     shared_homes(&mut users);
     let volumes = observer.volumes(&mut users)?;
     observer.compare_all(&mut users)?;

@@ -1,0 +1,86 @@
+//! A whole staging between live servers: the copy follows while mail arrives, and in the end no
+//! client sees that it is on another server.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::lab::Lab;
+use crate::letter::letter;
+use crate::office::{
+    MAILDIR, MBOX, everybody, expect_maildirs, fetchmail, lead_to, mbsync, move_in,
+};
+
+#[test]
+fn thirty_people_move_from_debian_12_to_debian_13() {
+    move_with_clients("old=bookworm", "new=trixie");
+}
+
+#[test]
+fn thirty_people_move_from_debian_11_to_debian_12() {
+    move_with_clients("old=bullseye", "new=bookworm");
+}
+
+fn move_with_clients(old: &str, new: &str) {
+    let Some(lab) = Lab::start([old, new]) else {
+        return;
+    };
+    let (old, new) = (lab.host("old"), lab.host("new"));
+    move_in(old);
+    expect_maildirs(old, new);
+    lab.manifest("source", "dovecot: { accept: [userdb] }\n");
+
+    // Two real clients that remember what they saw.
+    lead_to(&lab, old);
+    let clients = [MBOX[0], MBOX[1], MAILDIR[0]];
+    for user in clients {
+        assert!(fetchmail(&lab, user) >= 3);
+        assert_eq!(fetchmail(&lab, user), 0, "fetchmail remembers");
+        mbsync(&lab, user);
+    }
+
+    // The copy is made, and brought up to date, while mail arrives.
+    lab.reconcile(["plan"]).exits(0).done();
+    let enough = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut smtp = old.smtp();
+            for number in 0.. {
+                if enough.load(Ordering::Relaxed) {
+                    break;
+                }
+                let user = everybody()[number % 30];
+                let text = letter(user, &format!("meanwhile {number}"), "A line.\n");
+                smtp.send("sender@example.com", user, &text);
+                std::thread::sleep(Duration::from_millis(200));
+            }
+            smtp.quit();
+        });
+        for _ in 0..2 {
+            lab.reconcile(["apply", "--yes"]).exits(0).done();
+        }
+        enough.store(true, Ordering::Relaxed);
+    });
+    old.await_deliveries();
+    for user in clients {
+        fetchmail(&lab, user);
+        mbsync(&lab, user);
+    }
+
+    // The last copy, with the source's services stopped by hand.
+    old.run("systemctl stop 'postfix*' dovecot.socket dovecot.service");
+    lab.reconcile(["apply", "--yes"]).exits(0).done();
+    lab.reconcile(["plan", "--detailed-exitcode"])
+        .exits(0)
+        .done();
+    lab.reconcile(["verify"]).exits(0).shows("30 users").done();
+
+    // The target's Dovecot started by hand: the clients find what they know.
+    new.run("systemctl unmask dovecot.service dovecot.socket; systemctl start dovecot.service");
+    lab.reconcile(["verify"]).exits(0).done();
+    lead_to(&lab, new);
+    for user in clients {
+        assert_eq!(fetchmail(&lab, user), 0, "{user} downloads nothing again");
+        let numbers = mbsync(&lab, user);
+        assert!(numbers.contains("N: +0/0 *0/0 #0/0"), "{user}: {numbers}");
+    }
+}
