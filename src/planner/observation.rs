@@ -7,7 +7,7 @@ use crate::host::ReadHost;
 use crate::manifest::Manifest;
 use crate::names::Side;
 use crate::receipt::Receipt;
-use crate::resource::{accounts, address, beside, dovecot, mail, spool};
+use crate::resource::{accounts, address, beside, dovecot, mail, services, spool};
 
 /// Version of the observation's form.
 pub const OBSERVATION_VERSION: u32 = 1;
@@ -49,6 +49,9 @@ pub struct Observation {
     /// Dovecot's settings.
     #[serde(default)]
     pub dovecot: dovecot::Actual,
+    /// What runs, on hosts that run.
+    #[serde(default)]
+    pub services: services::Actual,
     /// Interface configuration and `/etc/hosts`.
     #[serde(default)]
     pub address: address::Actual,
@@ -83,6 +86,7 @@ impl Observation {
             accounts: accounts::Actual::default(),
             mail: mail::Actual::default(),
             dovecot: dovecot::Actual::default(),
+            services: services::Actual::default(),
             address: address::Actual::default(),
             spool: spool::Actual::default(),
             beside: beside::Actual::default(),
@@ -130,8 +134,16 @@ pub fn observe(
         (Some(source), Side::Source) => source,
         _ => hosts.target,
     };
+    let services = services::observe(
+        manifest,
+        (hosts.source, hosts.target),
+        &accounts,
+        &resolved,
+        receipt_ref,
+    )?;
     Ok(Observation {
         version: OBSERVATION_VERSION,
+        services,
         mail,
         beside,
         dovecot: dovecot::observe(hosts.source, hosts.target)?,
