@@ -121,7 +121,15 @@ fn release(
     match target.init {
         Init::Systemd => {
             commands.extend((!masks.is_empty()).then_some(Command::UnmaskUnits(masks)));
-            commands.extend((!names.is_empty()).then(|| Command::StartUnits(names.clone())));
+            // A socket refuses to listen for a service that runs already, also when both are started
+            // by one command.
+            let (triggers, services): (Vec<&Unit>, _) = start.iter().partition(|u| is_trigger(u));
+            let parts = [triggers, services].map(|units| {
+                let names = units.iter().map(|unit| unit.name.clone());
+                names.collect::<Vec<_>>()
+            });
+            let parts = parts.into_iter().filter(|part| !part.is_empty());
+            commands.extend(parts.map(Command::StartUnits));
         }
         Init::Chkconfig => commands.extend(masks.into_iter().map(Command::ChkconfigOn)),
         Init::UpdateRcD => commands.extend(masks.into_iter().map(Command::UpdateRcEnable)),
@@ -154,14 +162,22 @@ fn release(
     });
 }
 
-/// The main units, what ran when it was stopped, and what starts at boot.
+/// The main units, what ran when it was stopped, and what starts at boot; but no socket for a service
+/// that somebody started meanwhile.
 fn to_start<'a>(service: &Service<'a>, held: &Held) -> Vec<&'a Unit> {
     let mains: Vec<&str> = service.mains().iter().map(|u| u.name.as_str()).collect();
+    let too_late = |unit: &Unit| is_trigger(unit) && !unit.runs() && service.serves();
     let wanted = |unit: &&&'a Unit| {
-        let at_boot = unit.enabled.starts_with(ENABLED) && unit.name.ends_with(".service");
-        mains.contains(&unit.name.as_str()) || held.running.contains(&unit.name) || at_boot
+        let at_boot = unit.enabled.starts_with(ENABLED) && !is_trigger(unit);
+        let is_meant = mains.contains(&unit.name.as_str()) || held.running.contains(&unit.name);
+        (is_meant || at_boot) && !too_late(unit)
     };
     service.units.iter().filter(wanted).copied().collect()
+}
+
+/// A socket or a timer; services and init scripts are none.
+fn is_trigger(unit: &Unit) -> bool {
+    unit.name.contains('.') && !unit.name.ends_with(".service")
 }
 
 /// What is still not as it was planned: why the target is not quiet after a hold. Empty if it is.
