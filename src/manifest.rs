@@ -282,6 +282,11 @@ pub enum Units {
 }
 
 impl Units {
+    /// Whether they are detected.
+    pub fn is_auto(&self) -> bool {
+        *self == Self::Auto
+    }
+
     /// The names; none for `auto`.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let names: &[String] = match self {

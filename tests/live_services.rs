@@ -229,7 +229,11 @@ fn what_a_hand_or_a_socket_started_is_stopped_too() {
     assert!(systemctl(&["start", "dovecot.socket"]).0);
     pair.apply_until_empty(&staging);
     assert_quiet();
-    assert!(pair.receipt().services["dovecot"].running.contains("dovecot.socket"));
+    assert!(
+        pair.receipt().services["dovecot"]
+            .running
+            .contains("dovecot.socket")
+    );
     // By hand, past the mask.
     assert!(run("/usr/sbin/dovecot", &[]));
     assert!(answers(143));
@@ -260,7 +264,10 @@ fn a_unit_of_the_admins_own_cannot_be_masked_and_that_is_said_before() {
     assert!(systemctl(&["daemon-reload"]).0);
     let plan = pair.plan(&Pair::manifest("source", ""));
     let by: Vec<String> = plan.blocked.iter().map(|b| b.by.to_string()).collect();
-    assert!(by.len() == 1 && by[0].contains("mv /etc/systemd/system/dovecot.service"), "{by:?}");
+    assert!(
+        by.len() == 1 && by[0].contains("mv /etc/systemd/system/dovecot.service"),
+        "{by:?}"
+    );
     fs::remove_file(&to).unwrap();
     assert!(systemctl(&["daemon-reload"]).0);
 }
@@ -273,7 +280,11 @@ fn a_hold_that_dies_anywhere_is_finished_by_the_next_run() {
     const ARMED: &str = "LIVE_SERVICES_DIE_AT";
     if let Ok(point) = std::env::var(ARMED) {
         reconcile::failpoint::arm(&point);
-        let to = if point.ends_with("release") { "target" } else { "source" };
+        let to = if point.ends_with("release") {
+            "target"
+        } else {
+            "source"
+        };
         Pair::new().apply(&Pair::manifest(to, ""));
         panic!("it should have died at {point}");
     }

@@ -35,10 +35,7 @@ pub(super) fn hold(context: &Context<'_>, hold: &ServiceHold) -> Result<()> {
 pub(super) fn release(context: &Context<'_>, release: &ServiceRelease) -> Result<()> {
     run_all(context, &release.service, &release.commands)?;
     let named = &context.run.plan.manifest.services;
-    settle(context, &|seen| {
-        services::unfinished(named, seen, release)
-    })
-    .map_err(|left| {
+    settle(context, &|seen| services::unfinished(named, seen, release)).map_err(|left| {
         left.error(&format!("{} on the target does not serve", release.service))
             .hint("`systemctl status` and the mail log there say why; mend it and run again")
     })?;
@@ -70,10 +67,7 @@ fn refused(command: &Command, host: &str, answer: &Answer) -> Error {
     } else {
         format!("{ended}, {}", crate::raw::escape(said.as_bytes()))
     };
-    Error::new(
-        Kind::Host,
-        format!("`{command}` on {host} failed: {why}"),
-    )
+    Error::new(Kind::Host, format!("`{command}` on {host} failed: {why}"))
 }
 
 /// What is still not as it should be.

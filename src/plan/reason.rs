@@ -99,7 +99,7 @@ impl fmt::Display for Reason {
                 f.write_str("/etc/hosts does not have the name at the service addresses only")
             }
             Self::MailIncomplete => f.write_str(
-                "who opens an incomplete mailbox destroys what clients remember of it",
+                "whoever opens an incomplete mailbox destroys what clients remember of it",
             ),
             Self::TargetServes => f.write_str("the target's mail counts, and clients come there"),
             Self::ServeFromTarget => f.write_str("the manifest says serve_from: target"),

@@ -1,8 +1,8 @@
 //! What a manifest may ask for and this version, or an offline root, cannot do: said, not ignored.
 
+use super::Observation;
 use crate::manifest::{HostAddress, Manifest, SourceAfter, Units};
 use crate::names::Side;
-use super::Observation;
 use crate::plan::{Draft, Level, Obstacle, Resource};
 
 /// The obstacles and notes that follow from the manifest, and from not having looked at the hosts.

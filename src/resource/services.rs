@@ -18,8 +18,8 @@ pub mod problem;
 pub mod process;
 mod release;
 mod rows;
-pub mod sysv;
 pub mod systemd;
+pub mod sysv;
 pub mod unit;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -84,3 +84,5 @@ impl HostServices {
     }
 }
 
+#[cfg(test)]
+mod tests;

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::group::{Service, services};
+use super::group::{Service, services, units_of};
 use super::known::Role;
 use super::ports::Reach;
-use super::unit::Init;
 use super::{HostServices, Program};
 use crate::manifest;
 use crate::names::Side;
@@ -30,26 +29,27 @@ pub(super) fn describe(
 ) {
     for role in [Role::Imap, Role::Mta, Role::Cron, Role::Fetcher] {
         let services = services(named, role, host);
-        let units_unknown = !matches!(host.init, Init::Systemd) && services.is_empty();
         for service in &services {
             let text = sentence(service, host);
             let resource = Resource::Service(side, service.name.clone());
             draft.note(resource, Level::Info, text);
         }
+        // What the manifest names and is not there is an obstacle already.
+        if !units_of(named, role).is_auto() {
+            continue;
+        }
         let resource = Resource::Service(side, role.to_string());
         let open = host.open(role.ports());
-        if !services.iter().any(Service::runs) && !open.is_empty() {
+        let unexplained = !services.iter().any(Service::runs) && !open.is_empty();
+        if unexplained && side == Side::Source {
             let text = format!(
                 "listens on {}, and not by a service that is known: name its units in services.{role}",
                 numbers(&open)
             );
             draft.note(resource, Level::Warning, text);
         } else if services.is_empty() && role == Role::Mta {
-            let text = if units_unknown {
-                "no mail transfer agent that is known by its init script was found"
-            } else {
-                "no mail transfer agent that is known was found: name its units in services.mta"
-            };
+            let text =
+                "no mail transfer agent that is known was found: name its units in services.mta";
             draft.note(resource, Level::Warning, text);
         }
     }
@@ -87,10 +87,17 @@ fn sentence(service: &Service<'_>, host: &HostServices) -> String {
             open.filter(|port| host.ports.get(port) == Some(&wanted))
                 .collect()
         };
-        for (reach, limit) in [(Reach::Network, ""), (Reach::Loopback, " for the host itself only")] {
-            let ports = reached(reach);
-            if !ports.is_empty() {
-                parts.push(format!("listens on {}{limit}", numbers(&ports)));
+        let [network, itself] = [Reach::Network, Reach::Loopback].map(reached);
+        let from_itself = format!("on {} for the host itself only", numbers(&itself));
+        match (network.is_empty(), itself.is_empty()) {
+            (true, true) => {}
+            (true, false) => parts.push(format!("listens {from_itself}")),
+            (false, true) => parts.push(format!("listens on {}", numbers(&network))),
+            (false, false) => {
+                parts.push(format!(
+                    "listens on {}, and {from_itself}",
+                    numbers(&network)
+                ));
             }
         }
     }

@@ -52,8 +52,16 @@ fn unknown_units(manifest: &Manifest, hosts: &[(Side, &HostServices)], draft: &m
         if *units == Units::Auto {
             continue;
         }
-        let missing = |name: &str| hosts.iter().all(|(_, host)| host.missing.contains_key(name));
-        for name in units.names().filter(|_| !hosts.is_empty()).filter(|name| missing(name)) {
+        let missing = |name: &str| {
+            hosts
+                .iter()
+                .all(|(_, host)| host.missing.contains_key(name))
+        };
+        for name in units
+            .names()
+            .filter(|_| !hosts.is_empty())
+            .filter(|name| missing(name))
+        {
             let guesses = hosts.iter().filter_map(|(_, host)| host.missing.get(name));
             let problem = Problem::UnknownUnit {
                 unit: name.to_owned(),

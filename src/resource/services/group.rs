@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use super::HostServices;
 use super::known::{self, Known, Role};
 use super::process::Program;
 use super::unit::{Init, Unit};
-use super::HostServices;
 use crate::manifest;
 
 /// A service of one host.
@@ -30,16 +30,12 @@ pub fn services<'a>(
     role: Role,
     host: &'a HostServices,
 ) -> Vec<Service<'a>> {
-    let named = match role {
-        Role::Imap => &named.imap,
-        Role::Mta => &named.mta,
-        Role::Cron | Role::Fetcher => &manifest::Units::Auto,
-    };
+    let named = units_of(named, role);
     let service = |name: String, known, units: Vec<&'a Unit>, mains| Service {
         name,
         role,
         known,
-        units: with_triggers(units, host),
+        units: with_triggers(&units, host),
         mains,
         host,
     };
@@ -77,8 +73,17 @@ pub fn services<'a>(
     }
 }
 
+/// What the manifest says of a role's units.
+pub(super) fn units_of(named: &manifest::Services, role: Role) -> &manifest::Units {
+    match role {
+        Role::Imap => &named.imap,
+        Role::Mta => &named.mta,
+        Role::Cron | Role::Fetcher => &manifest::Units::Auto,
+    }
+}
+
 /// Units and what starts them, each once.
-fn with_triggers<'a>(units: Vec<&'a Unit>, host: &'a HostServices) -> Vec<&'a Unit> {
+fn with_triggers<'a>(units: &[&'a Unit], host: &'a HostServices) -> Vec<&'a Unit> {
     let mut all: Vec<&Unit> = Vec::new();
     let triggers = |unit: &Unit| -> Vec<&'a Unit> {
         let is = |other: &&Unit| unit.triggered_by.contains(&other.name);
@@ -108,7 +113,8 @@ impl Service<'_> {
 
     /// Whether it is exim, which is only looked at, also when the manifest names it.
     pub fn is_exim(&self) -> bool {
-        self.known.is_some_and(|known| known.name == known::EXIM.name)
+        self.known
+            .is_some_and(|known| known.name == known::EXIM.name)
     }
 
     /// The units that run when it serves: those that the manifest names, or the first that is known.
@@ -119,7 +125,8 @@ impl Service<'_> {
     /// Whether it serves: its main units run, and so does the program itself. Up to Debian 12
     /// `postfix.service` is active whether or not a Postfix runs.
     pub fn serves(&self) -> bool {
-        let runs = self.known.is_none() || self.programs().iter().any(|program| program.is_master());
+        let runs =
+            self.known.is_none() || self.programs().iter().any(|program| program.is_master());
         runs && self.mains().iter().all(|unit| unit.runs())
     }
 

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::group::{Service, services};
+use super::group::{Service, services, units_of};
 use super::known::Role;
 use super::process::Program;
 use super::unit::{Init, Unit};
@@ -20,6 +20,13 @@ use crate::plan::{
 };
 use crate::receipt::Held;
 
+/// Whether a role's services are quiet before anything is done.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Quiet {
+    Already,
+    NotYet,
+}
+
 /// Plans to hold what is not held, and adds to `records` what this migration will have stopped.
 pub(super) fn draft(
     manifest: &Manifest,
@@ -27,68 +34,91 @@ pub(super) fn draft(
     records: &mut BTreeMap<String, Held>,
     draft: &mut Draft,
 ) {
-    let before = (draft.actions.len(), draft.blocked.len());
-    for role in [Role::Imap, Role::Mta] {
-        role_draft(manifest, role, target, records, draft);
-    }
-    if (draft.actions.len(), draft.blocked.len()) == before {
+    let before = records.clone();
+    let quiet = [Role::Imap, Role::Mta].map(|role| {
+        let services = services(&manifest.services, role, target);
+        let stopped: Vec<&Service<'_>> = services
+            .iter()
+            .filter(|service| !service.is_exim() && service.runs())
+            .filter(|service| !before.contains_key(&service.name))
+            .collect();
+        if manifest.services.on_other_mail == OnOtherMail::Fail {
+            serves_others(&stopped, target, draft);
+        }
+        role_draft(manifest, role, &services, target, records, draft)
+    });
+    if quiet == [Quiet::Already; 2] {
         draft.settled.insert(Fact::TargetQuiet);
+    }
+}
+
+/// Stopping what serves other people is for the manifest to decide.
+fn serves_others(stopped: &[&Service<'_>], target: &HostServices, draft: &mut Draft) {
+    for service in stopped.iter().filter(|_| !target.others.is_empty()) {
+        let problem = Problem::ServesOthers {
+            signs: target.others.clone(),
+        };
+        let resource = Resource::Service(Side::Target, service.name.clone());
+        draft.block(resource, Obstacle::Service { problem });
     }
 }
 
 fn role_draft(
     manifest: &Manifest,
     role: Role,
+    services: &[Service<'_>],
     target: &HostServices,
     records: &mut BTreeMap<String, Held>,
     draft: &mut Draft,
-) {
-    let services = services(&manifest.services, role, target);
+) -> Quiet {
     let (watched, handled): (Vec<_>, Vec<_>) = services.iter().partition(|s| s.is_exim());
+    let mut quiet = Quiet::Already;
     for service in &watched {
-        exim(service, target, draft);
+        if exim(service, target, draft) == Quiet::NotYet {
+            quiet = Quiet::NotYet;
+        }
     }
     let loose: Vec<&Service<'_>> = handled
         .into_iter()
         .filter(|service| !service.unheld().is_empty())
         .collect();
     for (number, service) in loose.iter().enumerate() {
+        quiet = Quiet::NotYet;
+        for problem in problems(service, target) {
+            let resource = Resource::Service(Side::Target, service.name.clone());
+            draft.block(resource, Obstacle::Service { problem });
+        }
         // Two services of a role share its ports: they are closed when the last is held.
         let ports = if number + 1 == loose.len() {
             role.ports()
         } else {
             &[]
         };
-        let new = !records.contains_key(&service.name);
-        for problem in problems(manifest, service, target, new) {
-            let resource = Resource::Service(Side::Target, service.name.clone());
-            draft.block(resource, Obstacle::Service { problem });
-        }
-        if target.init == Init::Other {
+        let Some((hold, action)) = hold(service, target, ports) else {
             continue;
-        }
-        let action = hold(service, target, ports);
-        if let Change::HoldService(hold) = &action.change {
-            records
-                .entry(service.name.clone())
-                .or_default()
-                .add(&hold.masks, &hold.running);
-        }
+        };
+        let record = records.entry(service.name.clone()).or_default();
+        record.add(&hold.masks, &hold.running);
         draft.actions.push(action);
     }
+    // What the manifest names and is not there is an obstacle already.
+    if services.is_empty() && !units_of(&manifest.services, role).is_auto() {
+        return Quiet::NotYet;
+    }
     let open = target.open(role.ports());
-    let explained = !loose.is_empty() || watched.iter().any(|service| service.runs());
-    if !open.is_empty() && !explained {
+    if quiet == Quiet::Already && !open.is_empty() {
         let problem = Problem::PortsTaken {
             ports: open.into_iter().collect(),
         };
         let resource = Resource::Service(Side::Target, role.to_string());
         draft.block(resource, Obstacle::Service { problem });
+        return Quiet::NotYet;
     }
+    quiet
 }
 
 /// Exim delivers without its daemon, so stopping that is not enough.
-fn exim(service: &Service<'_>, target: &HostServices, draft: &mut Draft) {
+fn exim(service: &Service<'_>, target: &HostServices, draft: &mut Draft) -> Quiet {
     let resource = Resource::Service(Side::Target, service.name.clone());
     let at_large = |unit: &&&Unit| unit.runs() || unit.is_at_large(target.init);
     if let Some(unit) = service.units.iter().find(at_large) {
@@ -96,27 +126,17 @@ fn exim(service: &Service<'_>, target: &HostServices, draft: &mut Draft) {
             unit: unit.name.clone(),
         };
         draft.block(resource, Obstacle::Service { problem });
-        return;
+        return Quiet::NotYet;
     }
     let text = "exim is not handled: what is given to its `sendmail` is still delivered at once, and \
                 nothing here starts its daemon when the target's mail counts";
     draft.note(resource, Level::Warning, text);
+    Quiet::Already
 }
 
 /// What is in the way of holding a service.
-fn problems(
-    manifest: &Manifest,
-    service: &Service<'_>,
-    target: &HostServices,
-    new: bool,
-) -> Vec<Problem> {
+fn problems(service: &Service<'_>, target: &HostServices) -> Vec<Problem> {
     let mut problems = Vec::new();
-    let stops_others = service.runs() && new && !target.others.is_empty();
-    if stops_others && manifest.services.on_other_mail == OnOtherMail::Fail {
-        problems.push(Problem::ServesOthers {
-            signs: target.others.clone(),
-        });
-    }
     if target.init == Init::Other {
         problems.push(Problem::UnknownInit);
         return problems;
@@ -161,7 +181,12 @@ fn own_stop(program: Program) -> Option<Command> {
     }
 }
 
-fn hold(service: &Service<'_>, target: &HostServices, ports: &[u16]) -> Action {
+/// `None` if there is nothing that a command would do.
+fn hold(
+    service: &Service<'_>,
+    target: &HostServices,
+    ports: &[u16],
+) -> Option<(ServiceHold, Action)> {
     let at_large = service.units.iter().filter(|u| u.is_at_large(target.init));
     let masks: BTreeSet<String> = at_large.map(|unit| unit.mask_name()).collect();
     let running: Vec<String> = service
@@ -188,20 +213,24 @@ fn hold(service: &Service<'_>, target: &HostServices, ports: &[u16]) -> Action {
             }
             commands.extend(without_unit(service).into_iter().filter_map(own_stop));
         }
-        Init::UpdateRcD | Init::Chkconfig | Init::Other => {
+        Init::Other => {}
+        Init::UpdateRcD | Init::Chkconfig => {
             commands.extend(running.iter().cloned().map(Command::StopScript));
             commands.extend(masks.iter().map(disable));
         }
     }
+    if commands.is_empty() {
+        return None;
+    }
     let hurts_others = service.runs() && !target.others.is_empty();
-    let change = ServiceHold {
+    let hold = ServiceHold {
         service: service.name.clone(),
         masks,
         running: running.into_iter().collect(),
         ports: ports.iter().copied().collect(),
         commands,
     };
-    Action {
+    let action = Action {
         id: ActionId(format!("service/target/{}/hold", service.name)),
         because: Reason::MailIncomplete,
         needs: BTreeSet::new(),
@@ -211,9 +240,10 @@ fn hold(service: &Service<'_>, target: &HostServices, ports: &[u16]) -> Action {
         } else {
             Risk::Safe
         },
-        undo: Undo::Manual(undo(&change, target.init)),
-        change: Change::HoldService(change),
-    }
+        undo: Undo::Manual(undo(&hold, target.init)),
+        change: Change::HoldService(hold.clone()),
+    };
+    Some((hold, action))
 }
 
 /// How a person takes it back.

@@ -83,11 +83,7 @@ pub const DOVECOT: Known = Known {
 pub const POSTFIX: Known = Known {
     name: "postfix",
     role: Role::Mta,
-    units: &[
-        "postfix.service",
-        "postfix@-.service",
-        "postfix@*.service",
-    ],
+    units: &["postfix.service", "postfix@-.service", "postfix@*.service"],
     scripts: &["postfix"],
     programs: &[Program::Postfix, Program::PostfixWorker, Program::Delivery],
 };
@@ -138,6 +134,6 @@ impl Known {
             Some((start, end)) => unit.starts_with(start) && unit.ends_with(end),
             None => unit == *name,
         };
-        self.units.iter().any(|name| fits(name)) || self.scripts.contains(&unit)
+        self.units.iter().any(fits) || self.scripts.contains(&unit)
     }
 }

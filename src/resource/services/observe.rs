@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::known::{self, Role};
 use super::process::{self, Program};
 use super::unit::{Active, Init, Unit};
-use super::{Actual, HostServices, others, ports, sysv, systemd};
+use super::{Actual, HostServices, others, ports, systemd, sysv};
 use crate::error::{Error, Kind, Result};
 use crate::host::{FileKind, HostState, Probe, ReadHost};
 use crate::manifest::{Manifest, Services};
@@ -13,6 +13,9 @@ use crate::names::Side;
 use crate::raw::HostPath;
 use crate::receipt::Receipt;
 use crate::resource::accounts;
+
+/// Names that mean nothing, each with the one that may be meant.
+type Missing = BTreeMap<String, Option<String>>;
 
 /// Looks at both hosts; on one where nothing runs there is nothing to see.
 pub fn observe(
@@ -83,13 +86,10 @@ fn programs(host: &dyn ReadHost) -> Result<BTreeSet<Program>> {
 }
 
 /// The units that are known or named, those that start them, and the names that mean nothing.
-fn units(
-    named: &Services,
-    host: &dyn ReadHost,
-) -> Result<(Vec<Unit>, BTreeMap<String, Option<String>>)> {
+fn units(named: &Services, host: &dyn ReadHost) -> Result<(Vec<Unit>, Missing)> {
     let known = known::ALL.iter().flat_map(|known| known.units);
     let known = known.map(|&name| name.to_owned());
-    let asked = known.chain(named.names().map(|name| as_pattern(name)));
+    let asked = known.chain(named.names().map(as_pattern));
     let mut units = systemd::shown(&answer(host, &Probe::Units(asked.collect()))?).units;
     let triggers: BTreeSet<String> = units
         .iter()
@@ -123,13 +123,17 @@ fn scripts(
     named: &Services,
     host: &dyn ReadHost,
     programs: &BTreeSet<Program>,
-) -> Result<(Vec<Unit>, BTreeMap<String, Option<String>>)> {
+) -> Result<(Vec<Unit>, Missing)> {
     let there = sysv::scripts(host)?;
     let starting = sysv::starting(host)?;
     let mut units: Vec<Unit> = Vec::new();
     let mut add = |name: &str, programs_of: &[Program]| {
         let runs = programs_of.iter().any(|program| programs.contains(program));
-        let active = if runs { Active::Active } else { Active::Inactive };
+        let active = if runs {
+            Active::Active
+        } else {
+            Active::Inactive
+        };
         if !units.iter().any(|unit| unit.name == name) {
             units.push(sysv::unit(name, &starting, active));
         }

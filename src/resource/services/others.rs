@@ -20,7 +20,7 @@ use crate::resource::mail;
 
 /// A sign.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
+#[serde(tag = "kind", rename_all = "snake_case")]
 pub enum OtherMail {
     /// People who are not in the migration have mail there.
     Mailboxes {
@@ -46,10 +46,10 @@ impl fmt::Display for OtherMail {
         match self {
             Self::Mailboxes { of } => {
                 let names: Vec<String> = of.iter().map(ToString::to_string).collect();
-                write!(f, "{} have mail there", names.join(", "))
+                write!(f, "mail of {}", names.join(", "))
             }
-            Self::Sessions { of } => write!(f, "{} are logged in", of.join(", ")),
-            Self::Parameter { name, value } => write!(f, "{name} is {value}"),
+            Self::Sessions { of } => write!(f, "sessions of {}", of.join(", ")),
+            Self::Parameter { name, value } => write!(f, "{name} = {value}"),
         }
     }
 }
@@ -172,7 +172,10 @@ fn is_all_local(mbox: &str, names: &[String]) -> bool {
                 };
                 names.iter().any(below)
             };
-            if sender.rsplit_once('@').is_some_and(|(_, domain)| !is_own(domain)) {
+            if sender
+                .rsplit_once('@')
+                .is_some_and(|(_, domain)| !is_own(domain))
+            {
                 return false;
             }
         }
@@ -183,7 +186,10 @@ fn is_all_local(mbox: &str, names: &[String]) -> bool {
 
 /// The users in `doveadm -f tab who`, a header above them.
 fn sessions(text: &str) -> Vec<String> {
-    let users = text.lines().skip(1).filter_map(|line| line.split('\t').next());
+    let users = text
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.split('\t').next());
     let mut users: Vec<String> = users
         .filter(|user| !user.is_empty())
         .map(str::to_owned)
@@ -227,17 +233,28 @@ mod tests {
     fn what_cron_wrote_is_no_mail_of_others() {
         let names = ["localhost", "new"].map(str::to_owned);
         assert!(is_all_local(CRON, &names));
-        assert!(is_all_local("From MAILER-DAEMON Tue Nov 24 06:25:01 2026\n\nx\n", &names));
+        assert!(is_all_local(
+            "From MAILER-DAEMON Tue Nov 24 06:25:01 2026\n\nx\n",
+            &names
+        ));
         let more = format!("{CRON}From bob@example.org  Tue Nov 24 07:00:00 2026\n\nhello\n");
         assert!(!is_all_local(&more, &names));
-        assert!(!is_all_local("From a@newer.org Tue Nov 24 06:25:01 2026\n\nx\n", &names));
+        assert!(!is_all_local(
+            "From a@newer.org Tue Nov 24 06:25:01 2026\n\nx\n",
+            &names
+        ));
     }
 
     #[test]
     fn sessions_are_named_once_each() {
         // Dovecot 2.3.19 and 2.4.1, doveadm -f tab who.
-        for header in ["username\t#\tproto\t(pids)\t(ips)", "username\t#\tservice\t(pids)\t(ips)"] {
-            let text = format!("{header}\nanna\t2\timap\t(11 12)\t(192.0.2.7)\nanna\t1\tpop3\t(13)\t(192.0.2.7)\n");
+        for header in [
+            "username\t#\tproto\t(pids)\t(ips)",
+            "username\t#\tservice\t(pids)\t(ips)",
+        ] {
+            let text = format!(
+                "{header}\nanna\t2\timap\t(11 12)\t(192.0.2.7)\nanna\t1\tpop3\t(13)\t(192.0.2.7)\n"
+            );
             assert_eq!(sessions(&text), ["anna"]);
             assert!(sessions(&format!("{header}\n")).is_empty());
         }
@@ -245,11 +262,13 @@ mod tests {
 
     #[test]
     fn domains_beyond_the_hosts_own_are_a_sign() {
-        let usual = "mydestination = $myhostname, localhost\nrelay_domains =\nvirtual_mailbox_domains =\n";
+        let usual =
+            "mydestination = $myhostname, localhost\nrelay_domains =\nvirtual_mailbox_domains =\n";
         assert!(parameters(usual).is_empty());
         let old = "mydestination = new, localhost\nrelay_domains = new, localhost\nvirtual_mailbox_domains =\n";
         assert!(parameters(old).is_empty());
-        let hosting = "mydestination = localhost\nrelay_domains =\nvirtual_mailbox_domains = example.net\n";
+        let hosting =
+            "mydestination = localhost\nrelay_domains =\nvirtual_mailbox_domains = example.net\n";
         let expected = OtherMail::Parameter {
             name: "virtual_mailbox_domains".to_owned(),
             value: "example.net".to_owned(),

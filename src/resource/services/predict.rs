@@ -15,7 +15,12 @@ fn belongs(unit: &Unit, service: &str, names: &[&str]) -> bool {
 /// Stopped and masked.
 pub fn predict_hold(target: &mut HostServices, hold: &ServiceHold) {
     let init = target.init;
-    let names: Vec<&str> = hold.masks.iter().chain(&hold.running).map(String::as_str).collect();
+    let names: Vec<&str> = hold
+        .masks
+        .iter()
+        .chain(&hold.running)
+        .map(String::as_str)
+        .collect();
     for unit in &mut target.units {
         if !belongs(unit, &hold.service, &names) {
             continue;
@@ -26,10 +31,12 @@ pub fn predict_hold(target: &mut HostServices, hold: &ServiceHold) {
             _ => "disabled".clone_into(&mut unit.enabled),
         }
     }
-    target.programs.retain(|program| match known::ALL.iter().find(|k| k.name == hold.service) {
-        Some(known) => !known.programs.contains(program),
-        None => !program.serves(),
-    });
+    target.programs.retain(
+        |program| match known::ALL.iter().find(|k| k.name == hold.service) {
+            Some(known) => !known.programs.contains(program),
+            None => !program.serves(),
+        },
+    );
     target.ports.retain(|port, _| !hold.ports.contains(port));
 }
 
@@ -48,7 +55,9 @@ pub fn predict_release(target: &mut HostServices, release: &ServiceRelease) {
             ENABLED.clone_into(&mut unit.enabled);
         }
     }
-    let known = known::ALL.iter().find(|known| known.name == release.service);
+    let known = known::ALL
+        .iter()
+        .find(|known| known.name == release.service);
     let master = known.and_then(|known| known.programs.first());
     if !release.start.is_empty() {
         target.programs.extend(master);

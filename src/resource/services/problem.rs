@@ -82,7 +82,10 @@ impl fmt::Display for Problem {
             Self::UnknownUnit {
                 unit,
                 guess: Some(guess),
-            } => write!(f, "no running host has a unit {unit}; did you mean {guess}?"),
+            } => write!(
+                f,
+                "no running host has a unit {unit}; did you mean {guess}?"
+            ),
             Self::NoneOfTheUnits { side, key } => write!(
                 f,
                 "the {side} has none of the units in {key}; name those of both hosts there, with \
@@ -92,10 +95,9 @@ impl fmt::Display for Problem {
                 let signs: Vec<String> = signs.iter().map(ToString::to_string).collect();
                 write!(
                     f,
-                    "it serves mail that is not this migration's ({}), and it has to stop while the \
-                     copy is incomplete: whoever opens a mailbox then destroys what clients remember \
-                     of it; write `services.on_other_mail: stop` to stop it until the target's mail \
-                     counts, or migrate to another host",
+                    "it serves mail that is not this migration's ({}), and cannot go on while the \
+                     copy is incomplete; write `services.on_other_mail: stop` to have it stopped \
+                     until the target's mail counts, or migrate to another host",
                     signs.join("; ")
                 )
             }
@@ -115,7 +117,7 @@ impl fmt::Display for Problem {
                 let names: Vec<String> = programs.iter().map(ToString::to_string).collect();
                 write!(
                     f,
-                    "{} runs on the target, and no unit started it; find it with `ps -ef` and end it",
+                    "{} runs on the target; find it with `ps -ef` and end it",
                     names.join(" and ")
                 )
             }

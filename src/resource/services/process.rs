@@ -54,12 +54,18 @@ impl fmt::Display for Program {
 impl Program {
     /// Whether mail is served or taken where it runs.
     pub fn serves(self) -> bool {
-        !matches!(self, Self::Delivery | Self::Fetchmail | Self::Getmail | Self::Cron)
+        !matches!(
+            self,
+            Self::Delivery | Self::Fetchmail | Self::Getmail | Self::Cron
+        )
     }
 
     /// Whether it is the one that starts the others of its service.
     pub(super) fn is_master(self) -> bool {
-        !matches!(self, Self::DovecotWorker | Self::PostfixWorker | Self::Delivery)
+        !matches!(
+            self,
+            Self::DovecotWorker | Self::PostfixWorker | Self::Delivery
+        )
     }
 }
 
@@ -103,9 +109,27 @@ pub fn known(text: &str) -> Vec<Process> {
 
 /// Daemons of Postfix that master(8) starts; each has the kind of its socket in its arguments.
 const POSTFIX_DAEMONS: [&str; 21] = [
-    "anvil", "bounce", "cleanup", "discard", "dnsblog", "error", "flush", "lmtp", "local",
-    "oqmgr", "pickup", "pipe", "postscreen", "proxymap", "qmgr", "scache", "smtp", "smtpd",
-    "tlsmgr", "trivial-rewrite", "virtual",
+    "anvil",
+    "bounce",
+    "cleanup",
+    "discard",
+    "dnsblog",
+    "error",
+    "flush",
+    "lmtp",
+    "local",
+    "oqmgr",
+    "pickup",
+    "pipe",
+    "postscreen",
+    "proxymap",
+    "qmgr",
+    "scache",
+    "smtp",
+    "smtpd",
+    "tlsmgr",
+    "trivial-rewrite",
+    "virtual",
 ];
 
 /// Which program a command line is of.

@@ -105,10 +105,13 @@ fn release(
         Vec::new()
     };
     let resource = || Resource::Service(Side::Target, service.name.clone());
-    let foreign = |unit: &&&Unit| {
-        unit.load == Load::Masked && !held.masks.contains(&unit.mask_name())
-    };
-    let masked: BTreeSet<String> = start.iter().filter(foreign).map(|u| u.mask_name()).collect();
+    let foreign =
+        |unit: &&&Unit| unit.load == Load::Masked && !held.masks.contains(&unit.mask_name());
+    let masked: BTreeSet<String> = start
+        .iter()
+        .filter(foreign)
+        .map(|u| u.mask_name())
+        .collect();
     if !masked.is_empty() {
         let units = masked.into_iter().collect();
         let problem = Problem::MaskedByOthers { units };
@@ -213,7 +216,10 @@ pub fn unfinished(named: &Services, seen: &HostServices, release: &ServiceReleas
     }
     let ports: Vec<u16> = release.ports.iter().copied().collect();
     if !ports.is_empty() && seen.open(&ports).is_empty() {
-        why.push(format!("none of the ports {} is open", describe::numbers(&ports)));
+        why.push(format!(
+            "none of the ports {} is open",
+            describe::numbers(&ports)
+        ));
     }
     why
 }

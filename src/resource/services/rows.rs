@@ -1,17 +1,25 @@
 //! The changes for people.
 
+use crate::host::Command;
 use crate::names::Side;
 use crate::plan::Resource;
 use crate::plan::change::{ServiceHold, ServiceRelease};
 use crate::plan::render::{Row, Sign};
-use crate::host::Command;
 
 /// What is stopped, and the very commands.
 pub fn hold_row(hold: &ServiceHold) -> Row {
-    let keeps = match hold.commands.iter().any(is_script) {
-        true => "stop it, and keep it from starting at boot",
-        false => "stop it, and mask it so that nothing starts it",
-    };
+    let mut stops = false;
+    let mut keeps = None;
+    for command in &hold.commands {
+        match command {
+            Command::MaskUnits(_) => keeps = Some("mask it so that nothing starts it"),
+            Command::UpdateRcDisable(_) | Command::ChkconfigOff(_) => {
+                keeps = Some("keep it from starting at boot");
+            }
+            _ => stops = true,
+        }
+    }
+    let parts = [stops.then_some("stop it"), keeps].into_iter().flatten();
     let mut details = commands(&hold.commands);
     if hold.commands.iter().any(is_script) {
         details.push("init scripts know no mask: do not start it by hand".to_owned());
@@ -19,7 +27,7 @@ pub fn hold_row(hold: &ServiceHold) -> Row {
     Row {
         sign: Sign::Update,
         resource: Resource::Service(Side::Target, hold.service.clone()),
-        title: keeps.to_owned(),
+        title: parts.collect::<Vec<_>>().join(", and "),
         details,
     }
 }

@@ -61,5 +61,6 @@ pub fn shown(text: &str) -> Shown {
 
 /// Reads the names in `systemctl list-unit-files`: the first word of each line.
 pub fn unit_files(text: &str) -> impl Iterator<Item = &str> {
-    text.lines().filter_map(|line| line.split_whitespace().next())
+    text.lines()
+        .filter_map(|line| line.split_whitespace().next())
 }

@@ -9,7 +9,13 @@ use crate::raw::{HostPath, Raw};
 
 /// The runlevels of a system with several users, of which one is reached at boot, and the one that
 /// comes before on Debian.
-const RUNLEVELS: [&str; 5] = ["/etc/rcS.d", "/etc/rc2.d", "/etc/rc3.d", "/etc/rc4.d", "/etc/rc5.d"];
+const RUNLEVELS: [&str; 5] = [
+    "/etc/rcS.d",
+    "/etc/rc2.d",
+    "/etc/rc3.d",
+    "/etc/rc4.d",
+    "/etc/rc5.d",
+];
 
 /// All scripts' names.
 pub fn scripts(host: &dyn ReadHost) -> Result<Vec<String>> {

@@ -10,7 +10,7 @@ use crate::raw::HostPath;
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Init {
-    /// systemd, as process 1: `/run/systemd/system` is there, sd_booted(3).
+    /// systemd, as process 1: `/run/systemd/system` is there, `sd_booted`(3).
     #[default]
     Systemd,
     /// Init scripts, and Debian's update-rc.d(8) for those that start at boot.
