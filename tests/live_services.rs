@@ -10,10 +10,12 @@
 )]
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
 
 use reconcile::apply::{Run, execute};
 use reconcile::error::chain;
@@ -270,6 +272,62 @@ fn a_unit_of_the_admins_own_cannot_be_masked_and_that_is_said_before() {
     );
     fs::remove_file(&to).unwrap();
     assert!(systemctl(&["daemon-reload"]).0);
+}
+
+fn obstacles(plan: &Plan) -> Vec<String> {
+    plan.blocked.iter().map(|b| b.by.to_string()).collect()
+}
+
+/// Waits for what happens by itself.
+fn wait_for(what: impl Fn() -> bool) {
+    let until = Instant::now() + Duration::from_secs(20);
+    while !what() {
+        assert!(Instant::now() < until, "it never happened");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[test]
+#[ignore = "stops the mail services of this host"]
+fn a_server_of_other_people_is_stopped_only_if_the_manifest_says_so() {
+    let pair = Pair::new();
+    let staging = Pair::manifest("source", "");
+    assert!(run("useradd", &["-m", "-u", "1900", "ben"]));
+    let mbox = Path::new("/var/mail/ben");
+    // What cron writes to its admin is no sign of other people.
+    let cron = "echo hello | /usr/sbin/sendmail -i -f root ben";
+    assert!(run("sh", &["-c", cron]));
+    wait_for(|| fs::read_to_string(mbox).is_ok_and(|mail| mail.contains("hello")));
+    assert_eq!(obstacles(&pair.plan(&staging)), [""; 0]);
+    // Mail from elsewhere is, and so is a client.
+    let outside = "echo hi | /usr/sbin/sendmail -i -f anna@example.net ben";
+    assert!(run("sh", &["-c", outside]));
+    wait_for(|| fs::read_to_string(mbox).is_ok_and(|mail| mail.contains("From anna@example.net")));
+    assert!(run("sh", &["-c", "echo ben:secret | chpasswd"]));
+    let mut client = TcpStream::connect(("127.0.0.1", 143)).unwrap();
+    client.write_all(b"1 LOGIN ben secret\r\n").unwrap();
+    let mut said = String::new();
+    let mut lines = BufReader::new(client.try_clone().unwrap());
+    while !said.contains("1 OK") {
+        assert!(lines.read_line(&mut said).unwrap() > 0, "{said}");
+        assert!(!said.contains("1 NO"), "{said}");
+    }
+    let found = obstacles(&pair.plan(&staging));
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(
+        found[0].contains("(mail of ben; sessions of ben)"),
+        "{found:?}"
+    );
+    assert!(answers(143));
+
+    let decided = Pair::manifest("source", "services: { on_other_mail: stop }\n");
+    pair.apply_until_empty(&decided);
+    assert_quiet();
+    // Once it is held the question does not come again.
+    assert!(pair.plan(&staging).is_empty());
+    pair.apply_until_empty(&Pair::manifest("target", ""));
+    assert_serving();
+    assert!(run("userdel", &["-r", "-f", "ben"]));
 }
 
 /// Run after run dies after another of its commands; the last one finishes.

@@ -81,8 +81,10 @@ pub(super) fn look(
     strangers: &[(UserName, HostPath)],
 ) -> Result<Vec<OtherMail>> {
     let mut signs = Vec::new();
+    let postfix = postfix(target, seen)?;
+    let mut names = own_names(target)?;
+    names.extend(["myhostname", "myorigin"].map(|name| value(&postfix, name).to_lowercase()));
     let spool = mail::spool_dir(manifest, target)?;
-    let names = own_names(target)?;
     let mut of = Vec::new();
     for (name, home) in strangers {
         let spool_file = spool.join(name.as_bytes());
@@ -104,14 +106,34 @@ pub(super) fn look(
             signs.push(OtherMail::Sessions { of });
         }
     }
-    if seen.programs.contains(&Program::Postfix) {
-        let names = ["mydestination", "relay_domains", "virtual_mailbox_domains"];
-        let probe = Probe::PostfixParameters(names.map(str::to_owned).to_vec());
-        if let Some(answer) = target.probe(&probe)? {
-            signs.extend(parameters(&String::from_utf8_lossy(&answer.stdout)));
-        }
-    }
+    signs.extend(parameters(&postfix));
     Ok(signs)
+}
+
+/// What `postconf -x` says of the parameters that matter here; nothing where no Postfix runs.
+fn postfix(target: &dyn ReadHost, seen: &HostServices) -> Result<String> {
+    const PARAMETERS: [&str; 5] = [
+        "mydestination",
+        "myhostname",
+        "myorigin",
+        "relay_domains",
+        "virtual_mailbox_domains",
+    ];
+    if !seen.programs.contains(&Program::Postfix) {
+        return Ok(String::new());
+    }
+    let probe = Probe::PostfixParameters(PARAMETERS.map(str::to_owned).to_vec());
+    let answer = target.probe(&probe)?;
+    Ok(answer.map_or_else(String::new, |answer| {
+        String::from_utf8_lossy(&answer.stdout).into_owned()
+    }))
+}
+
+/// The value of a parameter.
+fn value<'a>(parameters: &'a str, name: &str) -> &'a str {
+    let lines = parameters.lines().filter_map(|line| line.split_once('='));
+    let mut mine = lines.filter(|(key, _)| key.trim() == name);
+    mine.next().map_or("", |(_, value)| value.trim())
 }
 
 /// A mailbox of this size is no admin's mail from cron.
@@ -168,7 +190,8 @@ fn is_all_local(mbox: &str, names: &[String]) -> bool {
             let is_own = |domain: &str| {
                 let below = |name: &String| {
                     let rest = domain.strip_prefix(name.as_str());
-                    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+                    !name.is_empty()
+                        && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
                 };
                 names.iter().any(below)
             };
@@ -203,11 +226,7 @@ fn sessions(text: &str) -> Vec<String> {
 /// What `postconf -x` says that is more than a host with accounts of its own has. `mydestination` is
 /// no sign: a target that is prepared takes the mail of the very domain that moves.
 fn parameters(text: &str) -> Vec<OtherMail> {
-    let value = |name: &str| {
-        let lines = text.lines().filter_map(|line| line.split_once('='));
-        let mut mine = lines.filter(|(key, _)| key.trim() == name);
-        mine.next().map_or("", |(_, value)| value.trim())
-    };
+    let value = |name| value(text, name);
     // Before Postfix 3.0 relay_domains was $mydestination unless set.
     let usual = ["", value("mydestination")];
     ["relay_domains", "virtual_mailbox_domains"]
