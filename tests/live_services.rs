@@ -14,6 +14,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
@@ -96,6 +97,7 @@ impl Pair {
         let source = self.source();
         let outcome = execute(&Run {
             plan: &plan,
+            ids: Arc::new(plan.ids.clone()),
             source: Some(&source),
             target: &self.target,
             reporter: &Silent,
