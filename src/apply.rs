@@ -8,6 +8,7 @@ mod journal;
 mod lock;
 mod mail;
 mod progress;
+mod services;
 mod store;
 
 pub use execute::{Outcome, Run, execute};

@@ -25,7 +25,7 @@
 //! | 5 | [`apply`] | lock, journal, receipt, the walk over the plan |
 //! | 4 | [`init`] | looking at both hosts without a manifest, and drafting one |
 //! | 4 | [`planner`] | observing everything, and the one pure function that plans |
-//! | 3 | [`resource`] | accounts, mail, dovecot, address, spool: each with `observe`, `diff`, `rows` |
+//! | 3 | [`resource`] | accounts, mail, dovecot, services, address, spool: each with `observe`, `diff`, `rows` |
 //! | 2 | [`plan`] | the plan as data, its order, its invariants, its rendering |
 //! | 2 | [`host`] | hosts as files and fixed questions; the only control-plane IO |
 //! | 2 | [`manifest`], [`receipt`] | what the admin wrote; what the hosts remember |

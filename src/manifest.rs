@@ -246,6 +246,27 @@ pub struct Services {
     pub mta: Units,
     /// The IMAP and POP3 server.
     pub imap: Units,
+    /// What to do when the target's Dovecot or MTA serve mail that is not this migration's.
+    pub on_other_mail: OnOtherMail,
+}
+
+impl Services {
+    /// All names of units.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        [&self.imap, &self.mta].into_iter().flat_map(Units::names)
+    }
+}
+
+/// What to do when the target's Dovecot or MTA serve mail that is not this migration's. They cannot
+/// keep running: an incomplete mailbox that is opened loses what clients remember of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnOtherMail {
+    /// Block, with what was found.
+    #[default]
+    Fail,
+    /// Stop them all the same until the target's mail counts.
+    Stop,
 }
 
 /// `auto`, or the names of units.
@@ -258,6 +279,22 @@ pub enum Units {
     Auto,
     /// Unit names, separated by spaces.
     Named(Vec<String>),
+}
+
+impl Units {
+    /// Whether they are detected.
+    pub fn is_auto(&self) -> bool {
+        *self == Self::Auto
+    }
+
+    /// The names; none for `auto`.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let names: &[String] = match self {
+            Self::Auto => &[],
+            Self::Named(names) => names,
+        };
+        names.iter().map(String::as_str)
+    }
 }
 
 impl From<String> for Units {

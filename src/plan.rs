@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::manifest::{HostAddress, Manifest};
 use crate::names::{GroupName, Side, UserName};
 pub use change::Change;
+use change::{ServiceHold, ServiceRelease};
 pub use reason::{Obstacle, Reason};
 
 /// Version of the plan's JSON form.
@@ -133,6 +134,8 @@ impl fmt::Display for ActionId {
 pub enum Resource {
     /// The hosts as such, and the manifest's parts that belong to no other resource.
     Migration,
+    /// A service of one host.
+    Service(Side, String),
     /// All accounts and groups together: four files, one transaction.
     Accounts,
     /// One account.
@@ -158,6 +161,10 @@ impl Resource {
     pub fn of(action: &Action) -> Self {
         match &action.change {
             Change::MergeAccounts(_) => Self::Accounts,
+            Change::HoldService(ServiceHold { service, .. })
+            | Change::ReleaseService(ServiceRelease { service, .. }) => {
+                Self::Service(Side::Target, service.clone())
+            }
             Change::ClaimTrees { .. } | Change::HandOver { .. } => Self::Migration,
             Change::SetAside { user, .. } => Self::Mail(user.clone()),
             Change::CopyMail(copy) | Change::ProveMail(copy) => Self::Mail(copy.user.clone()),
@@ -175,6 +182,7 @@ impl fmt::Display for Resource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Migration => f.write_str("migration"),
+            Self::Service(side, name) => write!(f, "service/{side}/{name}"),
             Self::Accounts => f.write_str("accounts"),
             Self::Account(name) => write!(f, "account/{name}"),
             Self::Group(name) => write!(f, "group/{name}"),
@@ -209,6 +217,10 @@ pub enum Fact {
     MailProven(UserName),
     /// POP3 clients will see the UIDLs that they know.
     UidlEnforced,
+    /// Nothing on the target opens a mailbox or delivers mail, and nothing can start what would.
+    TargetQuiet,
+    /// This service of the target runs.
+    Serving(String),
     /// Nothing on the source can change the mail.
     MailFrozen(Side),
     /// This side's mail counts.
@@ -229,6 +241,8 @@ impl fmt::Display for Fact {
             Self::MailCopied(user) => write!(f, "mail of {user} copied"),
             Self::MailProven(user) => write!(f, "mail of {user} proven"),
             Self::UidlEnforced => f.write_str("UIDL format enforced"),
+            Self::TargetQuiet => f.write_str("target quiet"),
+            Self::Serving(service) => write!(f, "{service} serves"),
             Self::MailFrozen(side) => write!(f, "mail on the {side} frozen"),
             Self::Authority(side) => write!(f, "{side} has authority"),
             Self::AddressConfigured(address) => write!(f, "address {address} configured"),

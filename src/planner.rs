@@ -17,7 +17,7 @@ use crate::plan::{
     Action, ActionId, Change, Draft, Fact, Level, Obstacle, PLAN_VERSION, Plan, Reason, Resource,
     Risk, Undo, graph, lint,
 };
-use crate::resource::{accounts, address, beside, dovecot, mail, spool};
+use crate::resource::{accounts, address, beside, dovecot, mail, services, spool};
 
 pub use observation::{Hosts, Looked, OBSERVATION_VERSION, Observation, observe};
 pub use predict::predict;
@@ -26,7 +26,7 @@ pub use predict::predict;
 pub fn plan(manifest: &Manifest, observation: &Observation) -> Result<Plan> {
     let receipt = observation.receipt.as_ref();
     let authority = receipt.map_or(Side::Source, |receipt| receipt.authority);
-    let mut draft = limits::draft(manifest, authority);
+    let mut draft = limits::draft(manifest, observation, authority);
     let mut ids = IdMap::default();
     let mut renumbered = Vec::new();
     if source_is_missed(observation, authority) {
@@ -51,6 +51,7 @@ pub fn plan(manifest: &Manifest, observation: &Observation) -> Result<Plan> {
         for part in [accounts, mail, dovecot, address, spool] {
             draft.absorb(part);
         }
+        draft.absorb(services::diff(manifest, &observation.services, receipt));
         draft.absorb(beside::diff(&observation.beside));
         draft.absorb(hand_over(manifest, observation, &resolved, authority));
         ids = resolved.ids;
@@ -103,6 +104,16 @@ fn hand_over(
                 problem: "the target's mail counts, and an offline source is never written, so it \
                           cannot take the mail back; set serve_from: target, or give the source as \
                           a live host"
+                    .to_owned(),
+            },
+        ),
+        (Side::Target, Side::Source) if manifest.source.host.is_live() => draft.block(
+            Resource::Migration,
+            Obstacle::NotInThisVersion {
+                part: "serve_from: target while the source is live".to_owned(),
+                remedy: "cutting over from a live source comes with a later version; keep \
+                         serve_from: source meanwhile, or stop the source and give its disk as \
+                         dir:PATH"
                     .to_owned(),
             },
         ),

@@ -41,9 +41,36 @@ pub struct Receipt {
     /// Trees that this migration manages on the target.
     #[serde(default)]
     pub trees: BTreeMap<UserName, Vec<TreePaths>>,
+    /// Services of the target that this migration stopped and holds.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub services: BTreeMap<String, Held>,
     /// The UIDL format that clients know, in the target's syntax; set when authority changed hands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uidl_format: Option<String>,
+}
+
+/// What this migration did to a service of the target to keep it quiet: only this is ever undone,
+/// never what an admin masked or stopped.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Held {
+    /// Units that it masked, or init scripts that it disabled.
+    pub masks: BTreeSet<String>,
+    /// Units or scripts that ran until it stopped them.
+    pub running: BTreeSet<String>,
+}
+
+impl Held {
+    /// Adds what a further hold masked and stopped.
+    pub fn add(&mut self, masks: &BTreeSet<String>, running: &BTreeSet<String>) {
+        self.masks.extend(masks.iter().cloned());
+        self.running.extend(running.iter().cloned());
+    }
+
+    /// Whether the service ran before.
+    pub fn was_running(&self) -> bool {
+        !self.running.is_empty()
+    }
 }
 
 impl Receipt {
@@ -56,6 +83,7 @@ impl Receipt {
             since: now,
             accounts: BTreeSet::new(),
             trees: BTreeMap::new(),
+            services: BTreeMap::new(),
             uidl_format: None,
         }
     }

@@ -10,8 +10,15 @@ use reconcile::plan::{self, render};
 use serde_json::Value;
 
 /// The schema's name of each enum whose variants are looked for.
-const KINDS: [&str; 6] = [
-    "Change", "Conflict", "Problem", "Problem2", "Problem3", "Reason",
+const KINDS: [&str; 8] = [
+    "Change",
+    "Conflict",
+    "OtherMail",
+    "Problem",
+    "Problem2",
+    "Problem3",
+    "Problem4",
+    "Reason",
 ];
 
 /// Variants that no manifest and observation lead to.

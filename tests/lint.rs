@@ -10,6 +10,8 @@ use reconcile::plan::{Action, ActionId, Fact, Plan, Risk, Undo, lint};
 const IN_ONE_GO: &str = "hand-over-in-one-go";
 /// The files of two users are set aside.
 const ADOPTED: &str = "files-in-the-way-adopted";
+/// A target that runs: held, copied, handed over, started.
+const STARTED: &str = "services-started-at-the-hand-over";
 /// The trees are managed already.
 const STAGED: &str = "new-mail-since";
 
@@ -67,6 +69,39 @@ fn mail_is_not_touched_once_the_target_has_authority() {
     assert!(
         error.ends_with("no mail is touched once the target has authority"),
         "{error}"
+    );
+}
+
+#[test]
+fn mail_is_touched_only_while_the_target_is_quiet() {
+    for id in ["mail/alice/copy", "mail/alice/prove"] {
+        let error = rule_broken(IN_ONE_GO, |plan| {
+            action(plan, id).needs.remove(&Fact::TargetQuiet);
+        });
+        assert!(
+            error.ends_with("mail on the target is touched only while nothing there opens it"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn services_stop_before_the_target_counts_and_start_after() {
+    let error = rule_broken(STARTED, |plan| {
+        action(plan, "service/target/dovecot/release").needs.clear();
+    });
+    assert!(
+        error.ends_with("the target serves only once its mail counts"),
+        "{error}"
+    );
+    let error = rule_broken(STARTED, |plan| {
+        plan.actions.drain(2..);
+        plan.authority = Side::Target;
+    });
+    assert_eq!(
+        error,
+        "the plan breaks a rule at service/target/dovecot/hold: nothing is stopped on the target \
+         once it has authority"
     );
 }
 
@@ -182,7 +217,8 @@ fn the_root_directory_is_never_written_as_a_tree() {
 #[test]
 fn mail_is_proven_after_it_is_copied() {
     let error = rule_broken(IN_ONE_GO, |plan| {
-        action(plan, "mail/alice/prove").needs.clear();
+        let copied = Fact::MailCopied(alice());
+        action(plan, "mail/alice/prove").needs.remove(&copied);
     });
     assert!(
         error.ends_with("mail is proven only once it is copied"),

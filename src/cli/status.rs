@@ -28,6 +28,7 @@ struct Status {
     since: Option<jiff::Timestamp>,
     accounts: usize,
     trees: usize,
+    held: Vec<String>,
     running: Option<Owner>,
     last_run: LastRun,
     source_reachable: bool,
@@ -83,6 +84,7 @@ fn look(session: &Session) -> Result<Status> {
         trees: receipt
             .as_ref()
             .map_or(0, |receipt| receipt.trees.values().map(Vec::len).sum()),
+        held: receipt.map_or_else(Vec::new, |r| r.services.into_keys().collect()),
         next: next(&last_run, running.is_some(), manifest.serve_from, authority).to_owned(),
         running,
         last_run,
@@ -165,6 +167,13 @@ fn text(status: &Status) -> String {
         "managed",
         &format!("{} accounts, {} trees", status.accounts, status.trees),
     );
+    if !status.held.is_empty() {
+        let held = status.held.join(", ");
+        line(
+            "held",
+            &format!("{held} on the target, until its mail counts"),
+        );
+    }
     if let Some(owner) = &status.running {
         let Owner {
             machine,

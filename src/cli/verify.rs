@@ -77,14 +77,15 @@ pub(super) fn run(path: &Path, options: &Options, operator: &Operator) -> Result
         .into())
 }
 
-/// Everything but mail trees: accounts, settings, addresses, and what is blocked.
+/// Everything but mail trees: accounts, settings, addresses, services that do not serve, and what is
+/// blocked. A target that is not held is no difference: its Dovecot may run in order to be verified.
 fn other_differences(plan: &Plan, json: bool) -> Result<u64> {
     let mut only = plan.clone();
     only.notes.clear();
     only.actions.retain(|action| {
         matches!(
             action.change,
-            Change::MergeAccounts(_) | Change::EditFile(_)
+            Change::MergeAccounts(_) | Change::EditFile(_) | Change::ReleaseService(_)
         ) && !waits_for_hand_over(plan, action)
     });
     let count = only.actions.len() + only.blocked.len();

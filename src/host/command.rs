@@ -1,31 +1,139 @@
 //! The closed list of commands that change a live host, for what cannot be done by writing files.
 //!
-//! Questions are [`super::probe::Probe`]; which command is right when is decided by the planner.
+//! Questions are [`super::probe::Probe`]; which command is right when is decided by the planner, and
+//! a plan holds the very commands that will be run.
 
+use std::fmt;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A command.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Command {
     /// `systemctl daemon-reload`.
     ReloadUnits,
+    /// `systemctl stop`: units, sockets and timers in one transaction.
+    StopUnits(Vec<String>),
+    /// `systemctl start`.
+    StartUnits(Vec<String>),
+    /// `systemctl mask`: outlives a reboot, does not stop anything.
+    MaskUnits(Vec<String>),
+    /// `systemctl unmask`.
+    UnmaskUnits(Vec<String>),
+    /// `doveadm stop`: for a Dovecot that was started by hand, which systemd knows nothing about.
+    StopDovecot,
+    /// `postfix stop`: likewise.
+    StopPostfix,
+    /// `/etc/init.d/NAME stop`.
+    StopScript(String),
+    /// `/etc/init.d/NAME start`.
+    StartScript(String),
+    /// `update-rc.d NAME disable` (Debian): it does not start at boot.
+    UpdateRcDisable(String),
+    /// `update-rc.d NAME enable`.
+    UpdateRcEnable(String),
+    /// `chkconfig NAME off` (Red Hat): it does not start at boot.
+    ChkconfigOff(String),
+    /// `chkconfig NAME on`.
+    ChkconfigOn(String),
 }
+
+/// A daemon that a script starts may keep what it inherits; whoever waits for the end of its output
+/// waits for ever. Dovecot 2.3 does so.
+const WITHOUT_OUTPUT: &str = r#"exec "$0" start </dev/null >/dev/null 2>&1"#;
+
+/// In `/bin` both before and after the merge of `/bin` and `/usr/bin`.
+const SYSTEMCTL: &str = "/bin/systemctl";
 
 impl Command {
     /// Program (an absolute path) and arguments.
     pub fn argv(&self) -> Vec<String> {
-        let words: &[&str] = match self {
-            Self::ReloadUnits => &["/usr/bin/systemctl", "daemon-reload"],
+        let script;
+        let (words, units): (&[&str], &[String]) = match self {
+            Self::ReloadUnits => (&[SYSTEMCTL, "daemon-reload"], &[]),
+            Self::StopUnits(units) => (&[SYSTEMCTL, "stop", "--"], units),
+            Self::StartUnits(units) => (&[SYSTEMCTL, "start", "--"], units),
+            Self::MaskUnits(units) => (&[SYSTEMCTL, "mask", "--"], units),
+            Self::UnmaskUnits(units) => (&[SYSTEMCTL, "unmask", "--"], units),
+            Self::StopDovecot => (&["/usr/bin/doveadm", "stop"], &[]),
+            Self::StopPostfix => (&["/usr/sbin/postfix", "stop"], &[]),
+            Self::StopScript(name) => {
+                script = format!("/etc/init.d/{name}");
+                (&[script.as_str(), "stop"], &[])
+            }
+            Self::StartScript(name) => {
+                script = format!("/etc/init.d/{name}");
+                (&["/bin/sh", "-c", WITHOUT_OUTPUT, &script], &[])
+            }
+            Self::UpdateRcDisable(name) => (&["/usr/sbin/update-rc.d", name, "disable"], &[]),
+            Self::UpdateRcEnable(name) => (&["/usr/sbin/update-rc.d", name, "enable"], &[]),
+            Self::ChkconfigOff(name) => (&["/sbin/chkconfig", name, "off"], &[]),
+            Self::ChkconfigOn(name) => (&["/sbin/chkconfig", name, "on"], &[]),
         };
-        words.iter().map(|&word| word.to_owned()).collect()
+        let words = words.iter().map(|&word| word.to_owned());
+        words.chain(units.iter().cloned()).collect()
     }
 
-    /// How long the program may be silent before it counts as hanging.
+    /// How long the program may be silent before it counts as hanging. systemd itself gives a unit
+    /// 90 seconds to start or to stop, `DefaultTimeoutStartSec=` of systemd-system.conf(5).
     pub fn patience(&self) -> Duration {
         match self {
-            Self::ReloadUnits => Duration::from_secs(90),
+            Self::ReloadUnits
+            | Self::MaskUnits(_)
+            | Self::UnmaskUnits(_)
+            | Self::UpdateRcDisable(_)
+            | Self::UpdateRcEnable(_)
+            | Self::ChkconfigOff(_)
+            | Self::ChkconfigOn(_) => Duration::from_secs(90),
+            Self::StopUnits(_)
+            | Self::StartUnits(_)
+            | Self::StopDovecot
+            | Self::StopPostfix
+            | Self::StopScript(_)
+            | Self::StartScript(_) => Duration::from_mins(5),
         }
+    }
+}
+
+impl fmt::Display for Command {
+    /// As a person would type it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let argv = self.argv();
+        match self {
+            Self::StartScript(name) => return write!(f, "/etc/init.d/{name} start"),
+            Self::StopScript(_) => f.write_str(&argv[0])?,
+            _ => f.write_str(argv[0].rsplit('/').next().unwrap_or(&argv[0]))?,
+        }
+        let words = argv[1..].iter().filter(|word| *word != "--");
+        words.into_iter().try_for_each(|word| write!(f, " {word}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_shown_as_a_person_would_type_it() {
+        let units = vec!["dovecot.socket".to_owned(), "dovecot.service".to_owned()];
+        assert_eq!(
+            Command::MaskUnits(units).to_string(),
+            "systemctl mask dovecot.socket dovecot.service"
+        );
+        assert_eq!(
+            Command::StopScript("dovecot".to_owned()).to_string(),
+            "/etc/init.d/dovecot stop"
+        );
+        assert_eq!(
+            Command::StartScript("dovecot".to_owned()).to_string(),
+            "/etc/init.d/dovecot start"
+        );
+        assert_eq!(
+            Command::ChkconfigOff("sendmail".to_owned()).to_string(),
+            "chkconfig sendmail off"
+        );
     }
 }

@@ -19,10 +19,27 @@ pub enum Probe {
     Pop3Setting(String),
     /// `dovecot --version`.
     DovecotVersion,
+    /// What systemd knows of these units, names or patterns: `systemctl show`, systemctl(1).
+    Units(Vec<String>),
+    /// The names of all unit files: `systemctl list-unit-files`.
+    UnitFiles,
+    /// Every process, one a line: pid, uid, command line. `ps`, ps(1).
+    Processes,
+    /// Who has a session with Dovecot: `doveadm who`.
+    DovecotSessions,
+    /// Parameters of Postfix with the parameters in their values expanded: `postconf -x`.
+    PostfixParameters(Vec<String>),
     /// So many bytes of nothing, for tests of the way that answers take.
     #[cfg(test)]
     Echo(u32),
 }
+
+/// The properties of a unit that [`Probe::Units`] asks for.
+const UNIT_PROPERTIES: &str = "--property=Id,Names,LoadState,ActiveState,SubState,UnitFileState,\
+                               FragmentPath,TriggeredBy";
+
+/// In `/bin` both before and after the merge of `/bin` and `/usr/bin`.
+const SYSTEMCTL: &str = "/bin/systemctl";
 
 impl Probe {
     /// Program (an absolute path) and arguments.
@@ -38,8 +55,18 @@ impl Probe {
             Self::Echo(_) => &[],
             Self::Pop3Setting(key) => &["/usr/bin/doveconf", "-f", "protocol=pop3", "-h", key],
             Self::DovecotVersion => &["/usr/sbin/dovecot", "--version"],
+            Self::Units(_) => &[SYSTEMCTL, "show", "--no-pager", UNIT_PROPERTIES, "--"],
+            Self::UnitFiles => &[SYSTEMCTL, "list-unit-files", "--no-legend", "--no-pager"],
+            Self::Processes => &["/bin/ps", "-eo", "pid=,uid=,args=", "-ww"],
+            Self::DovecotSessions => &["/usr/bin/doveadm", "-f", "tab", "who"],
+            Self::PostfixParameters(_) => &["/usr/sbin/postconf", "-x"],
         };
-        words.iter().map(|&word| word.to_owned()).collect()
+        let names = match self {
+            Self::Units(names) | Self::PostfixParameters(names) => names.as_slice(),
+            _ => &[],
+        };
+        let words = words.iter().map(|&word| word.to_owned());
+        words.chain(names.iter().cloned()).collect()
     }
 
     /// What the program reads on its standard input.
@@ -47,7 +74,13 @@ impl Probe {
         match self {
             #[cfg(test)]
             Self::Echo(_) => &[],
-            Self::Pop3Setting(_) | Self::DovecotVersion => &[],
+            Self::Pop3Setting(_)
+            | Self::DovecotVersion
+            | Self::Units(_)
+            | Self::UnitFiles
+            | Self::Processes
+            | Self::DovecotSessions
+            | Self::PostfixParameters(_) => &[],
         }
     }
 
@@ -57,7 +90,13 @@ impl Probe {
             #[cfg(test)]
             Self::Echo(_) => Duration::from_secs(10),
             // A configuration reader that has not answered by then never will.
-            Self::Pop3Setting(_) | Self::DovecotVersion => Duration::from_secs(10),
+            Self::Pop3Setting(_) | Self::DovecotVersion | Self::PostfixParameters(_) => {
+                Duration::from_secs(10)
+            }
+            // systemd answers while it starts or stops other units, but not always at once.
+            Self::Units(_) | Self::UnitFiles | Self::Processes | Self::DovecotSessions => {
+                Duration::from_secs(30)
+            }
         }
     }
 }

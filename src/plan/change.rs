@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Resource;
+use crate::host::Command;
 use crate::names::{Gid, GroupName, Side, Uid, UserName};
 use crate::raw::{HostPath, Raw};
 use crate::secret::Digest;
@@ -38,6 +39,10 @@ pub enum Change {
     ProveMail(MailCopy),
     /// Change lines of one configuration file on the target.
     EditFile(FileEdit),
+    /// Stop a service of the target and keep it from being started.
+    HoldService(ServiceHold),
+    /// Let a service of the target go, and start it.
+    ReleaseService(ServiceRelease),
     /// Record in the receipt that authority changed hands.
     HandOver {
         /// To whom.
@@ -45,6 +50,36 @@ pub enum Change {
         /// What the receipt keeps, because the source may be gone from here on.
         keep: HandOverRecord,
     },
+}
+
+/// A service that is stopped and kept from being started.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceHold {
+    /// Its name: `dovecot`.
+    pub service: String,
+    /// Units that are masked, or scripts that are disabled, and were not before; for the receipt.
+    pub masks: BTreeSet<String>,
+    /// Units or scripts that are stopped; for the receipt.
+    pub running: BTreeSet<String>,
+    /// TCP ports that are closed afterwards.
+    pub ports: BTreeSet<u16>,
+    /// How it is done, in this order.
+    pub commands: Vec<Command>,
+}
+
+/// A service that is let go and started.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceRelease {
+    /// Its name: `dovecot`.
+    pub service: String,
+    /// Units or scripts that run afterwards; none if it is only let go.
+    pub start: BTreeSet<String>,
+    /// TCP ports of which one at least is open afterwards.
+    pub ports: BTreeSet<u16>,
+    /// How it is done, in this order.
+    pub commands: Vec<Command>,
 }
 
 /// What must be known once the source is gone.

@@ -86,12 +86,14 @@ pub fn order(mut actions: Vec<Action>, settled: &BTreeSet<Fact>) -> Result<Order
 fn phase(action: &Action) -> u8 {
     match action.change {
         Change::MergeAccounts(_) => 0,
-        Change::EditFile(_) => 1,
-        Change::SetAside { .. } => 2,
-        Change::ClaimTrees { .. } => 3,
-        Change::CopyMail(_) => 4,
-        Change::ProveMail(_) => 5,
-        Change::HandOver { .. } => 6,
+        Change::HoldService(_) => 1,
+        Change::EditFile(_) => 2,
+        Change::SetAside { .. } => 3,
+        Change::ClaimTrees { .. } => 4,
+        Change::CopyMail(_) => 5,
+        Change::ProveMail(_) => 6,
+        Change::HandOver { .. } => 7,
+        Change::ReleaseService(_) => 8,
     }
 }
 

@@ -31,6 +31,9 @@ pub fn lint(plan: &Plan) -> Result<()> {
         if plan.authority == Side::Target && touches_mail(&action.change) {
             return broken("no mail is touched once the target has authority");
         }
+        if plan.authority == Side::Target && matches!(action.change, Change::HoldService(_)) {
+            return broken("nothing is stopped on the target once it has authority");
+        }
         if matches!(action.risk, Risk::ServiceVisible) && action.undo == Undo::Repeat {
             return broken("what users can notice can be undone, or says why not");
         }
@@ -65,6 +68,11 @@ fn broken_by(action: &Action, given: &BTreeSet<&Fact>) -> Option<&'static str> {
             let clear = |user: &UserName| needs(Fact::TreesClear(user.clone()));
             (!users.keys().all(clear))
                 .then_some("trees are claimed only when nothing is in their way")
+        }
+        Change::SetAside { .. } | Change::CopyMail(_) | Change::ProveMail(_)
+            if !needs(Fact::TargetQuiet) =>
+        {
+            Some("mail on the target is touched only while nothing there opens it")
         }
         Change::SetAside { renames, .. } => renames
             .iter()
@@ -102,7 +110,9 @@ fn broken_by(action: &Action, given: &BTreeSet<&Fact>) -> Option<&'static str> {
             (action.gives.iter().any(moves_service) && !needs(Fact::Authority(Side::Target)))
                 .then_some("the target gets the service address only once its mail counts")
         }
-        Change::MergeAccounts(_) => None,
+        Change::ReleaseService(_) => (!needs(Fact::Authority(Side::Target)))
+            .then_some("the target serves only once its mail counts"),
+        Change::MergeAccounts(_) | Change::HoldService(_) => None,
     }
 }
 
@@ -113,7 +123,10 @@ fn touches_mail(change: &Change) -> bool {
         | Change::ClaimTrees { .. }
         | Change::ProveMail(_)
         | Change::HandOver { .. } => true,
-        Change::MergeAccounts(_) | Change::EditFile(_) => false,
+        Change::MergeAccounts(_)
+        | Change::EditFile(_)
+        | Change::HoldService(_)
+        | Change::ReleaseService(_) => false,
     }
 }
 

@@ -46,6 +46,10 @@ pub enum Reason {
     },
     /// `/etc/hosts` does not name the service address.
     HostnameDiffers,
+    /// The target's mailboxes are incomplete, and whoever opens one destroys what clients remember.
+    MailIncomplete,
+    /// The target's mail counts, so it has to serve it.
+    TargetServes,
     /// `serve_from: target`, and everything that it needs is in place.
     ServeFromTarget,
 }
@@ -94,6 +98,10 @@ impl fmt::Display for Reason {
             Self::HostnameDiffers => {
                 f.write_str("/etc/hosts does not have the name at the service addresses only")
             }
+            Self::MailIncomplete => f.write_str(
+                "whoever opens an incomplete mailbox destroys what clients remember of it",
+            ),
+            Self::TargetServes => f.write_str("the target's mail counts, and clients come there"),
             Self::ServeFromTarget => f.write_str("the manifest says serve_from: target"),
         }
     }
@@ -130,6 +138,11 @@ pub enum Obstacle {
         /// What.
         problem: crate::resource::dovecot::Problem,
     },
+    /// Something about a service.
+    Service {
+        /// What.
+        problem: crate::resource::services::Problem,
+    },
     /// Something about the service address.
     Address {
         /// What.
@@ -161,6 +174,7 @@ impl fmt::Display for Obstacle {
             Self::Account { conflict } => conflict.fmt(f),
             Self::Mail { problem } => problem.fmt(f),
             Self::Dovecot { problem } => problem.fmt(f),
+            Self::Service { problem } => problem.fmt(f),
             Self::Address { problem } => problem.fmt(f),
             Self::Migration { problem } => f.write_str(problem),
         }

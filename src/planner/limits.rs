@@ -1,17 +1,18 @@
 //! What a manifest may ask for and this version, or an offline root, cannot do: said, not ignored.
 
+use super::Observation;
 use crate::manifest::{HostAddress, Manifest, SourceAfter, Units};
 use crate::names::Side;
 use crate::plan::{Draft, Level, Obstacle, Resource};
 
-/// The obstacles and notes that follow from the manifest alone.
-pub(super) fn draft(manifest: &Manifest, authority: Side) -> Draft {
+/// The obstacles and notes that follow from the manifest, and from not having looked at the hosts.
+pub(super) fn draft(manifest: &Manifest, observation: &Observation, authority: Side) -> Draft {
     let mut draft = Draft::default();
     for (side, host) in [
         (Side::Source, &manifest.source),
         (Side::Target, &manifest.target),
     ] {
-        if let HostAddress::Ssh { .. } = host.host {
+        if host.host.is_live() && !observation.looked_at_hosts() {
             draft.block(
                 Resource::Migration,
                 Obstacle::NotInThisVersion {
@@ -42,17 +43,15 @@ pub(super) fn draft(manifest: &Manifest, authority: Side) -> Draft {
              clients remember of it",
         );
     }
-    if looked_up(manifest) {
+    if are_offline(manifest) {
         offline_notes(manifest, authority, &mut draft);
     }
     draft
 }
 
-/// Whether both hosts are roots that this version can look at.
-pub(super) fn looked_up(manifest: &Manifest) -> bool {
-    [&manifest.source, &manifest.target]
-        .iter()
-        .all(|h| matches!(h.host, HostAddress::Dir(_)))
+/// Whether nothing runs on either host.
+fn are_offline(manifest: &Manifest) -> bool {
+    !manifest.source.host.is_live() && !manifest.target.host.is_live()
 }
 
 /// Whether the target is the very system that reconcile runs on.

@@ -9,7 +9,7 @@ use crate::names::Side;
 use crate::plan::change::{Count, Delta};
 use crate::receipt::Receipt;
 use crate::replicate::Oddities;
-use crate::resource::{accounts, address, beside, dovecot, mail, spool};
+use crate::resource::{accounts, address, beside, dovecot, mail, services, spool};
 
 /// Version of the observation's form.
 pub const OBSERVATION_VERSION: u32 = 1;
@@ -54,6 +54,9 @@ pub struct Observation {
     /// Dovecot's settings.
     #[serde(default)]
     pub dovecot: dovecot::Actual,
+    /// What runs, on hosts that run.
+    #[serde(default)]
+    pub services: services::Actual,
     /// Interface configuration and `/etc/hosts`.
     #[serde(default)]
     pub address: address::Actual,
@@ -94,6 +97,7 @@ impl Observation {
             accounts: accounts::Actual::default(),
             mail: mail::Actual::default(),
             dovecot: dovecot::Actual::default(),
+            services: services::Actual::default(),
             address: address::Actual::default(),
             spool: spool::Actual::default(),
             beside: beside::Actual::default(),
@@ -151,9 +155,17 @@ pub fn observe(
         (Some(source), Side::Source) => source,
         _ => hosts.target,
     };
+    let services = services::observe(
+        manifest,
+        (hosts.source, hosts.target),
+        &accounts,
+        &resolved,
+        receipt_ref,
+    )?;
     Ok(Observation {
         version: OBSERVATION_VERSION,
         source: hosts.source.map_or(HostState::Offline, ReadHost::state),
+        services,
         mail,
         beside,
         dovecot: dovecot::observe(hosts.source, hosts.target)?,

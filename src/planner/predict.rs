@@ -7,7 +7,7 @@ use crate::manifest::Manifest;
 use crate::names::Side;
 use crate::plan::{Change, Fact, Plan};
 use crate::receipt::Receipt;
-use crate::resource::{accounts, address, beside, dovecot, mail};
+use crate::resource::{accounts, address, beside, dovecot, mail, services};
 
 /// The observation after the plan.
 pub fn predict(manifest: &Manifest, observation: &Observation, plan: &Plan) -> Result<Observation> {
@@ -30,6 +30,19 @@ pub fn predict(manifest: &Manifest, observation: &Observation, plan: &Plan) -> R
                 Some(Fact::UidlEnforced) => dovecot::predict(&mut after.dovecot, edit),
                 _ => address::predict(&mut after.address, edit)?,
             },
+            Change::HoldService(hold) => {
+                let held = receipt.services.entry(hold.service.clone()).or_default();
+                held.add(&hold.masks, &hold.running);
+                if let Some(target) = &mut after.services.target {
+                    services::predict_hold(target, hold);
+                }
+            }
+            Change::ReleaseService(release) => {
+                receipt.services.remove(&release.service);
+                if let Some(target) = &mut after.services.target {
+                    services::predict_release(target, release);
+                }
+            }
             Change::HandOver { to, keep } => {
                 receipt.hand_over(*to, keep, jiff::Timestamp::UNIX_EPOCH);
                 if *to == Side::Target {

@@ -17,7 +17,7 @@ use crate::root::Root;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_reconcile");
 /// No run of a test takes nearly as long.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 const GLANCE: Duration = Duration::from_millis(2);
 
 /// Where a test's files are.

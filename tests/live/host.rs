@@ -12,7 +12,7 @@ use crate::lab::PROGRAMS;
 pub(crate) const PASSWORD: &str = "open sesame";
 
 /// No service of a lab takes nearly as long.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A host that was booted.
 #[derive(Debug)]

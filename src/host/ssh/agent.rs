@@ -22,7 +22,7 @@ use crate::error::{Doing as _, Error, Kind, Result};
 const MACHINE: &str = std::env::consts::ARCH;
 
 /// A program that has not said its version by then never will.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// No version is longer than this.
 const LONGEST_VERSION: usize = 256;

@@ -16,7 +16,7 @@ use super::{Login, config, pin};
 use crate::error::{Doing as _, Error, Kind, Result};
 
 /// The whole way in, over jump hosts, is longer than this only if something hangs.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// How to get into a host.
 pub(super) struct WayIn<'a> {

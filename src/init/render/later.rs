@@ -24,6 +24,11 @@ pub(super) fn services(page: &mut Section, findings: &Findings) {
     let mut section = Section::new("services").why("`auto`, or names of units with spaces between");
     section.off("mta", "auto", "the mail transfer agent");
     section.off("imap", "auto", "the IMAP and POP3 server");
+    section.off(
+        "on_other_mail",
+        "fail",
+        "`stop`: stop the target's services also where they serve other mail",
+    );
     page.section(section);
 }
 

@@ -27,6 +27,13 @@ pub enum HostAddress {
     },
 }
 
+impl HostAddress {
+    /// Whether it is a running system.
+    pub fn is_live(&self) -> bool {
+        matches!(self, Self::Ssh { .. })
+    }
+}
+
 const FORMS: &str = "write ssh://[USER@]HOST[:PORT] for a live host, dir:PATH for a mounted disk or a restored backup";
 
 impl FromStr for HostAddress {

@@ -4,7 +4,7 @@
 use super::{Row, Sign};
 use crate::plan::{Action, Change, Plan, Resource, Risk, Undo};
 use crate::report::counted;
-use crate::resource::{accounts, address, dovecot, mail};
+use crate::resource::{accounts, address, dovecot, mail, services};
 
 /// So many proofs are listed; more are counted.
 const LISTED_PROOFS: usize = 3;
@@ -63,6 +63,8 @@ fn heading(action: &Action) -> &'static str {
         Change::CopyMail(_) => "Copy mail",
         Change::ProveMail(_) => PROVE,
         Change::EditFile(_) => "Edit configuration",
+        Change::HoldService(_) => "Hold services",
+        Change::ReleaseService(_) => "Start services",
         Change::HandOver { .. } => "Hand over",
     }
 }
@@ -93,6 +95,8 @@ fn bare_rows(action: &Action) -> Vec<Row> {
             Resource::Dovecot(_) => dovecot::rows(edit),
             _ => address::rows(action, edit),
         },
+        Change::HoldService(hold) => vec![services::hold_row(hold)],
+        Change::ReleaseService(release) => vec![services::release_row(release)],
         Change::HandOver { to, keep } => vec![Row {
             sign: Sign::Run,
             resource: Resource::Migration,

@@ -16,6 +16,8 @@ struct Totals {
     remove: u64,
     prove: u64,
     edits: u64,
+    hold: u64,
+    start: u64,
     hand_over: Option<Side>,
 }
 
@@ -59,6 +61,8 @@ fn totals(plan: &Plan) -> Totals {
             }
             Change::ProveMail(_) => totals.prove += 1,
             Change::EditFile(_) => totals.edits += 1,
+            Change::HoldService(_) => totals.hold += 1,
+            Change::ReleaseService(_) => totals.start += 1,
             Change::HandOver { to, .. } => totals.hand_over = Some(*to),
             Change::ClaimTrees { .. } => {}
         }
@@ -68,6 +72,7 @@ fn totals(plan: &Plan) -> Totals {
 
 fn parts(totals: &Totals) -> Vec<String> {
     let accounts = |number| counted(number, "account or group", "accounts and groups");
+    let services = |number| counted(number, "service", "services");
     let files = |number| counted(number, "file", "files");
     let copy = format!(
         "{} to copy or touch ({})",
@@ -96,6 +101,8 @@ fn parts(totals: &Totals) -> Vec<String> {
         (totals.remove, format!("{} to remove", files(totals.remove))),
         (totals.prove, prove),
         (totals.edits, format!("{edits} to edit")),
+        (totals.hold, format!("{} to stop", services(totals.hold))),
+        (totals.start, format!("{} to start", services(totals.start))),
     ];
     let some = parts.into_iter().filter(|(number, _)| *number > 0);
     let hand_over = totals.hand_over.map(|to| format!("hand-over to the {to}"));

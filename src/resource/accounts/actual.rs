@@ -79,6 +79,14 @@ pub struct Database {
     pub duplicate_groups: BTreeSet<GroupName>,
 }
 
+impl Database {
+    /// The accounts whose uid is one that people get.
+    pub fn people(&self) -> impl Iterator<Item = (&UserName, &User)> {
+        let people = |(_, user): &(&UserName, &User)| self.ranges.is_person(user.uid);
+        self.users.iter().filter(people)
+    }
+}
+
 /// One account.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

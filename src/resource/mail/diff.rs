@@ -112,6 +112,7 @@ impl User<'_> {
             let needs = BTreeSet::from([
                 Fact::AccountExists(self.name.clone()),
                 Fact::TreesClear(self.name.clone()),
+                Fact::TargetQuiet,
                 claimed,
             ]);
             let change = Change::CopyMail(copy.clone());
@@ -120,7 +121,7 @@ impl User<'_> {
                 .push(self.action("copy", change, because, needs, copied.clone()));
         }
         if self.manifest.serve_from == Side::Target {
-            let needs = BTreeSet::from([copied]);
+            let needs = BTreeSet::from([copied, Fact::TargetQuiet]);
             let proven = Fact::MailProven(self.name.clone());
             let because = Reason::BeforeHandOver;
             draft.actions.push(self.action(
@@ -159,7 +160,8 @@ impl User<'_> {
             user: self.name.clone(),
             renames,
         };
-        let action = self.action("aside", change, Reason::Adopted, BTreeSet::new(), clear);
+        let needs = BTreeSet::from([Fact::TargetQuiet]);
+        let action = self.action("aside", change, Reason::Adopted, needs, clear);
         let undo = "rename it back".to_owned();
         draft.actions.push(Action {
             undo: Undo::Manual(undo),

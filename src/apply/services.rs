@@ -1,0 +1,108 @@
+//! Holding and starting services of the target: the planned commands, then a proof.
+
+use std::time::{Duration, Instant};
+
+use super::execute::Context;
+use crate::error::{Error, Kind, Result};
+use crate::failpoint;
+use crate::host::{Answer, Command};
+use crate::plan::change::{ServiceHold, ServiceRelease};
+use crate::resource::services::{self, HostServices};
+
+/// How long a service may take to be as it should once its commands have ended: processes that were
+/// told to stop end, and listeners that were started listen.
+const SETTLES_WITHIN: Duration = Duration::from_secs(30);
+
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// Stops, masks, and proves that nothing is left.
+pub(super) fn hold(context: &Context<'_>, hold: &ServiceHold) -> Result<()> {
+    // Before the first command: a mask that is not on record would look like an admin's.
+    context.store.update(|receipt| {
+        let held = receipt.services.entry(hold.service.clone()).or_default();
+        held.add(&hold.masks, &hold.running);
+    })?;
+    run_all(context, &hold.service, &hold.commands)?;
+    let named = &context.run.plan.manifest.services;
+    settle(context, &|seen| services::unheld(named, seen, hold)).map_err(|left| {
+        left.error(&format!("{} on the target is not quiet", hold.service))
+            .hint("find what runs with `ps -ef` and `ss -ltnp` there, end it, and run again")
+    })
+}
+
+/// Starts, and proves that it serves. Only then is the record of the hold dropped.
+pub(super) fn release(context: &Context<'_>, release: &ServiceRelease) -> Result<()> {
+    run_all(context, &release.service, &release.commands)?;
+    let named = &context.run.plan.manifest.services;
+    settle(context, &|seen| services::unfinished(named, seen, release)).map_err(|left| {
+        left.error(&format!("{} on the target does not serve", release.service))
+            .hint("`systemctl status` and the mail log there say why; mend it and run again")
+    })?;
+    context.store.update(|receipt| {
+        receipt.services.remove(&release.service);
+    })
+}
+
+fn run_all(context: &Context<'_>, service: &str, commands: &[Command]) -> Result<()> {
+    for (number, command) in commands.iter().enumerate() {
+        let answer = context.run.target.run(command)?;
+        if answer.status != Some(0) {
+            return Err(refused(command, &context.run.target.label(), &answer));
+        }
+        failpoint::hit(&format!("service:{service}:{}", number + 1));
+    }
+    Ok(())
+}
+
+fn refused(command: &Command, host: &str, answer: &Answer) -> Error {
+    let said = String::from_utf8_lossy(&answer.stderr);
+    let said = said.trim();
+    let ended = match answer.status {
+        Some(status) => format!("exit status {status}"),
+        None => "ended by a signal".to_owned(),
+    };
+    let why = if said.is_empty() {
+        ended
+    } else {
+        format!("{ended}, {}", crate::raw::escape(said.as_bytes()))
+    };
+    Error::new(Kind::Host, format!("`{command}` on {host} failed: {why}"))
+}
+
+/// What is still not as it should be.
+enum Left {
+    Reasons(Vec<String>),
+    Unseen(Error),
+}
+
+impl Left {
+    fn error(self, what: &str) -> Error {
+        match self {
+            Self::Reasons(why) => {
+                Error::new(Kind::Verification, format!("{what}: {}", why.join(", ")))
+            }
+            Self::Unseen(error) => error,
+        }
+    }
+}
+
+/// Looks until nothing is left, or patience ends.
+fn settle(
+    context: &Context<'_>,
+    left: &dyn Fn(&HostServices) -> Vec<String>,
+) -> std::result::Result<(), Left> {
+    let named = &context.run.plan.manifest.services;
+    let until = Instant::now() + SETTLES_WITHIN;
+    loop {
+        let seen = services::look(named, context.run.target).map_err(Left::Unseen)?;
+        let why = left(&seen);
+        if why.is_empty() {
+            return Ok(());
+        }
+        if Instant::now() > until {
+            return Err(Left::Reasons(why));
+        }
+        std::thread::sleep(PAUSE);
+    }
+}

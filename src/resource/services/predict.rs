@@ -1,0 +1,65 @@
+//! What the services will be after a change.
+
+use super::HostServices;
+use super::unit::{Active, ENABLED, Init, Load, Unit};
+use crate::plan::change::{ServiceHold, ServiceRelease};
+
+use super::known;
+
+/// Of which service a unit is, by its name.
+fn belongs(unit: &Unit, service: &str, names: &[&str]) -> bool {
+    let known = known::ALL.iter().find(|known| known.name == service);
+    known.is_some_and(|known| known.has(&unit.name)) || names.iter().any(|name| unit.is(name))
+}
+
+/// Stopped and masked.
+pub fn predict_hold(target: &mut HostServices, hold: &ServiceHold) {
+    let init = target.init;
+    let names: Vec<&str> = hold
+        .masks
+        .iter()
+        .chain(&hold.running)
+        .map(String::as_str)
+        .collect();
+    for unit in &mut target.units {
+        if !belongs(unit, &hold.service, &names) {
+            continue;
+        }
+        unit.active = Active::Inactive;
+        match init {
+            Init::Systemd => unit.load = Load::Masked,
+            _ => "disabled".clone_into(&mut unit.enabled),
+        }
+    }
+    target.programs.retain(
+        |program| match known::ALL.iter().find(|k| k.name == hold.service) {
+            Some(known) => !known.programs.contains(program),
+            None => !program.serves(),
+        },
+    );
+    target.ports.retain(|port, _| !hold.ports.contains(port));
+}
+
+/// Started.
+pub fn predict_release(target: &mut HostServices, release: &ServiceRelease) {
+    let init = target.init;
+    for unit in &mut target.units {
+        if !belongs(unit, &release.service, &[]) && !release.start.contains(&unit.name) {
+            continue;
+        }
+        unit.load = Load::Loaded;
+        if release.start.contains(&unit.name) {
+            unit.active = Active::Active;
+        }
+        if init != Init::Systemd {
+            ENABLED.clone_into(&mut unit.enabled);
+        }
+    }
+    let known = known::ALL
+        .iter()
+        .find(|known| known.name == release.service);
+    let master = known.and_then(|known| known.programs.first());
+    if !release.start.is_empty() {
+        target.programs.extend(master);
+    }
+}
