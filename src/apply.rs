@@ -9,6 +9,7 @@ mod lock;
 mod mail;
 mod progress;
 mod store;
+mod uidl;
 
 pub use execute::{Outcome, Run, execute};
 pub use journal::{Entry, Journal, Moment, read_journal};

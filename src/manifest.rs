@@ -205,6 +205,108 @@ pub enum Homes {
 pub struct Dovecot {
     /// `source` for whatever the source serves, or a literal in Dovecot 2.3 or 2.4 syntax.
     pub uidl_format: UidlFormat,
+    /// Settings in which the target may differ from the source although clients could notice: what
+    /// would block is a warning.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub accept: Vec<Sibling>,
+}
+
+/// A setting of Dovecot, apart from the UIDL format, that clients could notice.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Sibling {
+    /// `mail_location`; in 2.4 `mail_driver`, `mail_path`, `mail_inbox_path` and what goes with them.
+    MailLocation,
+    /// Prefix, separator and kind of the namespaces.
+    Namespace,
+    /// `pop3_reuse_xuidl`.
+    Pop3ReuseXuidl,
+    /// `pop3_uidl_duplicates`.
+    Pop3UidlDuplicates,
+    /// `pop3_deleted_flag`.
+    Pop3DeletedFlag,
+    /// `mbox_md5`, where the UIDL format shows it.
+    MboxMd5,
+    /// `first_valid_uid` and `last_valid_uid`.
+    ValidUids,
+    /// `first_valid_gid` and `last_valid_gid`.
+    ValidGids,
+    /// `mail_privileged_group` and the spool directory's group and mode.
+    MailPrivilegedGroup,
+    /// `protocols`.
+    Protocols,
+    /// Ports of the login services.
+    Ports,
+    /// `ssl`.
+    Ssl,
+    /// `disable_plaintext_auth`; in 2.4 `auth_allow_cleartext`.
+    Cleartext,
+    /// `auth_mechanisms`.
+    AuthMechanisms,
+    /// `auth_username_format`.
+    AuthUsernameFormat,
+    /// Who checks passwords.
+    Passdb,
+    /// Who knows users' uids and homes.
+    Userdb,
+    /// Certificates and their keys.
+    Tls,
+}
+
+impl Sibling {
+    /// All of them.
+    pub const ALL: [Self; 18] = [
+        Self::MailLocation,
+        Self::Namespace,
+        Self::Pop3ReuseXuidl,
+        Self::Pop3UidlDuplicates,
+        Self::Pop3DeletedFlag,
+        Self::MboxMd5,
+        Self::ValidUids,
+        Self::ValidGids,
+        Self::MailPrivilegedGroup,
+        Self::Protocols,
+        Self::Ports,
+        Self::Ssl,
+        Self::Cleartext,
+        Self::AuthMechanisms,
+        Self::AuthUsernameFormat,
+        Self::Passdb,
+        Self::Userdb,
+        Self::Tls,
+    ];
+
+    /// Its name in a manifest.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::MailLocation => "mail_location",
+            Self::Namespace => "namespace",
+            Self::Pop3ReuseXuidl => "pop3_reuse_xuidl",
+            Self::Pop3UidlDuplicates => "pop3_uidl_duplicates",
+            Self::Pop3DeletedFlag => "pop3_deleted_flag",
+            Self::MboxMd5 => "mbox_md5",
+            Self::ValidUids => "valid_uids",
+            Self::ValidGids => "valid_gids",
+            Self::MailPrivilegedGroup => "mail_privileged_group",
+            Self::Protocols => "protocols",
+            Self::Ports => "ports",
+            Self::Ssl => "ssl",
+            Self::Cleartext => "cleartext",
+            Self::AuthMechanisms => "auth_mechanisms",
+            Self::AuthUsernameFormat => "auth_username_format",
+            Self::Passdb => "passdb",
+            Self::Userdb => "userdb",
+            Self::Tls => "tls",
+        }
+    }
+}
+
+impl std::fmt::Display for Sibling {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.name())
+    }
 }
 
 /// The POP3 UIDL format to enforce.

@@ -84,7 +84,7 @@ fn other_differences(plan: &Plan, json: bool) -> Result<u64> {
     only.actions.retain(|action| {
         matches!(
             action.change,
-            Change::MergeAccounts(_) | Change::EditFile(_)
+            Change::MergeAccounts(_) | Change::EditFile(_) | Change::EnforceUidl(_)
         ) && !waits_for_hand_over(plan, action)
     });
     let count = only.actions.len() + only.blocked.len();

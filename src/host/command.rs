@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 pub enum Command {
     /// `systemctl daemon-reload`.
     ReloadUnits,
+    /// `doveadm reload`: Dovecot reads its configuration again; sessions go on.
+    ReloadDovecot,
 }
 
 impl Command {
@@ -18,6 +20,7 @@ impl Command {
     pub fn argv(&self) -> Vec<String> {
         let words: &[&str] = match self {
             Self::ReloadUnits => &["/usr/bin/systemctl", "daemon-reload"],
+            Self::ReloadDovecot => &["/usr/bin/doveadm", "reload"],
         };
         words.iter().map(|&word| word.to_owned()).collect()
     }
@@ -25,7 +28,7 @@ impl Command {
     /// How long the program may be silent before it counts as hanging.
     pub fn patience(&self) -> Duration {
         match self {
-            Self::ReloadUnits => Duration::from_secs(90),
+            Self::ReloadUnits | Self::ReloadDovecot => Duration::from_secs(90),
         }
     }
 }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::Resource;
 use crate::names::{Gid, GroupName, Side, Uid, UserName};
 use crate::raw::{HostPath, Raw};
+use crate::resource::dovecot;
 use crate::secret::Digest;
 
 /// What an action does.
@@ -38,6 +39,8 @@ pub enum Change {
     ProveMail(MailCopy),
     /// Change lines of one configuration file on the target.
     EditFile(FileEdit),
+    /// The same for our Dovecot drop-in on a live host: tried first, and taken back if it fails.
+    EnforceUidl(UidlDropIn),
     /// Record in the receipt that authority changed hands.
     HandOver {
         /// To whom.
@@ -459,6 +462,24 @@ pub struct FileEdit {
     pub mode: u32,
     /// Unified diff for people, with secrets hidden.
     pub diff: String,
+}
+
+/// Our Dovecot drop-in on a live host, and how it is tried.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UidlDropIn {
+    /// The file.
+    pub edit: FileEdit,
+    /// The format that it sets.
+    pub format: String,
+    /// The target's Dovecot.
+    pub version: dovecot::Version,
+    /// The format of the mailbox that it is tried on: that of the users.
+    pub mailbox: dovecot::trial::Mailbox,
+    /// Certificate and key files that Dovecot cannot start without, which doveconf does not notice.
+    pub files: Vec<HostPath>,
+    /// Whether a Dovecot runs that has to read its configuration again.
+    pub running: dovecot::Running,
 }
 
 /// Some lines replaced by others.

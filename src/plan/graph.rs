@@ -86,7 +86,7 @@ pub fn order(mut actions: Vec<Action>, settled: &BTreeSet<Fact>) -> Result<Order
 fn phase(action: &Action) -> u8 {
     match action.change {
         Change::MergeAccounts(_) => 0,
-        Change::EditFile(_) => 1,
+        Change::EditFile(_) | Change::EnforceUidl(_) => 1,
         Change::SetAside { .. } => 2,
         Change::ClaimTrees { .. } => 3,
         Change::CopyMail(_) => 4,

@@ -58,7 +58,7 @@ fn totals(plan: &Plan) -> Totals {
                 totals.bytes += delta.bytes();
             }
             Change::ProveMail(_) => totals.prove += 1,
-            Change::EditFile(_) => totals.edits += 1,
+            Change::EditFile(_) | Change::EnforceUidl(_) => totals.edits += 1,
             Change::HandOver { to, .. } => totals.hand_over = Some(*to),
             Change::ClaimTrees { .. } => {}
         }

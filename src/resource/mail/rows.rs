@@ -38,7 +38,10 @@ pub fn rows(change: &Change) -> Vec<Row> {
             title: "compare every file by content".to_owned(),
             details: Vec::new(),
         }],
-        Change::MergeAccounts(_) | Change::EditFile(_) | Change::HandOver { .. } => Vec::new(),
+        Change::MergeAccounts(_)
+        | Change::EditFile(_)
+        | Change::EnforceUidl(_)
+        | Change::HandOver { .. } => Vec::new(),
     }
 }
 
