@@ -217,35 +217,35 @@ pub struct Dovecot {
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Sibling {
-    /// `mail_location`; in 2.4 `mail_driver`, `mail_path`, `mail_inbox_path` and what goes with them.
+    /// Where mail is kept: `mail_location`, or `mail_driver`, `mail_path` and their kin.
     MailLocation,
     /// Prefix, separator and kind of the namespaces.
     Namespace,
-    /// `pop3_reuse_xuidl`.
+    /// UIDLs taken from X-UIDL headers.
     Pop3ReuseXuidl,
-    /// `pop3_uidl_duplicates`.
+    /// What becomes of equal UIDLs.
     Pop3UidlDuplicates,
-    /// `pop3_deleted_flag`.
+    /// The flag that hides what POP3 clients deleted.
     Pop3DeletedFlag,
-    /// `mbox_md5`, where the UIDL format shows it.
+    /// The digest of headers that the UIDL format shows.
     MboxMd5,
-    /// `first_valid_uid` and `last_valid_uid`.
+    /// Uids that Dovecot lets in.
     ValidUids,
-    /// `first_valid_gid` and `last_valid_gid`.
+    /// Gids that Dovecot lets in.
     ValidGids,
-    /// `mail_privileged_group` and the spool directory's group and mode.
+    /// Who can lock mailboxes in the spool directory.
     MailPrivilegedGroup,
-    /// `protocols`.
+    /// IMAP and POP3, turned on or not.
     Protocols,
     /// Ports of the login services.
     Ports,
-    /// `ssl`.
+    /// TLS, offered or demanded.
     Ssl,
-    /// `disable_plaintext_auth`; in 2.4 `auth_allow_cleartext`.
+    /// Passwords that are readable on the wire.
     Cleartext,
-    /// `auth_mechanisms`.
+    /// SASL mechanisms.
     AuthMechanisms,
-    /// `auth_username_format`.
+    /// How user names may be written.
     AuthUsernameFormat,
     /// Who checks passwords.
     Passdb,

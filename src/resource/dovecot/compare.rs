@@ -11,6 +11,7 @@ mod simple;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::settings::Location;
 use super::{Actual, HostDovecot, Problem, Settings, SpoolDir, Version, tls};
 use crate::manifest::{Manifest, Sibling};
 use crate::names::UserName;
@@ -44,13 +45,27 @@ impl Pair<'_> {
 
     /// The target's spool directory as it is written in settings.
     fn spool(&self) -> String {
-        let spool = self.target.spool.as_ref();
-        spool.map_or_else(|| "/var/mail".to_owned(), |spool| spool.path.to_string())
+        spool_path(self.target)
+    }
+
+    /// Where the source keeps mail, for people.
+    fn source_location(&self, location: &Location) -> String {
+        location.shown(&spool_path(self.source))
+    }
+
+    /// Where the target looks for it, for people.
+    fn target_location(&self, location: &Location) -> String {
+        location.shown(&self.spool())
     }
 
     fn spool_dir(&self) -> Option<&SpoolDir> {
         self.target.spool.as_ref()
     }
+}
+
+fn spool_path(host: &HostDovecot) -> String {
+    let spool = host.spool.as_ref();
+    spool.map_or_else(|| "/var/mail".to_owned(), |spool| spool.path.to_string())
 }
 
 /// What was found.
@@ -64,6 +79,8 @@ pub(super) enum Finding {
         what: String,
         /// The lines that mend it.
         lines: Vec<String>,
+        /// The file for them, if they must not stand at the end of all.
+        file: Option<HostPath>,
     },
     /// Clients hardly notice.
     Differs {
@@ -81,6 +98,7 @@ impl Finding {
             setting,
             what,
             lines,
+            file: None,
         }
     }
 
@@ -167,6 +185,7 @@ fn report(draft: &mut Draft, manifest: &Manifest, target: &HostDovecot, finding:
             setting,
             what,
             lines,
+            file,
         } => {
             let resource = resource(&setting.to_string());
             if manifest.dovecot.accept.contains(&setting) {
@@ -174,7 +193,7 @@ fn report(draft: &mut Draft, manifest: &Manifest, target: &HostDovecot, finding:
                 draft.note(resource, Level::Warning, text);
                 return;
             }
-            let file = target.lines_go_to.clone();
+            let file = file.or_else(|| target.lines_go_to.clone());
             let file = file.unwrap_or_else(|| HostPath::from("/etc/dovecot/dovecot.conf"));
             let problem = Problem::Differs {
                 setting,

@@ -289,13 +289,12 @@ pub fn rows(edit: &FileEdit) -> Vec<Row> {
 pub fn live_rows(drop_in: &UidlDropIn) -> Vec<Row> {
     let mut rows = rows(&drop_in.edit);
     if let Some(row) = rows.last_mut() {
-        let reload = match drop_in.running {
-            Running::Yes => "; then the running Dovecot reads its configuration again",
-            Running::No => "",
-        };
-        row.details.push(format!(
-            "first tried in a private instance without listeners, on a mailbox of its own{reload}"
-        ));
+        let first = "first tried in a private instance without listeners, on a mailbox of its own";
+        row.details.push(first.to_owned());
+        if drop_in.running == Running::Yes {
+            let then = "then the running Dovecot reads its configuration again";
+            row.details.push(then.to_owned());
+        }
     }
     rows
 }

@@ -3,6 +3,7 @@
 use super::{Finding, Pair, Version, named};
 use crate::manifest::Sibling;
 use crate::names::UserName;
+use crate::raw::HostPath;
 use crate::resource::dovecot::layout::Layout;
 use crate::resource::dovecot::settings::{Location, SPOOL, namespace};
 
@@ -32,7 +33,9 @@ fn explicit(pair: &Pair<'_>, wanted: &Location) -> Option<Finding> {
         return None;
     }
     let what = format!(
-        "the source keeps mail in `{wanted}`, the target looks in `{now}`: {}",
+        "the source keeps mail in {}, the target looks in {}: {}",
+        pair.source_location(wanted),
+        pair.target_location(&now),
         consequence(wanted, &now)
     );
     Some(Finding::breaks(
@@ -106,78 +109,77 @@ fn outside(wanted: &Location) -> Vec<Finding> {
 }
 
 /// The source leaves it to Dovecot: what it found for each user counts.
-fn automatic(pair: &Pair<'_>) -> Option<Finding> {
+fn automatic(pair: &Pair<'_>) -> Vec<Finding> {
     let (now, within) = of_target(pair);
     let layouts = &pair.source.layouts;
     if now.is_automatic() && pair.version() == Version::V2_3 {
         // The same search on the same files.
-        return None;
+        return Vec::new();
     }
-    let most = layouts.iter().max_by_key(|layout| layout.users.len())?;
-    let missed: Vec<&Layout> = layouts.iter().filter(|l| l.location != now).collect();
-    if missed.is_empty() {
-        return None;
-    }
+    let Some(most) = layouts.iter().max_by_key(|layout| layout.users.len()) else {
+        return Vec::new();
+    };
     let found: Vec<String> = layouts
         .iter()
-        .map(|layout| format!("`{}` for {}", layout.location, named(layout.users.iter())))
+        .map(|layout| {
+            let location = pair.source_location(&layout.location);
+            format!("{location} for {}", named(layout.users.iter()))
+        })
         .collect();
-    let found = found.join("; ");
-    let intro = format!("the source has no mail_location, and Dovecot finds there {found}");
-    if let [only] = &layouts[..] {
-        let what = format!("{intro}; the target looks in `{now}`");
-        let lines = lines(pair, &only.location, &now, within);
-        return Some(Finding::breaks(Sibling::MailLocation, what, lines));
+    let mut findings = Vec::new();
+    if most.location != now {
+        let what = format!(
+            "the source has no mail_location, and Dovecot finds there {}; the target looks in {}",
+            found.join("; "),
+            pair.target_location(&now)
+        );
+        let lines = lines(pair, &most.location, &now, within);
+        findings.push(Finding::breaks(Sibling::MailLocation, what, lines));
     }
-    let what = format!(
-        "{intro}; one setting cannot serve them all: these lines are for most of them and name a \
-         file with the others, one line each (`{}`); write {} once that is done",
-        override_line(pair, layouts, most),
-        "`dovecot: { accept: [mail_location] }`"
-    );
-    let mut mended = lines(pair, &most.location, &now, within);
-    mended.extend(overrides(pair.version()));
-    Some(Finding::breaks(Sibling::MailLocation, what, mended))
+    findings.extend(exceptions(pair, layouts, most));
+    findings
 }
 
-/// The file of exceptions.
+/// The file of exceptions, and the one that names it: before the databases that know every user.
 const EXCEPTIONS: &str = "/etc/dovecot/mail-locations";
+const BEFORE_ALL: &str = "/etc/dovecot/conf.d/00-mail-locations.conf";
 
-/// A user database that knows nothing but the exceptions and lets the next one go on.
-fn overrides(version: Version) -> Vec<String> {
-    let lines: &[&str] = match version {
-        Version::V2_4 => &[
-            "userdb passwd-file {",
-            "  passwd_file_path = ",
-            "  result_success = continue-ok",
-            "  result_failure = continue",
-            "}",
-        ],
-        Version::V2_3 | Version::Absent => &[
-            "userdb {",
-            "  driver = passwd-file",
-            "  args = ",
-            "  result_success = continue-ok",
-            "  result_failure = continue",
-            "}",
-        ],
-    };
-    let with_file = |line: &&str| match line.strip_suffix("= ") {
-        Some(start) => format!("{start}= {EXCEPTIONS}"),
-        None => (*line).to_owned(),
-    };
-    lines.iter().map(with_file).collect()
+/// Users whom the setting for most does not serve: a user database that knows nothing but where their
+/// mail is, and lets the next one go on (tried on 2.3.13, 2.3.19 and 2.4.1).
+fn exceptions(pair: &Pair<'_>, layouts: &[Layout], most: &Layout) -> Option<Finding> {
+    let others = layouts.iter().filter(|layout| *layout != most);
+    let users: Vec<(&UserName, &Location)> = others
+        .flat_map(|layout| layout.users.iter().map(|user| (user, &layout.location)))
+        .collect();
+    let (user, location) = users.first()?;
+    let what = format!(
+        "one setting cannot serve {} besides the others: write a line for each into {EXCEPTIONS} on \
+         the target (mode 0644), as in `{}`; reconcile does not read that file: accept the setting \
+         once it is there",
+        named(users.iter().map(|(user, _)| *user)),
+        line_for(user, location, pair)
+    );
+    Some(Finding::Breaks {
+        setting: Sibling::MailLocation,
+        what,
+        lines: database(pair.version()),
+        file: Some(HostPath::from(BEFORE_ALL)),
+    })
 }
 
-/// The line of the first exception.
-fn override_line(pair: &Pair<'_>, layouts: &[Layout], most: &Layout) -> String {
-    let other = layouts.iter().find(|layout| *layout != most);
-    let Some((location, user)) =
-        other.and_then(|layout| Some((&layout.location, layout.users.first()?)))
-    else {
-        return String::new();
+fn database(version: Version) -> Vec<String> {
+    let (open, file) = match version {
+        Version::V2_4 => (vec!["userdb passwd-file {"], "passwd_file_path"),
+        Version::V2_3 | Version::Absent => (vec!["userdb {", "  driver = passwd-file"], "args"),
     };
-    line_for(user, location, pair)
+    let file = format!("  {file} = {EXCEPTIONS}");
+    let rest = [
+        file.as_str(),
+        "  result_success = continue-ok",
+        "  result_failure = continue",
+        "}",
+    ];
+    open.into_iter().chain(rest).map(str::to_owned).collect()
 }
 
 fn line_for(user: &UserName, location: &Location, pair: &Pair<'_>) -> String {
@@ -188,8 +190,8 @@ fn line_for(user: &UserName, location: &Location, pair: &Pair<'_>) -> String {
             Version::V2_4 => name,
             Version::V2_3 | Version::Absent => "mail",
         };
-        // Colons separate the fields of the file, but not within the last one.
-        format!("userdb_{name}={value}")
+        // Here `%{home}` is still empty.
+        format!("userdb_{name}={}", value.replace("%{home}", "~"))
     });
     let fields: Vec<String> = fields.collect();
     format!("{user}:::::::{}", fields.join(" "))

@@ -1,8 +1,11 @@
 //! Settings of the same name and meaning on both versions.
 
+use std::collections::BTreeSet;
+
 use super::{Finding, Pair, Version, for_pop3, listed, shown};
 use crate::manifest::Sibling;
 use crate::plan::Level;
+use crate::resource::dovecot::config::syntax;
 use crate::resource::dovecot::settings::{self, variables, words};
 use crate::uidl::{Part, Variable};
 
@@ -17,7 +20,11 @@ pub(super) fn compare(pair: &Pair<'_>) -> Vec<Finding> {
 fn finding(pair: &Pair<'_>, key: &str) -> Option<Finding> {
     let (from, to) = (pair.from.simple(key), pair.to.simple(key));
     let written = variables::write(from, pair.version());
-    let line = format!("{key} = {written}").trim_end().to_owned();
+    let value = match written.as_str() {
+        "" => String::new(),
+        written => syntax::quote(written),
+    };
+    let line = format!("{key} = {value}").trim_end().to_owned();
     let differs = format!(
         "it is {} on the source and {} on the target",
         shown(&written),
@@ -29,38 +36,21 @@ fn finding(pair: &Pair<'_>, key: &str) -> Option<Finding> {
                 "{differs}: messages with an X-UIDL header get another UIDL, and POP3 clients \
                  download them again"
             );
-            return Some(Finding::breaks(
-                Sibling::Pop3ReuseXuidl,
-                what,
-                for_pop3(line),
-            ));
+            return Some(Finding::breaks(Sibling::Pop3ReuseXuidl, what, for_pop3(line)));
         }
         "pop3_uidl_duplicates" => {
             let what = format!("{differs}: messages whose UIDLs are the same get other ones");
-            return Some(Finding::breaks(
-                Sibling::Pop3UidlDuplicates,
-                what,
-                for_pop3(line),
-            ));
+            return Some(Finding::breaks(Sibling::Pop3UidlDuplicates, what, for_pop3(line)));
         }
         "pop3_deleted_flag" => {
             let what = format!(
                 "{differs}: POP3 clients get messages back that they deleted, or lose others"
             );
-            return Some(Finding::breaks(
-                Sibling::Pop3DeletedFlag,
-                what,
-                for_pop3(line),
-            ));
+            return Some(Finding::breaks(Sibling::Pop3DeletedFlag, what, for_pop3(line)));
         }
         "auth_username_format" => {
-            let what =
-                format!("{differs}: a client whose user name is written otherwise is refused");
-            return Some(Finding::breaks(
-                Sibling::AuthUsernameFormat,
-                what,
-                vec![line],
-            ));
+            let what = format!("{differs}: a client whose user name is written otherwise is refused");
+            return Some(Finding::breaks(Sibling::AuthUsernameFormat, what, vec![line]));
         }
         "mbox_md5" if uses_md5(pair) => {
             let what = format!("{differs}, and the UIDL format shows that digest");
@@ -107,23 +97,15 @@ fn uses_md5(pair: &Pair<'_>) -> bool {
     };
     // A format that is not understood may show anything.
     let unknown = pair.uidl.is_none();
-    unknown
-        || pair
-            .uidl
-            .iter()
-            .any(|format| format.parts().iter().any(shows))
+    unknown || pair.uidl.iter().any(|format| format.parts().iter().any(shows))
 }
 
 /// Plugins that the source has and the target has not.
 fn plugins(from: &str, to: &str) -> Option<Finding> {
     let (from, to) = (words(from), words(to));
-    let missing = from.difference(&to).cloned().collect();
-    let more = to.difference(&from).cloned().collect();
+    let missing: BTreeSet<String> = from.difference(&to).cloned().collect();
+    let more: BTreeSet<String> = to.difference(&from).cloned().collect();
     let said = |what: &str| Some(Finding::warning("mail_plugins", what));
-    let (missing, more): (
-        std::collections::BTreeSet<String>,
-        std::collections::BTreeSet<String>,
-    ) = (missing, more);
     match (missing.is_empty(), more.is_empty()) {
         (true, true) => None,
         (false, _) => said(&format!(
@@ -131,10 +113,7 @@ fn plugins(from: &str, to: &str) -> Option<Finding> {
              is missing there, and their settings are not carried over",
             listed(&missing)
         )),
-        (true, false) => said(&format!(
-            "the target loads {}, the source does not",
-            listed(&more)
-        )),
+        (true, false) => said(&format!("the target loads {}, the source does not", listed(&more))),
     }
 }
 

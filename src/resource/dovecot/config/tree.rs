@@ -141,14 +141,15 @@ impl Tree {
         &mut self.sections[at].body
     }
 
-    /// A value of 2.3 with `$name` replaced by what that is so far.
+    /// A value of 2.3 with `$name` replaced by what that setting is so far.
     fn expanded(&self, value: &str) -> String {
         if !value.contains('$') {
             return value.to_owned();
         }
+        let is_setting = |name: &str| name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
         let words = value.split(' ').map(|word| match word.strip_prefix('$') {
-            Some(name) => self.get(name).unwrap_or_default(),
-            None => word,
+            Some(name) if is_setting(name) => self.get(name).unwrap_or_default(),
+            _ => word,
         });
         words
             .filter(|w| !w.is_empty())

@@ -1,7 +1,6 @@
 //! Where mail is kept: `mail_location` of 2.3, and the settings that 2.4 has in its place.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -154,6 +153,15 @@ impl Location {
         .collect()
     }
 
+    /// As 2.3 writes it, which is one value; `spool` is the spool directory there.
+    pub fn shown(&self, spool: &str) -> String {
+        if self.is_automatic() && self.path.is_empty() {
+            "whatever Dovecot finds for a user".to_owned()
+        } else {
+            format!("`{}`", self.old().replace(variables::SPOOL, spool))
+        }
+    }
+
     /// The value of `mail_location`.
     fn old(&self) -> String {
         let write = |text: &str| variables::write(text, Version::V2_3);
@@ -170,16 +178,6 @@ impl Location {
     }
 }
 
-impl fmt::Display for Location {
-    /// As 2.3 writes it, which is one value.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_automatic() && self.path.is_empty() {
-            f.write_str("found by Dovecot for each user")
-        } else {
-            f.write_str(&self.old().replace(variables::SPOOL, "(spool)"))
-        }
-    }
-}
 
 /// Where mail is kept by these views.
 pub(super) fn read(views: Views<'_>, version: Version) -> Location {

@@ -47,11 +47,11 @@ pub(in crate::resource::dovecot) fn compare(pair: &Pair<'_>) -> Vec<Finding> {
     // A target without TLS is an obstacle of its own.
     if offered(pair.to.access.ssl) && offered(pair.from.access.ssl) {
         let troubles = troubles(pair, Program::Dovecot);
-        let lines = lines(pair);
-        findings.extend(troubles.into_iter().map(|what| {
-            let lines = lines.clone();
-            Finding::breaks(Sibling::Tls, what, lines)
-        }));
+        if !troubles.is_empty() {
+            let (copy, lines) = remedy(pair);
+            let what = format!("{}{copy}", troubles.join("; "));
+            findings.push(Finding::breaks(Sibling::Tls, what, lines));
+        }
     }
     for program in [Program::Postfix, Program::Sendmail] {
         // Only where both have it: another MTA has other settings.
@@ -186,19 +186,24 @@ fn trust(program: Program, source: &Certificate, target: &Certificate) -> Option
     })
 }
 
-/// The source's certificate, once its files are copied to the target.
-fn lines(pair: &Pair<'_>) -> Vec<String> {
+/// The source's certificate is the one that clients know: what to do with its files, and the lines.
+fn remedy(pair: &Pair<'_>) -> (String, Vec<String>) {
     let mut all = of(&pair.source.certificates, Program::Dovecot);
-    let Some(shown) = all.find(|shown| shown.certificate().is_some()) else {
-        return Vec::new();
+    let good = |shown: &&Shown| {
+        let certificate = shown.certificate();
+        certificate.is_some_and(|c| matches!(c.validity, Validity::Valid | Validity::EndsSoon))
     };
-    let key = shown.key_file.as_ref().unwrap_or(&shown.file);
-    let file = &shown.file;
-    match pair.is_new() {
+    let Some(shown) = all.find(good) else {
+        return (String::new(), Vec::new());
+    };
+    let (file, key) = (&shown.file, shown.key_file.as_ref().unwrap_or(&shown.file));
+    let lines = match pair.is_new() {
         true => vec![
             format!("ssl_server_cert_file = {file}"),
             format!("ssl_server_key_file = {key}"),
         ],
         false => vec![format!("ssl_cert = <{file}"), format!("ssl_key = <{key}")],
-    }
+    };
+    let copy = format!(". Copy {file} and {key} (root only) from the source, or get new ones");
+    (copy, lines)
 }
