@@ -18,12 +18,6 @@ pub(super) fn enforce(target: &dyn Host, drop_in: &UidlDropIn) -> Result<()> {
         Some(text) if edit::digest(text) == file.after => text.clone(),
         before => edit::apply(file, before.as_deref())?,
     };
-    let (version, mailbox) = (drop_in.version, drop_in.mailbox);
-    let answer = target.probe(&trial::probe(&file.path, &after, version, mailbox))?;
-    trial::judge(answer.as_ref(), &drop_in.format, version, mailbox).map_err(|why| {
-        failed(target, file, &format!("its trial failed: {why}"))
-            .hint("nothing was written; put right what it names and run again")
-    })?;
     for path in &drop_in.files {
         let stat = target.stat(path)?;
         if stat.is_none_or(|stat| stat.kind != FileKind::File) {
@@ -32,6 +26,12 @@ pub(super) fn enforce(target: &dyn Host, drop_in: &UidlDropIn) -> Result<()> {
                 .hint("nothing was written; put the certificate and its key in place"));
         }
     }
+    let (version, mailbox) = (drop_in.version, drop_in.mailbox);
+    let answer = target.probe(&trial::probe(&file.path, &after, version, mailbox))?;
+    trial::judge(answer.as_ref(), &drop_in.format, version, mailbox).map_err(|why| {
+        failed(target, file, &format!("its trial failed: {why}"))
+            .hint("nothing was written; put right what it names and run again")
+    })?;
     edit::perform(target, file)?;
     if let Err(why) = accepted(target)? {
         restore(target, file, before.as_deref())?;

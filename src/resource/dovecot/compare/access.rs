@@ -225,10 +225,13 @@ fn system(
         return None;
     }
     let driver = system[0];
-    let what = format!(
-        "the target's {kind} is {}: it does not know the users of /etc/passwd",
-        listed(to)
-    );
+    let what = match to.is_empty() {
+        true => format!("the target has no {kind}: it does not know the users of /etc/passwd"),
+        false => format!(
+            "the target's {kind} is {}: it does not know the users of /etc/passwd",
+            listed(to)
+        ),
+    };
     let lines = match new {
         true => vec![format!("{kind} {driver} {{"), "}".to_owned()],
         false => vec![

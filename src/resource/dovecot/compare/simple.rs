@@ -36,21 +36,38 @@ fn finding(pair: &Pair<'_>, key: &str) -> Option<Finding> {
                 "{differs}: messages with an X-UIDL header get another UIDL, and POP3 clients \
                  download them again"
             );
-            return Some(Finding::breaks(Sibling::Pop3ReuseXuidl, what, for_pop3(line)));
+            return Some(Finding::breaks(
+                Sibling::Pop3ReuseXuidl,
+                what,
+                for_pop3(line),
+            ));
         }
         "pop3_uidl_duplicates" => {
             let what = format!("{differs}: messages whose UIDLs are the same get other ones");
-            return Some(Finding::breaks(Sibling::Pop3UidlDuplicates, what, for_pop3(line)));
+            return Some(Finding::breaks(
+                Sibling::Pop3UidlDuplicates,
+                what,
+                for_pop3(line),
+            ));
         }
         "pop3_deleted_flag" => {
             let what = format!(
                 "{differs}: POP3 clients get messages back that they deleted, or lose others"
             );
-            return Some(Finding::breaks(Sibling::Pop3DeletedFlag, what, for_pop3(line)));
+            return Some(Finding::breaks(
+                Sibling::Pop3DeletedFlag,
+                what,
+                for_pop3(line),
+            ));
         }
         "auth_username_format" => {
-            let what = format!("{differs}: a client whose user name is written otherwise is refused");
-            return Some(Finding::breaks(Sibling::AuthUsernameFormat, what, vec![line]));
+            let what =
+                format!("{differs}: a client whose user name is written otherwise is refused");
+            return Some(Finding::breaks(
+                Sibling::AuthUsernameFormat,
+                what,
+                vec![line],
+            ));
         }
         "mbox_md5" if uses_md5(pair) => {
             let what = format!("{differs}, and the UIDL format shows that digest");
@@ -97,7 +114,11 @@ fn uses_md5(pair: &Pair<'_>) -> bool {
     };
     // A format that is not understood may show anything.
     let unknown = pair.uidl.is_none();
-    unknown || pair.uidl.iter().any(|format| format.parts().iter().any(shows))
+    unknown
+        || pair
+            .uidl
+            .iter()
+            .any(|format| format.parts().iter().any(shows))
 }
 
 /// Plugins that the source has and the target has not.
@@ -113,7 +134,10 @@ fn plugins(from: &str, to: &str) -> Option<Finding> {
              is missing there, and their settings are not carried over",
             listed(&missing)
         )),
-        (true, false) => said(&format!("the target loads {}, the source does not", listed(&more))),
+        (true, false) => said(&format!(
+            "the target loads {}, the source does not",
+            listed(&more)
+        )),
     }
 }
 

@@ -178,7 +178,6 @@ impl Location {
     }
 }
 
-
 /// Where mail is kept by these views.
 pub(super) fn read(views: Views<'_>, version: Version) -> Location {
     match version {
