@@ -164,12 +164,12 @@ pub struct Views<'a> {
 }
 
 impl Views<'_> {
-    /// A value: doveconf's, else our own reader's, else the default. Where the default depends on
-    /// another setting, doveconf prints nothing or a wrong one, and only what is written counts
-    /// (seen on 2.4.1: `mailbox_list_layout`, `mail_inbox_path`, `mbox_write_locks`, `listen`).
+    /// A value: doveconf's, else our own reader's, else the default; what is written comes first for
+    /// settings of which doveconf does not tell the default.
     pub(super) fn text(self, key: &str, version: Version) -> String {
         let own = || self.own.get(key);
         let said = match self.doveconf {
+            Some(_) if defaults::MISTOLD.contains(&key) => own(),
             Some(tree) if !defaults::DEPENDENT.contains(&key) => tree.get(key).or_else(own),
             Some(tree) => own().or_else(|| tree.get(key).filter(|value| !value.is_empty())),
             None => own(),

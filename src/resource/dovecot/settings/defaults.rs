@@ -2,12 +2,15 @@
 
 use super::Version;
 
+/// What 2.4.1 prints the same for whatever format the mail is in (seen: `fs` for a Maildir, which is
+/// `maildir++`): only what is written counts.
+pub(super) const MISTOLD: &[&str] = &["mailbox_list_layout"];
+
 /// Settings whose default depends on another one, or which 2.4.1 prints empty where it is not.
 pub(super) const DEPENDENT: &[&str] = &[
     "auth_mechanisms",
     "listen",
     "mail_inbox_path",
-    "mailbox_list_layout",
     "mbox_md5",
     "mbox_read_locks",
     "mbox_write_locks",
