@@ -7,8 +7,9 @@
     reason = "a test makes hosts and runs programs of its own"
 )]
 #![expect(
+    clippy::print_stderr,
     clippy::unwrap_used,
-    reason = "a test may die of what it did not expect"
+    reason = "a test says why it is left out, and may die of what it did not expect"
 )]
 
 use std::path::{Path, PathBuf};

@@ -13,6 +13,7 @@ pub mod layout;
 pub mod observe;
 pub mod problem;
 pub mod settings;
+mod spool;
 pub mod tls;
 pub mod trial;
 mod version;
@@ -67,10 +68,10 @@ pub struct HostDovecot {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub doubts: Vec<String>,
     /// Whether the host runs.
-    #[serde(default, skip_serializing_if = "is_offline")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub state: HostState,
     /// Whether Dovecot runs on it.
-    #[serde(default, skip_serializing_if = "is_stopped")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub running: Running,
     /// What else it is set to; `None` if there is no Dovecot, or where only the UIDL format was read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -89,12 +90,8 @@ pub struct HostDovecot {
     pub lines_go_to: Option<HostPath>,
 }
 
-fn is_offline(state: &HostState) -> bool {
-    *state == HostState::Offline
-}
-
-fn is_stopped(running: &Running) -> bool {
-    *running == Running::No
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Whether Dovecot runs on a live host.

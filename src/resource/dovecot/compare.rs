@@ -239,7 +239,7 @@ fn shown(value: &str) -> String {
 }
 
 /// A setting for POP3 sessions: a value in `protocol pop3` beats every global one.
-fn for_pop3(line: String) -> Vec<String> {
+fn for_pop3(line: &str) -> Vec<String> {
     vec![
         "protocol pop3 {".to_owned(),
         format!("  {line}"),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::error::Result;
-use crate::host::{Answer, HostState, Probe, ReadHost, real_path};
+use crate::host::{Answer, HostState, Probe, ReadHost};
 use crate::names::{Side, UserName};
 use crate::raw::HostPath;
 use crate::resource::accounts::Chosen;
@@ -14,11 +14,11 @@ use super::config::include::{self, Overlay, Reading};
 use super::config::syntax::unquote;
 use super::config::tree::Tree;
 use super::config::{Scope, effective};
-use super::settings::{self, Found, SPOOL, Settings, Views, namespace};
+use super::settings::{self, Found, Views, namespace};
 use super::version::{self, Installed, VERSION_SETTING};
 use super::{
-    Actual, DropIn, Effect, HostDovecot, ReadBy, Running, SETTING, SpoolDir, Version, drop_in,
-    layout, tls,
+    Actual, DropIn, Effect, HostDovecot, ReadBy, Running, SETTING, Version, drop_in, layout, spool,
+    tls,
 };
 use crate::uidl::Syntax;
 
@@ -123,11 +123,13 @@ fn host(host: &dyn ReadHost, spool: &HostPath, around: &Around<'_>) -> Result<Ho
     };
     let (mut settings, told) = settings::read(&found);
     doubts.extend(told);
-    name_the_spool(host, &mut settings, spool)?;
+    spool::name(host, &mut settings, spool)?;
     let (_, inbox) = namespace::of_inbox(&settings.namespaces);
-    let layouts = match inbox.location(&settings.location).is_automatic() {
-        true if host.side() == Side::Source => layout::observe(host, spool, around.users)?,
-        _ => Vec::new(),
+    let automatic = inbox.location(&settings.location).is_automatic();
+    let layouts = if automatic && host.side() == Side::Source {
+        layout::observe(host, spool, around.users)?
+    } else {
+        Vec::new()
     };
     let certificates = tls::observe(host, found.imap, version, &reading.statements, around.now)?;
     Ok(HostDovecot {
@@ -139,7 +141,7 @@ fn host(host: &dyn ReadHost, spool: &HostPath, around: &Around<'_>) -> Result<Ho
         state: host.state(),
         running: running(host)?,
         settings: Some(settings),
-        spool: spool_dir(host, spool)?,
+        spool: spool::observe(host, spool)?,
         layouts,
         certificates,
         lines_go_to: Some(last_file(host, &main)?),
@@ -167,47 +169,6 @@ fn everything(
         ));
     }
     Ok(None)
-}
-
-/// Writes [`SPOOL`] in the place of the spool directory, by whatever name the configuration calls it.
-fn name_the_spool(host: &dyn ReadHost, settings: &mut Settings, spool: &HostPath) -> Result<()> {
-    let namespaces = settings.namespaces.values_mut();
-    let of_namespaces = namespaces.filter_map(|namespace| namespace.location.as_mut());
-    for location in of_namespaces.chain([&mut settings.location]) {
-        let options = location.options.values_mut();
-        for value in options.chain([&mut location.path]) {
-            let Some((parent, user)) = value.rsplit_once('/') else {
-                continue;
-            };
-            let is_plain = parent.starts_with('/') && !parent.contains('%');
-            if user == "%{user}" && is_plain && real_path(host, &HostPath::from(parent))? == *spool
-            {
-                *value = format!("{SPOOL}/{user}");
-            }
-        }
-    }
-    Ok(())
-}
-
-/// The spool directory as it is.
-fn spool_dir(host: &dyn ReadHost, spool: &HostPath) -> Result<Option<SpoolDir>> {
-    let Some(stat) = host.stat(spool)? else {
-        return Ok(None);
-    };
-    let groups = host
-        .read(&HostPath::from("/etc/group"))?
-        .unwrap_or_default();
-    let groups = String::from_utf8_lossy(&groups);
-    let name = |line: &str| {
-        let mut fields = line.split(':');
-        let (name, gid) = (fields.next()?, fields.nth(1)?);
-        (gid.parse() == Ok(stat.gid.0)).then(|| name.to_owned())
-    };
-    Ok(Some(SpoolDir {
-        path: spool.clone(),
-        mode: stat.mode,
-        group: groups.lines().find_map(name),
-    }))
 }
 
 /// Whether Dovecot's master process runs.

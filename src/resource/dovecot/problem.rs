@@ -113,13 +113,11 @@ impl fmt::Display for Problem {
                 lines,
             } => {
                 write!(f, "{what}. ")?;
-                if !lines.is_empty() {
-                    write!(
-                        f,
-                        "Put these lines at the end of {file} on the target, or write "
-                    )?;
-                } else {
+                if lines.is_empty() {
                     f.write_str("If that is as it should be, write ")?;
+                } else {
+                    let place = format_args!("at the end of {file} on the target");
+                    write!(f, "Put these lines {place}, or write ")?;
                 }
                 write!(f, "`dovecot: {{ accept: [{setting}] }}`")
             }

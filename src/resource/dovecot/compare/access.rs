@@ -44,18 +44,15 @@ fn protocols(from: &Access, to: &Access, new: bool) -> Option<Finding> {
             .collect::<Vec<_>>()
             .join("d and dovecot-")
     );
-    let lines = match new {
-        true => {
-            let on = missing.iter().map(|name| format!("  {name} = yes"));
-            let mut lines = vec!["protocols {".to_owned()];
-            lines.extend(on);
-            lines.push("}".to_owned());
-            lines
-        }
-        false => {
-            let names: Vec<&str> = missing.iter().map(String::as_str).collect();
-            vec![format!("protocols = $protocols {}", names.join(" "))]
-        }
+    let lines = if new {
+        let on = missing.iter().map(|name| format!("  {name} = yes"));
+        let mut lines = vec!["protocols {".to_owned()];
+        lines.extend(on);
+        lines.push("}".to_owned());
+        lines
+    } else {
+        let names: Vec<&str> = missing.iter().map(String::as_str).collect();
+        vec![format!("protocols = $protocols {}", names.join(" "))]
     };
     Some(Finding::breaks(Sibling::Protocols, what, lines))
 }
@@ -95,9 +92,10 @@ fn ports(from: &Access, to: &Access) -> Option<Finding> {
             Offer::Pop3 => 110,
             Offer::Pop3s => 995,
         };
-        let listener = match port == usual {
-            true => offer.name().to_owned(),
-            false => format!("{}-{port}", offer.name()),
+        let listener = if port == usual {
+            offer.name().to_owned()
+        } else {
+            format!("{}-{port}", offer.name())
         };
         lines.extend([
             format!("service {}-login {{", offer.protocol()),
@@ -148,9 +146,10 @@ fn ssl(from: &Access, to: &Access) -> Option<Finding> {
 }
 
 fn cleartext(from: &Access, to: &Access, new: bool) -> Option<Finding> {
-    let setting = match new {
-        true => "auth_allow_cleartext",
-        false => "disable_plaintext_auth",
+    let setting = if new {
+        "auth_allow_cleartext"
+    } else {
+        "disable_plaintext_auth"
     };
     match (from.cleartext, to.cleartext, new) {
         (Cleartext::Allowed, Cleartext::Refused, _) => {
@@ -225,20 +224,22 @@ fn system(
         return None;
     }
     let driver = system[0];
-    let what = match to.is_empty() {
-        true => format!("the target has no {kind}: it does not know the users of /etc/passwd"),
-        false => format!(
+    let what = if to.is_empty() {
+        format!("the target has no {kind}: it does not know the users of /etc/passwd")
+    } else {
+        format!(
             "the target's {kind} is {}: it does not know the users of /etc/passwd",
             listed(to)
-        ),
+        )
     };
-    let lines = match new {
-        true => vec![format!("{kind} {driver} {{"), "}".to_owned()],
-        false => vec![
+    let lines = if new {
+        vec![format!("{kind} {driver} {{"), "}".to_owned()]
+    } else {
+        vec![
             format!("{kind} {{"),
             format!("  driver = {driver}"),
             "}".to_owned(),
-        ],
+        ]
     };
     Some(Finding::breaks(setting, what, lines))
 }

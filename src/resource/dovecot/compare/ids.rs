@@ -63,13 +63,13 @@ fn spool_group(pair: &Pair<'_>) -> Option<Finding> {
     let (_, inbox) = namespace::of_inbox(&pair.from.namespaces);
     let location = inbox.location(&pair.from.location);
     let in_spool = |inbox: Option<&str>| inbox.is_some_and(|path| path.starts_with(SPOOL));
-    let used = match location.is_automatic() {
-        false => location.driver == "mbox" && in_spool(location.inbox()),
-        true => pair
-            .source
+    let used = if location.is_automatic() {
+        pair.source
             .layouts
             .iter()
-            .any(|l| in_spool(l.location.inbox())),
+            .any(|l| in_spool(l.location.inbox()))
+    } else {
+        location.driver == "mbox" && in_spool(location.inbox())
     };
     let spool = pair.spool_dir().filter(|_| used)?;
     if spool.mode & 0o002 != 0 {
@@ -95,9 +95,10 @@ fn spool_group(pair: &Pair<'_>) -> Option<Finding> {
                 |g| format!("of group {g},")
             ),
         );
-        let lines = match has("mail") {
-            true => Vec::new(),
-            false => vec!["mail_privileged_group = mail".to_owned()],
+        let lines = if has("mail") {
+            Vec::new()
+        } else {
+            vec!["mail_privileged_group = mail".to_owned()]
         };
         return Some(Finding::breaks(Sibling::MailPrivilegedGroup, what, lines));
     }

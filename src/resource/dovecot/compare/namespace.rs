@@ -35,9 +35,12 @@ pub(super) fn compare(pair: &Pair<'_>) -> Vec<Finding> {
         let mut lines = namespace.lines(name, wanted);
         if let Some(location) = &namespace.location {
             let inner = location.lines(location, pair.version(), &pair.spool());
-            let renamed = inner.iter().map(|line| match pair.is_new() {
-                true => format!("  {line}"),
-                false => format!("  {}", line.replacen("mail_", "", 1)),
+            let renamed = inner.iter().map(|line| {
+                if pair.is_new() {
+                    format!("  {line}")
+                } else {
+                    format!("  {}", line.replacen("mail_", "", 1))
+                }
             });
             let end = lines.len() - 1;
             lines.splice(end..end, renamed.collect::<Vec<_>>());

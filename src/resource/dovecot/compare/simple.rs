@@ -39,7 +39,7 @@ fn finding(pair: &Pair<'_>, key: &str) -> Option<Finding> {
             return Some(Finding::breaks(
                 Sibling::Pop3ReuseXuidl,
                 what,
-                for_pop3(line),
+                for_pop3(&line),
             ));
         }
         "pop3_uidl_duplicates" => {
@@ -47,7 +47,7 @@ fn finding(pair: &Pair<'_>, key: &str) -> Option<Finding> {
             return Some(Finding::breaks(
                 Sibling::Pop3UidlDuplicates,
                 what,
-                for_pop3(line),
+                for_pop3(&line),
             ));
         }
         "pop3_deleted_flag" => {
@@ -57,7 +57,7 @@ fn finding(pair: &Pair<'_>, key: &str) -> Option<Finding> {
             return Some(Finding::breaks(
                 Sibling::Pop3DeletedFlag,
                 what,
-                for_pop3(line),
+                for_pop3(&line),
             ));
         }
         "auth_username_format" => {

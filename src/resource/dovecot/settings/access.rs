@@ -249,7 +249,7 @@ fn ports(protocols: &BTreeSet<String>, tree: &Tree) -> BTreeMap<u16, Offer> {
                     *wrapped = tls.map_or(*wrapped, |tls| tls == "yes");
                 }
                 None => {
-                    listeners.push((section.name.clone(), port.unwrap_or(0), tls == Some("yes")))
+                    listeners.push((section.name.clone(), port.unwrap_or(0), tls == Some("yes")));
                 }
             }
         }

@@ -22,16 +22,22 @@ pub(super) fn of(key: &str, version: Version) -> &'static str {
         ("auth_mechanisms", _) => "plain",
         ("auth_username_format", Version::V2_4) => "%{user | lower}",
         ("auth_username_format", _) => "%Lu",
-        ("disable_plaintext_auth", _) | ("mailbox_list_index", _) | ("ssl", _) => "yes",
-        ("maildir_copy_with_hardlinks" | "mbox_dirty_syncs" | "mbox_lazy_writes", _) => "yes",
+        (
+            "disable_plaintext_auth"
+            | "mailbox_list_index"
+            | "maildir_copy_with_hardlinks"
+            | "mbox_dirty_syncs"
+            | "mbox_lazy_writes"
+            | "ssl",
+            _,
+        ) => "yes",
         ("first_valid_gid", _) => "1",
         ("first_valid_uid", _) => "500",
         ("last_valid_gid" | "last_valid_uid", _) => "0",
         ("listen", _) => "* ::",
-        ("lock_method", _) => "fcntl",
+        ("lock_method" | "mbox_read_locks", _) => "fcntl",
         ("mail_max_userip_connections", _) => "10",
         ("mbox_md5", _) => "apop3d",
-        ("mbox_read_locks", _) => "fcntl",
         // Debian's 2.3 has it the other way round (README.Debian); other builds are as 2.4.
         ("mbox_write_locks", Version::V2_3) => "fcntl dotlock",
         ("mbox_write_locks", _) => "dotlock fcntl",

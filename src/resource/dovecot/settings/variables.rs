@@ -59,9 +59,10 @@ fn variable(text: &str, version: Version) -> (String, &str) {
     if let Some((inner, after)) = inner {
         let parts: Vec<&str> = inner.split('|').map(str::trim).collect();
         let parts = match (&parts[..], version) {
-            (["username", rest @ ..], Version::V2_3) => [&["user"], rest].concat(),
             (["domain", rest @ ..], Version::V2_3) => [&["user", "domain"], rest].concat(),
-            (["user", "username", rest @ ..], _) => [&["user"], rest].concat(),
+            (["username", rest @ ..], Version::V2_3) | (["user", "username", rest @ ..], _) => {
+                [&["user"], rest].concat()
+            }
             (parts, _) => parts.to_vec(),
         };
         return (format!("%{{{}}}", parts.join(" | ")), after);

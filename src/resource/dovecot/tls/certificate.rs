@@ -42,9 +42,10 @@ pub fn read(pem: &[u8], now: Timestamp) -> Result<(Certificate, Vec<u8>), String
         names: names(&x509).map_err(malformed)?,
         subject: body.subject().to_string(),
         issuer: body.issuer().to_string(),
-        issued: match body.subject() == body.issuer() {
-            true => Issued::BySelf,
-            false => Issued::ByAnother,
+        issued: if body.subject() == body.issuer() {
+            Issued::BySelf
+        } else {
+            Issued::ByAnother
         },
         key_kind: key_kind(public),
         not_after,

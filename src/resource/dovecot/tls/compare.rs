@@ -197,12 +197,13 @@ fn remedy(pair: &Pair<'_>) -> (String, Vec<String>) {
         return (String::new(), Vec::new());
     };
     let (file, key) = (&shown.file, shown.key_file.as_ref().unwrap_or(&shown.file));
-    let lines = match pair.is_new() {
-        true => vec![
+    let lines = if pair.is_new() {
+        vec![
             format!("ssl_server_cert_file = {file}"),
             format!("ssl_server_key_file = {key}"),
-        ],
-        false => vec![format!("ssl_cert = <{file}"), format!("ssl_key = <{key}")],
+        ]
+    } else {
+        vec![format!("ssl_cert = <{file}"), format!("ssl_key = <{key}")]
     };
     let copy = format!(". Copy {file} and {key} (root only) from the source, or get new ones");
     (copy, lines)

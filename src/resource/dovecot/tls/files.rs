@@ -82,7 +82,7 @@ fn in_section(views: Views<'_>, key: &str) -> String {
     };
     let tree = views.tree();
     tree.sections("ssl_server")
-        .filter_map(|s| value(s))
+        .filter_map(value)
         .last()
         .unwrap_or_default()
 }
@@ -127,7 +127,7 @@ pub(super) fn sendmail(cf: &str) -> Option<Pair> {
             let (key, value) = line.strip_prefix('O')?.split_once('=')?;
             (key.trim() == name).then(|| value.trim().to_owned())
         };
-        let path = cf.lines().filter_map(value).last()?;
+        let path = cf.lines().rev().find_map(value)?;
         path.starts_with('/').then(|| HostPath::from(path.as_str()))
     };
     Some(Pair {
