@@ -10,6 +10,7 @@ mod mail;
 mod progress;
 mod services;
 mod store;
+mod uidl;
 
 pub use execute::{Outcome, Run, execute};
 pub use journal::{Entry, Journal, Moment, read_journal};

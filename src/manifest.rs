@@ -205,6 +205,108 @@ pub enum Homes {
 pub struct Dovecot {
     /// `source` for whatever the source serves, or a literal in Dovecot 2.3 or 2.4 syntax.
     pub uidl_format: UidlFormat,
+    /// Settings in which the target may differ from the source although clients could notice: what
+    /// would block is a warning.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub accept: Vec<Sibling>,
+}
+
+/// A setting of Dovecot, apart from the UIDL format, that clients could notice.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Sibling {
+    /// Where mail is kept: `mail_location`, or `mail_driver`, `mail_path` and their kin.
+    MailLocation,
+    /// Prefix, separator and kind of the namespaces.
+    Namespace,
+    /// UIDLs taken from X-UIDL headers.
+    Pop3ReuseXuidl,
+    /// What becomes of equal UIDLs.
+    Pop3UidlDuplicates,
+    /// The flag that hides what POP3 clients deleted.
+    Pop3DeletedFlag,
+    /// The digest of headers that the UIDL format shows.
+    MboxMd5,
+    /// Uids that Dovecot lets in.
+    ValidUids,
+    /// Gids that Dovecot lets in.
+    ValidGids,
+    /// Who can lock mailboxes in the spool directory.
+    MailPrivilegedGroup,
+    /// IMAP and POP3, turned on or not.
+    Protocols,
+    /// Ports of the login services.
+    Ports,
+    /// TLS, offered or demanded.
+    Ssl,
+    /// Passwords that are readable on the wire.
+    Cleartext,
+    /// SASL mechanisms.
+    AuthMechanisms,
+    /// How user names may be written.
+    AuthUsernameFormat,
+    /// Who checks passwords.
+    Passdb,
+    /// Who knows users' uids and homes.
+    Userdb,
+    /// Certificates and their keys.
+    Tls,
+}
+
+impl Sibling {
+    /// All of them.
+    pub const ALL: [Self; 18] = [
+        Self::MailLocation,
+        Self::Namespace,
+        Self::Pop3ReuseXuidl,
+        Self::Pop3UidlDuplicates,
+        Self::Pop3DeletedFlag,
+        Self::MboxMd5,
+        Self::ValidUids,
+        Self::ValidGids,
+        Self::MailPrivilegedGroup,
+        Self::Protocols,
+        Self::Ports,
+        Self::Ssl,
+        Self::Cleartext,
+        Self::AuthMechanisms,
+        Self::AuthUsernameFormat,
+        Self::Passdb,
+        Self::Userdb,
+        Self::Tls,
+    ];
+
+    /// Its name in a manifest.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::MailLocation => "mail_location",
+            Self::Namespace => "namespace",
+            Self::Pop3ReuseXuidl => "pop3_reuse_xuidl",
+            Self::Pop3UidlDuplicates => "pop3_uidl_duplicates",
+            Self::Pop3DeletedFlag => "pop3_deleted_flag",
+            Self::MboxMd5 => "mbox_md5",
+            Self::ValidUids => "valid_uids",
+            Self::ValidGids => "valid_gids",
+            Self::MailPrivilegedGroup => "mail_privileged_group",
+            Self::Protocols => "protocols",
+            Self::Ports => "ports",
+            Self::Ssl => "ssl",
+            Self::Cleartext => "cleartext",
+            Self::AuthMechanisms => "auth_mechanisms",
+            Self::AuthUsernameFormat => "auth_username_format",
+            Self::Passdb => "passdb",
+            Self::Userdb => "userdb",
+            Self::Tls => "tls",
+        }
+    }
+}
+
+impl std::fmt::Display for Sibling {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.name())
+    }
 }
 
 /// The POP3 UIDL format to enforce.

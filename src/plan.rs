@@ -168,6 +168,7 @@ impl Resource {
             Change::ClaimTrees { .. } | Change::HandOver { .. } => Self::Migration,
             Change::SetAside { user, .. } => Self::Mail(user.clone()),
             Change::CopyMail(copy) | Change::ProveMail(copy) => Self::Mail(copy.user.clone()),
+            Change::EnforceUidl(_) => Self::Dovecot("uidl_format".to_owned()),
             Change::EditFile(_) => match action.gives.first() {
                 Some(Fact::AddressConfigured(address)) => Self::Address(address.clone()),
                 Some(Fact::HostnameSet(name)) => Self::Hostname(name.clone()),

@@ -44,7 +44,7 @@ pub fn plan(manifest: &Manifest, observation: &Observation) -> Result<Plan> {
         let [accounts, mail, dovecot, address, spool] = [
             accounts::diff(manifest, &observation.accounts, &resolved, receipt),
             mail::diff(manifest, &observation.mail, &resolved, receipt),
-            dovecot::diff(manifest, &observation.dovecot, receipt),
+            dovecot::diff(manifest, &observation.dovecot, &resolved, receipt),
             address::diff(manifest, &observation.address, receipt),
             spool::diff(manifest, &observation.spool),
         ];

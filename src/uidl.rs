@@ -76,6 +76,49 @@ impl Variable {
     }
 }
 
+/// What of a message its UIDL can be made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Message<'a> {
+    /// Its UID.
+    pub uid: u32,
+    /// UIDVALIDITY of its mailbox.
+    pub uidvalidity: u32,
+    /// Its file name without flags; `None` in an mbox.
+    pub filename: Option<&'a str>,
+}
+
+impl Message<'_> {
+    fn show(&self, variable: Variable, form: Form) -> Option<String> {
+        let number = match variable {
+            Variable::Uid => Some(self.uid),
+            Variable::UidValidity => Some(self.uidvalidity),
+            Variable::Filename | Variable::Guid | Variable::Md5 => None,
+        };
+        let text = match (variable, number) {
+            (_, Some(number)) => number.to_string(),
+            // A Maildir's GUID is the file name.
+            (Variable::Filename | Variable::Guid, _) => self.filename?.to_owned(),
+            _ => return None,
+        };
+        Some(match (form, number) {
+            (Form::Plain, _) => text,
+            (Form::Hex, Some(number)) => format!("{number:x}"),
+            (Form::Hex8, Some(number)) => format!("{number:08x}"),
+            (Form::ZeroPadded(width), Some(number)) => {
+                format!("{number:0width$}", width = usize::try_from(width).ok()?)
+            }
+            (Form::Lower, _) => text.to_ascii_lowercase(),
+            (Form::Upper, _) => text.to_ascii_uppercase(),
+            (Form::Substring { offset, length }, _) => {
+                let (offset, length) =
+                    (usize::try_from(offset).ok()?, usize::try_from(length).ok()?);
+                text.chars().skip(offset).take(length).collect()
+            }
+            (Form::Md5Hex | Form::Hex | Form::Hex8 | Form::ZeroPadded(_), _) => return None,
+        })
+    }
+}
+
 /// How a variable is shown.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Form {
@@ -201,6 +244,15 @@ impl Format {
             .map(v2_4::Shown)
             .map(|p| p.to_string())
             .collect()
+    }
+
+    /// The UIDL of a message; `None` where it takes more than is known of the message.
+    pub fn expand(&self, message: &Message<'_>) -> Option<String> {
+        let shown = self.0.iter().map(|part| match part {
+            Part::Literal(text) => Some(text.clone()),
+            Part::Variable(variable, form) => message.show(*variable, *form),
+        });
+        shown.collect()
     }
 
     /// The parts, in order.

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::journal::{Journal, Moment};
 use super::lock::{Owner, RunLock};
 use super::store::Store;
-use super::{mail, progress, services};
+use super::{mail, progress, services, uidl};
 use crate::error::{Error, Kind, Result};
 use crate::host::{Host, ReadHost};
 use crate::plan::change::{AccountsMerge, IdMap, Rename};
@@ -254,6 +254,7 @@ fn perform(context: &Context<'_>, action: &Action) -> Result<()> {
         Change::EditFile(file) => edit::perform(target, file),
         Change::HoldService(hold) => services::hold(context, hold),
         Change::ReleaseService(release) => services::release(context, release),
+        Change::EnforceUidl(drop_in) => uidl::enforce(target, drop_in),
         Change::HandOver { to, keep } => {
             // What a killed run renamed in /etc may not have reached the disk, and from here on
             // nobody carries accounts again.

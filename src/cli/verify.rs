@@ -85,7 +85,10 @@ fn other_differences(plan: &Plan, json: bool) -> Result<u64> {
     only.actions.retain(|action| {
         matches!(
             action.change,
-            Change::MergeAccounts(_) | Change::EditFile(_) | Change::ReleaseService(_)
+            Change::MergeAccounts(_)
+                | Change::EditFile(_)
+                | Change::EnforceUidl(_)
+                | Change::ReleaseService(_)
         ) && !waits_for_hand_over(plan, action)
     });
     let count = only.actions.len() + only.blocked.len();

@@ -39,6 +39,8 @@ pub enum Command {
     ChkconfigOff(String),
     /// `chkconfig NAME on`.
     ChkconfigOn(String),
+    /// `doveadm reload`: Dovecot reads its configuration again; sessions go on.
+    ReloadDovecot,
 }
 
 /// A daemon that a script starts may keep what it inherits; whoever waits for the end of its output
@@ -72,6 +74,7 @@ impl Command {
             Self::UpdateRcEnable(name) => (&["/usr/sbin/update-rc.d", name, "enable"], &[]),
             Self::ChkconfigOff(name) => (&["/sbin/chkconfig", name, "off"], &[]),
             Self::ChkconfigOn(name) => (&["/sbin/chkconfig", name, "on"], &[]),
+            Self::ReloadDovecot => (&["/usr/bin/doveadm", "reload"], &[]),
         };
         let words = words.iter().map(|&word| word.to_owned());
         words.chain(units.iter().cloned()).collect()
@@ -82,6 +85,7 @@ impl Command {
     pub fn patience(&self) -> Duration {
         match self {
             Self::ReloadUnits
+            | Self::ReloadDovecot
             | Self::MaskUnits(_)
             | Self::UnmaskUnits(_)
             | Self::UpdateRcDisable(_)

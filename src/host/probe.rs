@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Doing as _, Error, Kind, Result};
+use crate::raw::HostPath;
 
 /// A question.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -32,6 +33,19 @@ pub enum Probe {
     /// So many bytes of nothing, for tests of the way that answers take.
     #[cfg(test)]
     Echo(u32),
+    /// Every Dovecot setting as the sessions of a protocol see it: `doveconf -a -f protocol=NAME`.
+    /// Passwords and keys are hidden by doveconf itself.
+    Doveconf(String),
+    /// Whether doveconf accepts the configuration: `doveconf -n`.
+    DoveconfCheck,
+    /// The certificates in a PEM file, and nothing else of it.
+    Certificates(HostPath),
+    /// The public key that belongs to a private key (DER): `openssl pkey -pubout`. The private one
+    /// does not leave the host.
+    PublicKey(HostPath),
+    /// A POP3 session with a configuration file that is not in place yet, see
+    /// [`crate::resource::dovecot::trial`]: in namespaces of its own, so that nothing of it is left.
+    PopTrial(Trial),
 }
 
 /// The properties of a unit that [`Probe::Units`] asks for.
@@ -40,6 +54,30 @@ const UNIT_PROPERTIES: &str = "--property=Id,Names,LoadState,ActiveState,SubStat
 
 /// In `/bin` both before and after the merge of `/bin` and `/usr/bin`.
 const SYSTEMCTL: &str = "/bin/systemctl";
+/// A configuration file to be tried, and the mailbox that it is tried on.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Trial {
+    /// The file, beneath `/etc/dovecot`.
+    pub file: HostPath,
+    /// What it would say.
+    pub content: String,
+    /// Generation of Dovecot, `2.3` or `2.4`.
+    pub version: String,
+    /// Format of the mailbox, `mbox` or `maildir`.
+    pub mailbox: String,
+    /// UID of the one message in it.
+    pub uid: u32,
+    /// UIDVALIDITY of it.
+    pub uidvalidity: u32,
+    /// File name of the message in a Maildir, without its flags.
+    pub filename: String,
+}
+
+/// Makes the mailbox and the private instance, and asks it. What is written is in memory.
+const POP_TRIAL: &str = include_str!("probe/pop_trial.sh");
+
+/// sed prints from the first line of each certificate to its last.
+const CERTIFICATES: &str = "/^-----BEGIN CERTIFICATE-----/,/^-----END CERTIFICATE-----/p";
 
 impl Probe {
     /// Program (an absolute path) and arguments.
@@ -50,6 +88,7 @@ impl Probe {
                 .map(str::to_owned)
                 .to_vec();
         }
+        let (filter, path, uid, uidvalidity);
         let words: &[&str] = match self {
             #[cfg(test)]
             Self::Echo(_) => &[],
@@ -60,6 +99,53 @@ impl Probe {
             Self::Processes => &["/bin/ps", "-eo", "pid=,uid=,args=", "-ww"],
             Self::DovecotSessions => &["/usr/bin/doveadm", "-f", "tab", "who"],
             Self::PostfixParameters(_) => &["/usr/sbin/postconf", "-x"],
+            Self::Doveconf(protocol) => {
+                filter = format!("protocol={protocol}");
+                &["/usr/bin/doveconf", "-a", "-f", &filter]
+            }
+            Self::DoveconfCheck => &["/usr/bin/doveconf", "-n"],
+            Self::Certificates(file) => {
+                path = file.to_string();
+                &["/bin/sed", "-n", CERTIFICATES, &path]
+            }
+            Self::PublicKey(file) => {
+                path = file.to_string();
+                &[
+                    "/usr/bin/openssl",
+                    "pkey",
+                    "-pubout",
+                    "-outform",
+                    "DER",
+                    "-passin",
+                    "pass:",
+                    "-in",
+                    &path,
+                ]
+            }
+            Self::PopTrial(trial) => {
+                path = trial.file.to_string();
+                (uid, uidvalidity) = (trial.uid.to_string(), trial.uidvalidity.to_string());
+                &[
+                    "/usr/bin/unshare",
+                    "--mount",
+                    "--pid",
+                    "--fork",
+                    "--kill-child",
+                    "--net",
+                    "--ipc",
+                    "--",
+                    "/bin/sh",
+                    "-c",
+                    POP_TRIAL,
+                    "sh",
+                    &path,
+                    &trial.version,
+                    &trial.mailbox,
+                    &uid,
+                    &uidvalidity,
+                    &trial.filename,
+                ]
+            }
         };
         let names = match self {
             Self::Units(names) | Self::PostfixParameters(names) => names.as_slice(),
@@ -80,7 +166,12 @@ impl Probe {
             | Self::UnitFiles
             | Self::Processes
             | Self::DovecotSessions
-            | Self::PostfixParameters(_) => &[],
+            | Self::PostfixParameters(_)
+            | Self::Doveconf(_)
+            | Self::DoveconfCheck
+            | Self::Certificates(_)
+            | Self::PublicKey(_) => &[],
+            Self::PopTrial(trial) => trial.content.as_bytes(),
         }
     }
 
@@ -97,6 +188,12 @@ impl Probe {
             Self::Units(_) | Self::UnitFiles | Self::Processes | Self::DovecotSessions => {
                 Duration::from_secs(30)
             }
+            Self::Doveconf(_)
+            | Self::DoveconfCheck
+            | Self::Certificates(_)
+            | Self::PublicKey(_) => Duration::from_secs(10),
+            // Dovecot starts, answers and stops within a second or two.
+            Self::PopTrial(_) => Duration::from_mins(1),
         }
     }
 }

@@ -48,7 +48,7 @@ pub fn observe(
         source: old,
         target: new,
         accounts,
-        dovecot: dovecot::observe(Some(source.host), target.host)?,
+        dovecot: dovecot::Actual::default(),
         spool: spool::Actual::default(),
         mailboxes: BTreeMap::new(),
         beyond_range: BTreeSet::new(),
@@ -62,6 +62,15 @@ pub fn observe(
     if let Some(dir) = &findings.source.spool_dir {
         findings.spool = spool::observe(source.host, dir, resolved.users.keys())?;
     }
+    let spool = |found: &HostFindings| found.spool_dir.clone();
+    let usual = || HostPath::from("/var/mail");
+    let around = dovecot::Around {
+        source_spool: &spool(&findings.source).unwrap_or_else(usual),
+        target_spool: &spool(&findings.target).unwrap_or_else(usual),
+        users: &resolved.users,
+        now: jiff::Timestamp::now(),
+    };
+    findings.dovecot = dovecot::observe(Some(source.host), target.host, &around)?;
     findings.beside = beside::observe(source.host, target.host, &resolved)?;
     let receipts = receipts(target.host, &findings.name)?;
     findings.migrations = receipts

@@ -13,6 +13,7 @@ use super::Resource;
 use crate::host::Command;
 use crate::names::{Gid, GroupName, Side, Uid, UserName};
 use crate::raw::{HostPath, Raw};
+use crate::resource::dovecot;
 use crate::secret::Digest;
 
 /// What an action does.
@@ -43,6 +44,8 @@ pub enum Change {
     HoldService(ServiceHold),
     /// Let a service of the target go, and start it.
     ReleaseService(ServiceRelease),
+    /// The same for our Dovecot drop-in on a live host: tried first, and taken back if it fails.
+    EnforceUidl(UidlDropIn),
     /// Record in the receipt that authority changed hands.
     HandOver {
         /// To whom.
@@ -494,6 +497,24 @@ pub struct FileEdit {
     pub mode: u32,
     /// Unified diff for people, with secrets hidden.
     pub diff: String,
+}
+
+/// Our Dovecot drop-in on a live host, and how it is tried.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UidlDropIn {
+    /// The file.
+    pub edit: FileEdit,
+    /// The format that it sets.
+    pub format: String,
+    /// The target's Dovecot.
+    pub version: dovecot::Version,
+    /// The format of the mailbox that it is tried on: that of the users.
+    pub mailbox: dovecot::trial::Mailbox,
+    /// Certificate and key files that Dovecot cannot start without, which doveconf does not notice.
+    pub files: Vec<HostPath>,
+    /// Whether a Dovecot runs that has to read its configuration again.
+    pub running: dovecot::Running,
 }
 
 /// Some lines replaced by others.

@@ -87,7 +87,7 @@ fn phase(action: &Action) -> u8 {
     match action.change {
         Change::MergeAccounts(_) => 0,
         Change::HoldService(_) => 1,
-        Change::EditFile(_) => 2,
+        Change::EditFile(_) | Change::EnforceUidl(_) => 2,
         Change::SetAside { .. } => 3,
         Change::ClaimTrees { .. } => 4,
         Change::CopyMail(_) => 5,

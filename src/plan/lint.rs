@@ -101,6 +101,11 @@ fn broken_by(action: &Action, given: &BTreeSet<&Fact>) -> Option<&'static str> {
         }
         Change::ProveMail(copy) => (!needs(Fact::MailCopied(copy.user.clone())))
             .then_some("mail is proven only once it is copied"),
+        Change::EnforceUidl(drop_in) => {
+            (!drop_in.edit.path.as_bytes().starts_with(b"/etc/dovecot/")
+                || climbs(&drop_in.edit.path))
+            .then_some("Dovecot is configured beneath /etc/dovecot only")
+        }
         Change::EditFile(edit) => {
             if !edit.path.as_bytes().starts_with(b"/etc/") || climbs(&edit.path) {
                 return Some("configuration is edited beneath /etc only");
@@ -125,6 +130,7 @@ fn touches_mail(change: &Change) -> bool {
         | Change::HandOver { .. } => true,
         Change::MergeAccounts(_)
         | Change::EditFile(_)
+        | Change::EnforceUidl(_)
         | Change::HoldService(_)
         | Change::ReleaseService(_) => false,
     }

@@ -155,6 +155,17 @@ pub enum Obstacle {
     },
 }
 
+impl Obstacle {
+    /// Lines of configuration that are out of its way once they are where its text says: to be
+    /// copied as they are.
+    pub fn lines(&self) -> &[String] {
+        match self {
+            Self::Dovecot { problem } => problem.lines(),
+            _ => &[],
+        }
+    }
+}
+
 impl fmt::Display for Obstacle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -168,7 +168,7 @@ pub fn observe(
         services,
         mail,
         beside,
-        dovecot: dovecot::observe(hosts.source, hosts.target)?,
+        dovecot: observe_dovecot(manifest, hosts, &resolved)?,
         address: address::observe(manifest, hosts.source, hosts.target)?,
         spool: spool::observe(
             serving,
@@ -179,4 +179,19 @@ pub fn observe(
         receipt,
         looked: Looked::AtHosts,
     })
+}
+
+fn observe_dovecot(
+    manifest: &Manifest,
+    hosts: Hosts<'_>,
+    resolved: &accounts::Resolved,
+) -> Result<dovecot::Actual> {
+    let spool = |host: &dyn ReadHost| mail::spool_dir(manifest, host);
+    let around = dovecot::Around {
+        source_spool: &spool(hosts.source.unwrap_or(hosts.target))?,
+        target_spool: &spool(hosts.target)?,
+        users: &resolved.users,
+        now: jiff::Timestamp::now(),
+    };
+    dovecot::observe(hosts.source, hosts.target, &around)
 }

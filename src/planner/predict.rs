@@ -26,6 +26,7 @@ pub fn predict(manifest: &Manifest, observation: &Observation, plan: &Plan) -> R
             Change::SetAside { user, .. } => mail::predict_set_aside(&mut after.mail, user),
             Change::CopyMail(copy) => mail::predict(&mut after.mail, copy),
             Change::ProveMail(_) => {}
+            Change::EnforceUidl(drop_in) => dovecot::predict(&mut after.dovecot, &drop_in.edit),
             Change::EditFile(edit) => match action.gives.first() {
                 Some(Fact::UidlEnforced) => dovecot::predict(&mut after.dovecot, edit),
                 _ => address::predict(&mut after.address, edit)?,

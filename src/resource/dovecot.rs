@@ -1,23 +1,32 @@
-//! `dovecot/uidl_format`: POP3 clients must see the UIDLs that they know.
+//! `dovecot/*`: clients must find on the target what they know from the source.
 //!
-//! [`observe`] reads what each side serves, [`diff`] compares by meaning ([`uidl`]) and enforces by a
-//! drop-in of our own ([`drop_in`]) in the target's syntax. `dovecot.conf` itself is never edited and
-//! never copied.
+//! [`observe`] reads what each side serves. [`diff`] compares the UIDL format by meaning ([`uidl`]) and
+//! enforces it by a drop-in of our own ([`drop_in`]) in the target's syntax, on a live host only after
+//! a [`trial`]; it compares the other [`settings`] and the certificates ([`tls`]) and says which would
+//! break clients, with the lines that mend it. `dovecot.conf` itself is never edited and never copied.
 
+mod compare;
 pub mod config;
 pub mod diff;
 pub mod drop_in;
+pub mod layout;
 pub mod observe;
 pub mod problem;
+pub mod settings;
+mod spool;
+pub mod tls;
+pub mod trial;
 mod version;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use diff::{diff, predict, rows, wanted};
-pub use observe::observe;
+pub use diff::{diff, live_rows, predict, rows, wanted};
+pub use observe::{Around, observe};
 pub use problem::Problem;
+pub use settings::Settings;
 
+use crate::host::HostState;
 use crate::raw::HostPath;
 use crate::uidl::Syntax;
 use config::Assignment;
@@ -58,6 +67,55 @@ pub struct HostDovecot {
     /// What else a person should know about the reading, one sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub doubts: Vec<String>,
+    /// Whether the host runs.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub state: HostState,
+    /// Whether Dovecot runs on it.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub running: Running,
+    /// What else it is set to; `None` if there is no Dovecot, or where only the UIDL format was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<Settings>,
+    /// The directory of the spool files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spool: Option<SpoolDir>,
+    /// Where each user's mail is, if that is left to Dovecot.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layouts: Vec<layout::Layout>,
+    /// The certificates that clients are shown.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<tls::Shown>,
+    /// The file at whose end a line beats all others: the last that is read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lines_go_to: Option<HostPath>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// Whether Dovecot runs on a live host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Running {
+    /// It does, and goes on with the old configuration until it is told to read it again.
+    Yes,
+    /// It does not.
+    #[default]
+    No,
+}
+
+/// A directory of spool files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SpoolDir {
+    /// Where it is, links resolved.
+    pub path: HostPath,
+    /// Permission bits.
+    pub mode: u32,
+    /// Its group; `None` if its gid has no name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
 }
 
 /// The generations of Dovecot's configuration.

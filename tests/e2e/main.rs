@@ -38,4 +38,5 @@ mod malformed;
 mod office;
 mod partial_failure;
 mod saved_plan;
+mod settings;
 mod staging;

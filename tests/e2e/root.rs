@@ -95,6 +95,9 @@ impl Root {
             "etc/dovecot/dovecot.conf",
             "dovecot_config_version = 2.4.0\ndovecot_storage_version = 2.4.0\n\
              protocols {\n  imap = yes\n  pop3 = yes\n}\n\
+             mail_driver = mbox\nmail_path = %{home}/mail\n\
+             mail_inbox_path = /var/mail/%{user}\nmail_privileged_group = mail\n\
+             passdb pam {\n}\nuserdb passwd {\n}\n\
              !include_try conf.d/*.conf\n!include_try local.conf\n",
         )
     }

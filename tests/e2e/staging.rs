@@ -154,6 +154,11 @@ fn a_spool_behind_the_old_name_and_a_spool_of_directories_are_carried() {
     let source = sandbox.source();
     source.dir("var/spool", 0o755);
     fs::rename(source.join("var/mail"), source.join("var/spool/mail")).unwrap();
+    source.edit(
+        "etc/dovecot/dovecot.conf",
+        "INBOX=/var/mail/",
+        "INBOX=/var/spool/mail/",
+    );
     source
         .remove("var/spool/mail/carol")
         .dir("var/spool/mail/carol", 0o700);

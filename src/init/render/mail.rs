@@ -10,9 +10,10 @@ use crate::init::proposal::{bare, pattern};
 use crate::init::yaml;
 use crate::manifest::SpoolPath;
 use crate::names::UserName;
+use crate::plan::Resource;
 use crate::raw::HostPath;
 use crate::report::{counted, size};
-use crate::resource::{beside, dovecot};
+use crate::resource::{accounts, beside, dovecot};
 use crate::uidl::Format;
 
 pub(super) fn section(page: &mut Section, findings: &Findings) {
@@ -134,19 +135,20 @@ fn occupied(section: &mut Section, findings: &Findings) {
 /// Who has more in the way wants a glob, or another target.
 const MOST_ADOPTED: usize = 50;
 
-/// What POP3 clients know their messages by, and what they would be told on the target.
-///
-/// This is the place for the names and the expiry of both sides' certificates, too.
+/// What POP3 clients know their messages by, what they would be told on the target, what else they
+/// would notice, and the certificates of both sides.
 pub(super) fn dovecot(page: &mut Section, findings: &Findings) {
     let mut section = Section::new("dovecot");
     let actual = &findings.dovecot;
-    let draft = dovecot::diff(&bare(findings), actual, None);
+    let manifest = bare(findings);
+    let resolved = accounts::resolve(&manifest, &findings.accounts, None);
+    let draft = dovecot::diff(&manifest, actual, &resolved, None);
     let source = actual.source.as_ref();
     if let Some(serves) = source.and_then(|source| source.uidl_format.as_deref()) {
         section.info(format!("The source's UIDLs are {serves}."));
     }
     if let Some(serves) = &actual.target.uidl_format {
-        let wanted = dovecot::wanted(&bare(findings), actual, None);
+        let wanted = dovecot::wanted(&manifest, actual, None);
         section.info(match wanted {
             Some(_) if draft.actions.is_empty() => {
                 format!("The target's are {serves}, which is the same: nothing to do.")
@@ -158,7 +160,21 @@ pub(super) fn dovecot(page: &mut Section, findings: &Findings) {
         });
     }
     for blocked in &draft.blocked {
-        section.blocked(blocked.by.to_string());
+        let lines = blocked
+            .by
+            .lines()
+            .iter()
+            .map(|line| format!("`{}`", line.trim()));
+        let lines: Vec<String> = lines.collect();
+        section.blocked(format!("{} {}", blocked.by, lines.join(" ")).trim_end());
+    }
+    let certificates = Resource::Dovecot("tls".to_owned());
+    for note in draft
+        .notes
+        .iter()
+        .filter(|note| note.resource == certificates)
+    {
+        section.info(note.text.clone());
     }
     for (side, host) in [("source", source), ("target", Some(&actual.target))] {
         for doubt in host.into_iter().flat_map(|host| &host.doubts) {
@@ -170,6 +186,11 @@ pub(super) fn dovecot(page: &mut Section, findings: &Findings) {
         "uidl_format",
         "source",
         "what POP3 clients know; or a format in 2.3 or 2.4 syntax",
+    );
+    section.off(
+        "accept",
+        "[]",
+        "settings that may differ although clients could notice, as in mail_location, tls",
     );
     page.section(section);
 }

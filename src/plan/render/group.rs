@@ -62,7 +62,7 @@ fn heading(action: &Action) -> &'static str {
         Change::SetAside { .. } => "Set aside",
         Change::CopyMail(_) => "Copy mail",
         Change::ProveMail(_) => PROVE,
-        Change::EditFile(_) => "Edit configuration",
+        Change::EditFile(_) | Change::EnforceUidl(_) => "Edit configuration",
         Change::HoldService(_) => "Hold services",
         Change::ReleaseService(_) => "Start services",
         Change::HandOver { .. } => "Hand over",
@@ -91,6 +91,7 @@ fn bare_rows(action: &Action) -> Vec<Row> {
         | Change::SetAside { .. }
         | Change::CopyMail(_)
         | Change::ProveMail(_) => mail::rows(&action.change),
+        Change::EnforceUidl(drop_in) => dovecot::live_rows(drop_in),
         Change::EditFile(edit) => match Resource::of(action) {
             Resource::Dovecot(_) => dovecot::rows(edit),
             _ => address::rows(action, edit),

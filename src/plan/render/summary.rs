@@ -60,7 +60,7 @@ fn totals(plan: &Plan) -> Totals {
                 totals.bytes += delta.bytes();
             }
             Change::ProveMail(_) => totals.prove += 1,
-            Change::EditFile(_) => totals.edits += 1,
+            Change::EditFile(_) | Change::EnforceUidl(_) => totals.edits += 1,
             Change::HoldService(_) => totals.hold += 1,
             Change::ReleaseService(_) => totals.start += 1,
             Change::HandOver { to, .. } => totals.hand_over = Some(*to),

@@ -123,6 +123,9 @@ fn write_blocked(out: &mut String, blocked: &Blocked, ink: Ink) {
         push(out, &format!("  {mark} {}", ink.bold(resource.trim_end())));
         wrapped(out, &by);
     }
+    for line in blocked.by.lines() {
+        push(out, &format!("          {line}"));
+    }
 }
 
 fn push(out: &mut String, line: &str) {

@@ -2,11 +2,12 @@
 //!
 //! It knows the grammar that Dovecot 1.0 to 2.4 share ([`syntax`]), follows includes
 //! ([`include`]) and remembers where each assignment of the asked settings stands, so that the one a
-//! POP3 session sees can be told ([`effective`]). It knows nothing of what a setting means.
+//! POP3 session sees can be told ([`effective`]). What doveconf or this reader found is a [`tree`]. It knows nothing of what a setting means.
 
 mod braces;
 pub mod include;
 pub mod syntax;
+pub mod tree;
 
 use std::fmt;
 

@@ -2,15 +2,22 @@
 
 use std::collections::BTreeSet;
 
-use super::{Actual, Effect, HostDovecot, Problem, ReadBy, Version, drop_in};
+use super::settings::{Ssl, namespace};
+use super::tls::Program;
+use super::trial::Mailbox;
+use super::{
+    Actual, Effect, HostDovecot, Problem, ReadBy, Running, Version, compare, drop_in, tls,
+};
+use crate::host::HostState;
 use crate::manifest::{Manifest, UidlFormat};
 use crate::names::Side;
-use crate::plan::change::FileEdit;
+use crate::plan::change::{FileEdit, UidlDropIn};
 use crate::plan::render::{Row, Sign};
 use crate::plan::{
     Action, ActionId, Change, Draft, Fact, Level, Obstacle, Reason, Resource, Risk, Undo,
 };
 use crate::receipt::Receipt;
+use crate::resource::accounts::Resolved;
 use crate::resource::edit;
 use crate::uidl::{Format, Syntax};
 
@@ -19,13 +26,23 @@ fn resource() -> Resource {
 }
 
 /// What must be done so that POP3 clients see the UIDLs that they know.
-pub fn diff(manifest: &Manifest, actual: &Actual, receipt: Option<&Receipt>) -> Draft {
+pub fn diff(
+    manifest: &Manifest,
+    actual: &Actual,
+    resolved: &Resolved,
+    receipt: Option<&Receipt>,
+) -> Draft {
     let mut draft = Draft::default();
     if let Some(source) = &actual.source {
         describe(&mut draft, Side::Source, source);
     }
     describe(&mut draft, Side::Target, &actual.target);
     contradiction(&mut draft, manifest, actual, receipt);
+    // Later the source's settings count no more than its mail.
+    if receipt.is_none_or(|receipt| receipt.authority == Side::Source) {
+        let uidl = served(actual).and_then(|(syntax, text)| Format::parse(text, syntax).ok());
+        compare::compare(&mut draft, manifest, actual, &resolved.users, uidl);
+    }
     match desired(manifest, actual, receipt) {
         Ok(Some(wanted)) => enforce(&mut draft, actual, wanted),
         Ok(None) => {
@@ -45,6 +62,12 @@ pub fn diff(manifest: &Manifest, actual: &Actual, receipt: Option<&Receipt>) -> 
 /// where there is none or it cannot be had.
 pub fn wanted(manifest: &Manifest, actual: &Actual, receipt: Option<&Receipt>) -> Option<String> {
     desired(manifest, actual, receipt).ok().flatten()
+}
+
+/// The format that the source serves, and its syntax.
+fn served(actual: &Actual) -> Option<(Syntax, &str)> {
+    let source = actual.source.as_ref()?;
+    source.version.syntax().zip(source.uidl_format.as_deref())
 }
 
 /// Says who read what.
@@ -69,6 +92,9 @@ fn describe(draft: &mut Draft, side: Side, host: &HostDovecot) {
             host.evidence
         ),
     );
+    for text in tls::notes(side, &host.certificates) {
+        draft.note(Resource::Dovecot("tls".to_owned()), Level::Info, text);
+    }
     for doubt in &host.doubts {
         draft.note(
             resource(),
@@ -193,18 +219,57 @@ fn enforce(draft: &mut Draft, actual: &Actual, wanted: String) {
         &drop_in::render(&wanted),
         0o644,
     );
+    let target = &actual.target;
+    let change = match target.state {
+        HostState::Offline => Change::EditFile(edit),
+        HostState::Live => Change::EnforceUidl(live(target, edit, wanted.clone())),
+    };
+    // A Dovecot that runs shows its clients the other format from the reload on.
+    let (risk, undo) = (
+        Risk::Safe,
+        Undo::Manual(format!("remove {} on the target", drop_in::PATH)),
+    );
     draft.actions.push(Action {
         id: ActionId("dovecot/uidl_format/enforce".to_owned()),
-        change: Change::EditFile(edit),
+        change,
         because: Reason::UidlDiffers {
             serves: serves.map(str::to_owned),
             wanted,
         },
         needs: BTreeSet::new(),
         gives: BTreeSet::from([Fact::UidlEnforced]),
-        risk: Risk::Safe,
-        undo: Undo::Manual(format!("remove {} on the target", drop_in::PATH)),
+        risk: match target.running {
+            Running::Yes => Risk::ServiceVisible,
+            Running::No => risk,
+        },
+        undo,
     });
+}
+
+fn live(target: &HostDovecot, edit: FileEdit, format: String) -> UidlDropIn {
+    let driver = target.settings.as_ref().map(|settings| {
+        let (_, inbox) = namespace::of_inbox(&settings.namespaces);
+        inbox.location(&settings.location).driver.clone()
+    });
+    let uses_tls = target
+        .settings
+        .as_ref()
+        .is_some_and(|settings| settings.access.ssl != Ssl::No);
+    let shown = target
+        .certificates
+        .iter()
+        .filter(|shown| uses_tls && shown.by == Program::Dovecot);
+    UidlDropIn {
+        edit,
+        format,
+        version: target.version,
+        mailbox: Mailbox::of(&driver.unwrap_or_default()),
+        files: shown
+            .flat_map(|shown| [Some(shown.file.clone()), shown.key_file.clone()])
+            .flatten()
+            .collect(),
+        running: target.running,
+    }
 }
 
 /// The change for people.
@@ -218,6 +283,20 @@ pub fn rows(edit: &FileEdit) -> Vec<Row> {
         title: edit.path.to_string(),
         details: edit.diff.lines().map(str::to_owned).collect(),
     }]
+}
+
+/// The same on a live host: what is done besides.
+pub fn live_rows(drop_in: &UidlDropIn) -> Vec<Row> {
+    let mut rows = rows(&drop_in.edit);
+    if let Some(row) = rows.last_mut() {
+        let first = "first tried in a private instance without listeners, on a mailbox of its own";
+        row.details.push(first.to_owned());
+        if drop_in.running == Running::Yes {
+            let then = "then the running Dovecot reads its configuration again";
+            row.details.push(then.to_owned());
+        }
+    }
+    rows
 }
 
 /// What the target serves once the edit is made.

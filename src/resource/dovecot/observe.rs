@@ -1,14 +1,25 @@
 //! Reading what each side serves. Decides nothing.
 
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
 use crate::error::Result;
-use crate::host::{Answer, Probe, ReadHost};
+use crate::host::{Answer, HostState, Probe, ReadHost};
+use crate::names::{Side, UserName};
 use crate::raw::HostPath;
+use crate::resource::accounts::Chosen;
 
 use super::config::include::{self, Overlay, Reading};
 use super::config::syntax::unquote;
+use super::config::tree::Tree;
 use super::config::{Scope, effective};
+use super::settings::{self, Found, Views, namespace};
 use super::version::{self, Installed, VERSION_SETTING};
-use super::{Actual, DropIn, Effect, HostDovecot, ReadBy, SETTING, Version, drop_in};
+use super::{
+    Actual, DropIn, Effect, HostDovecot, ReadBy, Running, SETTING, Version, drop_in, layout, spool,
+    tls,
+};
 use crate::uidl::Syntax;
 
 /// Where the main configuration file can be: Dovecot 2, then Dovecot 1.
@@ -17,10 +28,29 @@ const MAIN: [&str; 2] = ["/etc/dovecot/dovecot.conf", "/etc/dovecot.conf"];
 /// Any value: only where it stands matters.
 const PLACEHOLDER: &str = "%u";
 
+/// What the settings are about, besides Dovecot.
+#[derive(Clone, Copy, Debug)]
+pub struct Around<'a> {
+    /// The directory of the spool files on the source.
+    pub source_spool: &'a HostPath,
+    /// The same on the target.
+    pub target_spool: &'a HostPath,
+    /// The accounts that move.
+    pub users: &'a BTreeMap<UserName, Chosen>,
+    /// When it is looked at: certificates end.
+    pub now: Timestamp,
+}
+
 /// Looks at both hosts.
-pub fn observe(source: Option<&dyn ReadHost>, target: &dyn ReadHost) -> Result<Actual> {
-    let source = source.map(host).transpose()?;
-    let on_target = host(target)?;
+pub fn observe(
+    source: Option<&dyn ReadHost>,
+    target: &dyn ReadHost,
+    around: &Around<'_>,
+) -> Result<Actual> {
+    let source = source
+        .map(|source| host(source, around.source_spool, around))
+        .transpose()?;
+    let on_target = host(target, around.target_spool, around)?;
     let drop_in = match on_target.version.syntax() {
         Some(syntax) => drop_in_on(target, syntax)?,
         None => DropIn::default(),
@@ -42,7 +72,7 @@ fn main_file(host: &dyn ReadHost) -> Result<Option<HostPath>> {
 }
 
 /// One host's Dovecot.
-fn host(host: &dyn ReadHost) -> Result<HostDovecot> {
+fn host(host: &dyn ReadHost, spool: &HostPath, around: &Around<'_>) -> Result<HostDovecot> {
     let installed = version::installed(host)?;
     let main = main_file(host)?;
     let (Some(main), Installed::Yes(..) | Installed::Unknown) = (main, &installed) else {
@@ -75,13 +105,107 @@ fn host(host: &dyn ReadHost) -> Result<HostDovecot> {
         }
         None => (ReadBy::OwnReader, own),
     };
+    let ours = |protocol: &str| Tree::of_reading(&reading, protocol, syntax);
+    let theirs = match read_by {
+        ReadBy::Doveconf => Some((
+            everything(host, "imap", &mut doubts)?,
+            everything(host, "pop3", &mut doubts)?,
+        )),
+        ReadBy::OwnReader => None,
+    };
+    let (imap, pop3) = theirs.unwrap_or_default();
+    let (own_imap, own_pop3) = (ours("imap"), ours("pop3"));
+    let views = |doveconf, own| Views { doveconf, own };
+    let found = Found {
+        version,
+        imap: views(imap.as_ref(), &own_imap),
+        pop3: views(pop3.as_ref(), &own_pop3),
+    };
+    let (mut settings, told) = settings::read(&found);
+    doubts.extend(told);
+    spool::name(host, &mut settings, spool)?;
+    let (_, inbox) = namespace::of_inbox(&settings.namespaces);
+    let automatic = inbox.location(&settings.location).is_automatic();
+    let layouts = if automatic && host.side() == Side::Source {
+        layout::observe(host, spool, around.users)?
+    } else {
+        Vec::new()
+    };
+    let certificates = tls::observe(host, found.imap, version, &reading.statements, around.now)?;
     Ok(HostDovecot {
         version,
         evidence,
         read_by,
         uidl_format: Some(uidl_format),
         doubts,
+        state: host.state(),
+        running: running(host)?,
+        settings: Some(settings),
+        spool: spool::observe(host, spool)?,
+        layouts,
+        certificates,
+        lines_go_to: Some(last_file(host, &main)?),
     })
+}
+
+/// All settings by the host's own doveconf, as the sessions of `protocol` see them.
+fn everything(
+    host: &dyn ReadHost,
+    protocol: &str,
+    doubts: &mut Vec<String>,
+) -> Result<Option<Tree>> {
+    let Some(answer) = host.probe(&Probe::Doveconf(protocol.to_owned()))? else {
+        return Ok(None);
+    };
+    if answer.status == Some(0) {
+        match Tree::from_doveconf(&String::from_utf8_lossy(&answer.stdout)) {
+            Ok(tree) => return Ok(Some(tree)),
+            Err(unheard) => doubts.push(format!("doveconf for {protocol}: {unheard}")),
+        }
+    } else {
+        doubts.push(format!(
+            "doveconf gives no answer for {protocol}: {}",
+            last_complaint(&answer)
+        ));
+    }
+    Ok(None)
+}
+
+/// Whether Dovecot's master process runs.
+fn running(host: &dyn ReadHost) -> Result<Running> {
+    if host.state() == HostState::Offline {
+        return Ok(Running::No);
+    }
+    for directory in ["/run/dovecot", "/var/run/dovecot"] {
+        let file = HostPath::from(directory).join("master.pid");
+        let Some(pid) = host.read(&file)? else {
+            continue;
+        };
+        let pid = String::from_utf8_lossy(&pid).trim().to_owned();
+        let process = HostPath::from("/proc").join(&pid).join("comm");
+        let name = host.read(&process)?.unwrap_or_default();
+        if name.starts_with(b"dovecot") {
+            return Ok(Running::Yes);
+        }
+    }
+    Ok(Running::No)
+}
+
+/// Debian's `local.conf` is read last, where the main file includes it.
+fn last_file(host: &dyn ReadHost, main: &HostPath) -> Result<HostPath> {
+    let local = main.parent().join("local.conf");
+    if host.stat(&local)?.is_some() {
+        let reading = include::read(host, main, None, &[])?;
+        let is_last = reading.files.last() == Some(&local);
+        return Ok(if is_last { local } else { main.clone() });
+    }
+    let overlay = Overlay {
+        path: &local,
+        content: "",
+    };
+    let reading = include::read(host, main, Some(overlay), &[])?;
+    let is_last = reading.files.last() == Some(&local);
+    Ok(if is_last { local } else { main.clone() })
 }
 
 /// `pop3_uidl_format` where nothing sets it.
@@ -118,12 +242,16 @@ fn heard(answer: &Answer) -> std::result::Result<String, String> {
         // 2.4 quotes what would not be read back otherwise.
         return Ok(unquote(said));
     }
+    Err(last_complaint(answer))
+}
+
+fn last_complaint(answer: &Answer) -> String {
     let complaint = String::from_utf8_lossy(&answer.stderr);
-    Err(complaint
+    complaint
         .lines()
         .last()
         .unwrap_or("it says nothing")
-        .to_owned())
+        .to_owned()
 }
 
 /// Assignments that only some POP3 sessions see.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::config::Assignment;
 use super::drop_in;
+use crate::manifest::Sibling;
 use crate::names::Side;
 use crate::raw::HostPath;
 
@@ -39,6 +40,27 @@ pub enum Problem {
         /// The assignment.
         by: Assignment,
     },
+    /// Clients would notice a setting of the target.
+    Differs {
+        /// What the manifest calls it.
+        setting: Sibling,
+        /// What differs and what comes of it.
+        what: String,
+        /// The file on the target at whose end the lines belong.
+        file: HostPath,
+        /// The lines that mend it, in the target's syntax; empty if no line does.
+        lines: Vec<String>,
+    },
+}
+
+impl Problem {
+    /// Lines to be copied as they are.
+    pub fn lines(&self) -> &[String] {
+        match self {
+            Self::Differs { lines, .. } => lines,
+            _ => &[],
+        }
+    }
 }
 
 impl fmt::Display for Problem {
@@ -84,6 +106,21 @@ impl fmt::Display for Problem {
                 by.value,
                 drop_in::PATH
             ),
+            Self::Differs {
+                setting,
+                what,
+                file,
+                lines,
+            } => {
+                write!(f, "{what}. ")?;
+                if lines.is_empty() {
+                    f.write_str("If that is as it should be, write ")?;
+                } else {
+                    let place = format_args!("at the end of {file} on the target");
+                    write!(f, "Put these lines {place}, or write ")?;
+                }
+                write!(f, "`dovecot: {{ accept: [{setting}] }}`")
+            }
         }
     }
 }

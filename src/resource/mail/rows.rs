@@ -42,6 +42,7 @@ pub fn rows(change: &Change) -> Vec<Row> {
         | Change::EditFile(_)
         | Change::HoldService(_)
         | Change::ReleaseService(_)
+        | Change::EnforceUidl(_)
         | Change::HandOver { .. } => Vec::new(),
     }
 }

@@ -24,11 +24,24 @@ pub struct Overlay<'a> {
     pub content: &'a str,
 }
 
+/// A statement and the sections that it stands in.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Placed {
+    /// Headers of the sections, outermost first.
+    pub sections: Vec<String>,
+    /// The name of the setting; empty where the innermost section begins.
+    pub key: String,
+    /// Its value, unquoted.
+    pub value: String,
+}
+
 /// What a configuration says about the settings that were asked for.
 #[derive(Clone, Debug, Default)]
 pub struct Reading {
     /// The files, in the order in which they were read.
     pub files: Vec<HostPath>,
+    /// Every statement, in the order in which Dovecot meets them.
+    pub statements: Vec<Placed>,
     settings: BTreeMap<String, Vec<Assignment>>,
     /// Groups that are taken in, by header, and for whom.
     groups: Vec<(String, Scope)>,
@@ -131,7 +144,10 @@ impl Reader<'_> {
             };
             match line.statement {
                 Statement::Assign { key, value } => self.assign(&here, key, value),
-                Statement::Open(header) => self.sections.push(header),
+                Statement::Open(header) => {
+                    self.sections.push(header);
+                    self.place("", "");
+                }
                 Statement::Close => {
                     self.sections.pop();
                 }
@@ -155,7 +171,16 @@ impl Reader<'_> {
         Ok(())
     }
 
+    fn place(&mut self, key: &str, value: &str) {
+        self.reading.statements.push(Placed {
+            sections: self.sections.clone(),
+            key: key.to_owned(),
+            value: value.to_owned(),
+        });
+    }
+
     fn assign(&mut self, here: &Place<'_>, key: String, value: String) {
+        self.place(&key, &value);
         if key.starts_with('@') {
             let scope = Scope::of(&self.sections);
             self.reading

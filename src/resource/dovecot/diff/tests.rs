@@ -31,6 +31,10 @@ fn receipt(authority: &str, format: Option<&str>) -> Receipt {
     .unwrap()
 }
 
+fn diff(manifest: &Manifest, actual: &Actual, receipt: Option<&Receipt>) -> Draft {
+    super::diff(manifest, actual, &Resolved::default(), receipt)
+}
+
 fn problem(draft: &Draft) -> &Problem {
     match &draft.blocked[0].by {
         Obstacle::Dovecot { problem } => problem,
