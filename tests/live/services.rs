@@ -25,8 +25,8 @@ impl Target<'_> {
         Target { lab, host }
     }
 
-    /// From a dead server's disk, with one person on it.
-    fn from_disk(&self) -> &Self {
+    /// The source is a dead server's disk, with one person on it.
+    fn with_disk(&self) -> &Self {
         let write = |path: &str, text: &str| {
             let path = self.lab.work("disk").join(path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -165,7 +165,7 @@ fn services_are_held_until_the_target_counts_and_then_serve() {
     };
     for name in ["a", "b"] {
         let target = Target::new(&lab, name);
-        target.serves().from_disk();
+        target.serves().with_disk();
         target.manifest("source", "").plans(&HOLDS).applies();
         target.is_quiet();
         for unit in ["dovecot.service", "dovecot.socket", "postfix.service"] {
@@ -191,7 +191,7 @@ fn what_a_hand_or_a_socket_started_is_stopped_too() {
     let target = Target::new(&lab, "a");
     // By its socket: the service itself is not up.
     target.run("systemctl stop dovecot.service postfix.service");
-    target.run("systemctl start dovecot.socket").from_disk();
+    target.run("systemctl start dovecot.socket").with_disk();
     target.manifest("source", "").applies().is_quiet();
     let ran = &target.receipt()["services"]["dovecot"]["running"];
     assert_eq!(*ran, serde_json::json!(["dovecot.socket"]));
@@ -223,7 +223,7 @@ fn a_run_that_dies_anywhere_is_finished_by_the_next() {
         return;
     }
     let target = Target::new(&lab, "a");
-    target.from_disk().manifest("source", "");
+    target.with_disk().manifest("source", "");
     for point in [
         "journal:begin:service/target/dovecot/hold",
         // The record is written, and nothing is stopped.
@@ -261,7 +261,7 @@ fn a_server_of_other_people_is_stopped_only_if_the_manifest_says_so() {
         return;
     };
     let target = Target::new(&lab, "a");
-    target.from_disk().manifest("source", "");
+    target.with_disk().manifest("source", "");
     // What cron writes to its admin is no sign of other people.
     target.host.users(["ben"]);
     target.run("echo hello | sendmail -i -f root ben");
@@ -319,7 +319,7 @@ fn a_unit_file_of_the_admin_is_in_the_way_of_a_mask() {
         return;
     };
     let target = Target::new(&lab, "a");
-    target.from_disk().manifest("source", "");
+    target.with_disk().manifest("source", "");
     target.run(
         "cp /lib/systemd/system/dovecot.service /etc/systemd/system/ && systemctl daemon-reload",
     );
