@@ -35,4 +35,5 @@ mod wire;
 
 mod labs;
 mod mail;
+mod services;
 mod staging;
