@@ -42,6 +42,7 @@ pub mod cli;
 pub mod error;
 pub mod failpoint;
 pub mod host;
+pub mod identity;
 pub mod init;
 pub mod manifest;
 pub mod names;

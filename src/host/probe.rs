@@ -5,12 +5,15 @@
 //! live host it runs as root, in the C locale. Commands that change a host are
 //! [`super::command::Command`].
 
+pub mod mailboxes;
+
 use std::io::{self, Read as _};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Doing as _, Error, Kind, Result};
+use mailboxes::Mailboxes;
 
 /// A question.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -29,6 +32,8 @@ pub enum Probe {
     DovecotSessions,
     /// Parameters of Postfix with the parameters in their values expanded: `postconf -x`.
     PostfixParameters(Vec<String>),
+    /// What mail clients would see of users' mailboxes.
+    Mailboxes(Mailboxes),
     /// So many bytes of nothing, for tests of the way that answers take.
     #[cfg(test)]
     Echo(u32),
@@ -60,6 +65,7 @@ impl Probe {
             Self::Processes => &["/bin/ps", "-eo", "pid=,uid=,args=", "-ww"],
             Self::DovecotSessions => &["/usr/bin/doveadm", "-f", "tab", "who"],
             Self::PostfixParameters(_) => &["/usr/sbin/postconf", "-x"],
+            Self::Mailboxes(mailboxes) => return mailboxes.argv(),
         };
         let names = match self {
             Self::Units(names) | Self::PostfixParameters(names) => names.as_slice(),
@@ -81,6 +87,7 @@ impl Probe {
             | Self::Processes
             | Self::DovecotSessions
             | Self::PostfixParameters(_) => &[],
+            Self::Mailboxes(mailboxes) => &mailboxes.users,
         }
     }
 
@@ -97,6 +104,8 @@ impl Probe {
             Self::Units(_) | Self::UnitFiles | Self::Processes | Self::DovecotSessions => {
                 Duration::from_secs(30)
             }
+            // A server says nothing while it reads an mbox of many gigabytes for the first time.
+            Self::Mailboxes(_) => Duration::from_secs(900),
         }
     }
 }
