@@ -26,7 +26,7 @@ pub(super) enum Line<'a> {
     Said(&'a [u8]),
     /// What a program said on its standard error.
     Words(&'a [u8]),
-    /// A session ended. Its exit status is no verdict, so it is not kept.
+    /// A session ended.
     End(&'a [u8]),
     /// The answers about a user end.
     Done(usize),
@@ -100,7 +100,7 @@ fn parse(frame: &[u8]) -> io::Result<Line<'_>> {
         }
         b"begin" => Line::Begin(rest),
         b"words" => Line::Words(rest),
-        b"end" => Line::End(rest.split(|&byte| byte == b' ').next().unwrap_or_default()),
+        b"end" => Line::End(rest),
         b"done" => Line::Done(number(Some(rest))?),
         b"failed" => Line::Failed(rest),
         b"finished" => Line::Finished,
@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn a_frame_begins_a_line_even_after_a_server_that_died_within_one() {
         assert_eq!(
-            lines(b"\n=B= user 3 17\n* 1 FETCH (UI\n=B= end folders 134\n\n\n=B= done 3\n"),
+            lines(b"\n=B= user 3 17\n* 1 FETCH (UI\n=B= end folders\n\n\n=B= done 3\n"),
             [
                 "User { number: 3, asked: 17 }",
                 &format!("{:?}", Line::Said(b"* 1 FETCH (UI")),

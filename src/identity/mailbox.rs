@@ -13,6 +13,24 @@ use crate::raw::Raw;
 #[serde(transparent)]
 pub struct Refusal(pub String);
 
+impl Refusal {
+    /// The session ended without an answer; its log may say why.
+    pub(super) fn silence() -> Self {
+        Self("the session ended before its answers".to_owned())
+    }
+
+    /// With what the server's program complained of.
+    pub(super) fn because(self, words: &str) -> Self {
+        if words.is_empty() {
+            self
+        } else if self == Self::silence() {
+            Self(words.to_owned())
+        } else {
+            Self(format!("{} ({words})", self.0))
+        }
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

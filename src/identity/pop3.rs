@@ -70,13 +70,9 @@ impl Session {
             At::Quit => Ok(Maildrop {
                 messages: self.messages,
             }),
-            At::Refused(answer) if words.is_empty() => Err(Refusal(answer)),
-            At::Refused(answer) => Err(Refusal(format!("{answer} ({words})"))),
-            At::UidlAnswer | At::Uidls | At::ListAnswer | At::Sizes if words.is_empty() => {
-                Err(Refusal("the session ended before its answers".to_owned()))
-            }
+            At::Refused(answer) => Err(Refusal(answer).because(words)),
             At::UidlAnswer | At::Uidls | At::ListAnswer | At::Sizes => {
-                Err(Refusal(words.to_owned()))
+                Err(Refusal::silence().because(words))
             }
         }
     }

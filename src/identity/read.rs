@@ -208,7 +208,10 @@ fn user<R: io::Read>(
             Line::Begin(b"folders") => {
                 imap = match listed.take() {
                     Some(Ok(listed)) => session(frames, examine::Session::new(listed))?,
-                    Some(Err(refusal)) => session(frames, Ignored)?.map(|()| Err(refusal)),
+                    // What the program complained of comes at its end.
+                    Some(Err(refusal)) => {
+                        session(frames, Ignored)?.map(|words| Err(refusal.because(&words)))
+                    }
                     None => return Err(malformed("folders before their list")),
                 }
             }
@@ -255,13 +258,15 @@ session!(pop3::Session, Maildrop);
 session!(list::Session, list::Listed);
 session!(examine::Session, Folders);
 
-/// A session that is passed over: the one before it was refused.
+/// A session that is passed over, because its first part was refused: the complaints at its end.
 struct Ignored;
 
 impl Session for Ignored {
-    type Said = ();
+    type Said = String;
     fn line(&mut self, _: &[u8]) {}
-    fn end(self, _: &str) {}
+    fn end(self, words: &str) -> String {
+        words.to_owned()
+    }
 }
 
 /// The answer to SELECT.

@@ -217,10 +217,9 @@ impl Session {
         match (self.broken, self.left.front()) {
             (Some(line), _) => Err(Refusal(format!("not understood: {line}"))),
             (None, None) => Ok(self.done),
-            (None, Some((_, name))) if words.is_empty() => {
-                Err(Refusal(format!("the session ended at folder {name}")))
+            (None, Some((_, name))) => {
+                Err(Refusal(format!("the session ended at folder {name}")).because(words))
             }
-            (None, Some((_, name))) => Err(Refusal(format!("folder {name}: {words}"))),
         }
     }
 }

@@ -123,11 +123,8 @@ impl Session {
         for end in [self.list, self.lsub] {
             match end {
                 Some(Completion::Ok) => {}
-                Some(Completion::Refused(answer)) => return Err(Refusal(answer)),
-                None if words.is_empty() => {
-                    return Err(Refusal("the session ended before its answers".to_owned()));
-                }
-                None => return Err(Refusal(words.to_owned())),
+                Some(Completion::Refused(answer)) => return Err(Refusal(answer).because(words)),
+                None => return Err(Refusal::silence().because(words)),
             }
         }
         Ok(self.listed)

@@ -19,9 +19,16 @@ case $way$runs in
     clientyes) exec /bin/sh -c "$read" sh "$boundary" serving "$inbox" ;;
     asideyes) give_up serving "process $master" ;;
 esac
+# Process 1 of a namespace takes everything in it along when it dies, and it dies with its parent.
+kill=
+if unshare --help 2>&1 | grep -q -e --kill-child; then
+    kill=--kill-child
+fi
+# shellcheck disable=SC2086
+exec unshare --mount --pid --fork $kill /bin/sh -c '
 while :; do
-    unshare --mount --pid --fork /bin/sh -c "$world" sh "$read" "$boundary" "$inbox"
+    unshare --mount --pid --fork $0 /bin/sh -c "$1" sh "$2" "$3" "$4"
     status=$?
-    # 10: memory is full of copies, begin again in a fresh world with the users that remain.
+    # 10: memory is full of copies; the users that remain are read in a fresh world.
     [ "$status" = 10 ] || exit "$status"
-done
+done' "$kill" "$world" "$read" "$boundary" "$inbox"

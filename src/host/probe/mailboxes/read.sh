@@ -9,19 +9,25 @@
 #
 # Every line that is not the server's begins with BOUNDARY, which no mailbox can know. The words
 # after it are read by identity::frames.
-boundary=$1 way=$2 inbox=$3
+boundary=$1 way=$2 inbox=$3 full=
 tab=$(printf '\t') cr=$(printf '\r')
+crlf=$cr'
+'
 exec 3>&1
 
 # A reader that went away ends us: as process 1 of a world we are never killed by SIGPIPE.
 say() { printf '\n%s %s\n' "$boundary" "$*" || exit 74; }
-# Words of a program: each line behind the boundary, because they may be anything.
+# What a program complained of: each line behind the boundary, because it may be anything.
 quote() {
-    printf '%s\n' "$2" | while IFS= read -r line; do say "$1 $line"; done
+    while IFS= read -r line; do
+        [ -z "$line" ] || say "words $line"
+    done <<END
+$1
+END
 }
 # The run ends here: REASON, words.
 give_up() {
-    quote 'words' "$2"
+    quote "$2"
     say "failed $1"
     exit 0
 }
@@ -49,88 +55,119 @@ if [ "$way" = aside ]; then
     done
 fi
 libexec=$(doveconf ${config:+-c "$config"} -h libexec_dir 2>/dev/null)
-[ -x "$libexec/imap" ] && [ -x "$libexec/pop3" ] || give_up programs "no imap or pop3 in $libexec"
+for program in imap pop3; do
+    [ -x "$libexec/$program" ] || give_up programs "there is no $libexec/$program"
+done
 
 # Sends standard input to a program of the server that serves this user.
 session() {
     say "begin $1"
-    complaints=$("$libexec/$2" ${config:+-c "$config"} -u "$user" 2>&1 >&3)
-    status=$?
-    quote 'words' "$complaints"
-    say "end $1 $status"
+    complaints=$(
+        # Its input stays open: one that ends makes a program leave before it has said everything.
+        exec 9>/proc/self/fd/0
+        "$libexec/$2" ${config:+-c "$config"} -u "$user" 2>&1 >&3 3>&- 9>&-
+    )
+    quote "$complaints"
+    say "end $1"
 }
 
-# EXAMINE and FETCH for each folder of a LIST answer, numbered from 0 in its order. The name is given
-# back as it came: an atom, a quoted string, or a literal on a line of its own.
-commands() {
-    number=0
-    printf '%s\n' "$1" | {
-        while IFS= read -r line; do
-            line=${line%"$cr"}
-            case $line in
-                '* LIST ('*) ;;
-                *) continue ;;
-            esac
-            rest=${line#*') '}
-            name=${rest#* }
-            case $name in
-                '{'*'}')
-                    length=${name#?}
-                    IFS= read -r name
-                    name=$(printf '{%s+}\r\n%s' "${length%?}" "${name%"$cr"}")
-                    ;;
-            esac
-            case ${line%%')'*} in
-                *[Nn]o[Ss]elect* | *[Nn]on[Ee]xistent*) ;;
-                *)
-                    printf 'E%d EXAMINE %s\r\n' "$number" "$name"
-                    printf 'F%d UID FETCH 1:* (FLAGS INTERNALDATE RFC822.SIZE)\r\n' "$number"
-                    ;;
-            esac
-            number=$((number + 1))
-        done
-        printf 'Z LOGOUT\r\n'
-    }
+# One IMAP session: LIST and LSUB, and then EXAMINE and FETCH for each folder.
+mailboxes() {
+    say 'begin list'
+    complaints=$(
+        exec 4>&1
+        printf 'L LIST "" "*"\r\nS LSUB "" "*"\r\n' | {
+            exec 9>/proc/self/fd/0
+            "$libexec/imap" ${config:+-c "$config"} -u "$user" 2>&4 3>&- 4>&- 9>&- | folders >&3 4>&-
+        }
+    )
+    quote "$complaints"
+    say 'end folders'
+}
+
+# Passes on what IMAP says, and asks (by descriptor 9) for each folder of its LIST, numbered from 0 in
+# its order. The name is given back as it came: an atom, a quoted string, or a literal on a line of
+# its own.
+folders() {
+    number=0 commands=
+    while IFS= read -r line; do
+        printf '%s\n' "$line" || exit 74
+        line=${line%"$cr"}
+        case $line in
+            '* LIST ('*) ;;
+            'S '*) break ;;
+            *) continue ;;
+        esac
+        name=${line#*') '}
+        name=${name#* }
+        case $name in
+            '{'*'}')
+                length=${name#?}
+                IFS= read -r name || break
+                printf '%s\n' "$name" || exit 74
+                name="{${length%?}+}$crlf${name%"$cr"}"
+                ;;
+        esac
+        case ${line%%')'*} in
+            *[Nn]o[Ss]elect* | *[Nn]on[Ee]xistent*) ;;
+            *)
+                commands="${commands}E$number EXAMINE $name$crlf"
+                commands="${commands}F$number UID FETCH 1:* (FLAGS INTERNALDATE RFC822.SIZE)$crlf"
+                ;;
+        esac
+        number=$((number + 1))
+    done
+    say 'end list'
+    say 'begin folders'
+    # Beside the reading: neither end waits for the other when pipes are full.
+    printf '%sZ LOGOUT\r\n' "$commands" >&9 &
+    exec 9>&-
+    cat
 }
 
 # A large mbox that the user cannot write is opened for reading only: else each would be copied into
-# memory whole. The sticky bit marks what was ours.
+# memory whole. The sticky bit marks what was ours. Says whether there was one.
 shield() {
     find "$home" "$spool" -xdev -type f -size +2048 -perm -200 ! -perm -1000 ! -name 'dovecot*' \
-        -exec chmod u-w,+t {} + 2>/dev/null
+        -exec chmod u-w,+t {} + -print 2>/dev/null
 }
 unshield() {
     find "$home" "$spool" -xdev -type f -size +2048 -perm -1000 -exec chmod u+w,-t {} + 2>/dev/null
 }
 
-used() {
-    df -Pk "$here" | while read -r _ _ used free _; do
-        case $used in
-            *[!0-9]*) ;;
-            *) [ "$used" -lt "$((free / 3))" ] || echo full ;;
-        esac
-    done
+# Whether a third of the memory that may hold copies does.
+full() {
+    df -Pk "$here" | {
+        read -r _
+        read -r _ _ used free _
+        [ "$used" -gt "$((free / 2))" ]
+    }
 }
 
 say "start $way"
+asked=0
 while IFS=$tab read -r number user home spool; do
-    say "user $number $(date +%s)"
-    [ "$way" = serving ] || shield
+    # The clock and the memory every few users: each costs as much as a small mailbox.
+    if [ "$((asked % 16))" = 0 ]; then
+        now=$(date +%s)
+        if [ "$way" = aside ] && [ "$asked" -gt 0 ] && full; then
+            full=yes
+        fi
+    fi
+    asked=$((asked + 1))
+    say "user $number $now"
+    [ "$way" = serving ] || shielded=$(shield)
     printf 'UIDL\r\nLIST\r\nQUIT\r\n' | session pop3 pop3
-    list=$(printf 'L LIST "" "*"\r\nS LSUB "" "*"\r\nZ LOGOUT\r\n' | session list imap 3>&1)
-    printf '%s\n' "$list" || exit 74
-    commands "$list" | session folders imap
+    mailboxes
     if [ "$inbox" = select ]; then
         if [ "$way" = aside ]; then
-            unshield
+            [ -z "$shielded" ] || unshield
             # What can be written shows as well on an empty file, and that one need not be copied.
             [ ! -f "$spool" ] || : >"$spool"
         fi
         printf 'I SELECT INBOX\r\nZ LOGOUT\r\n' | session inbox imap
     fi
     say "done $number"
-    if [ "$way" = aside ] && [ -n "$(used)" ]; then
-        exit 10
-    fi
+    [ -z "$full" ] || exit 10
 done
 say 'finished'

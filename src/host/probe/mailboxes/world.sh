@@ -1,7 +1,8 @@
 #!/bin/sh
 # Makes a world of our own and reads the mailboxes in it: every file system of this host is covered
 # by an overlay whose upper layer is in memory, so that nothing that is written there reaches a disk.
-# Run by ask.sh as process 1 of new mount and pid namespaces: `sh -c THIS sh READ BOUNDARY INBOX`.
+# Run as process 1 of new mount and pid namespaces, so that all of it ends with it:
+# `sh -c THIS sh READ BOUNDARY INBOX`.
 read=$1 boundary=$2 inbox=$3
 
 give_up() {
@@ -28,6 +29,10 @@ cover() {
         mount -t overlay -o "$layers" reconcile "/sys/root$2"
 }
 
+frozen() {
+    mount --bind "$1" "/sys/root$1" && mount -o remount,bind,ro "/sys/root$1"
+}
+
 count=0
 words=$(cover / '' 2>&1) || give_up "$words"
 count=1
@@ -41,6 +46,7 @@ while read -r _ _ _ _ at _ rest; do
         autofs | proc | sysfs | cgroup* | nsfs | rpc_pipefs | binfmt_misc) continue ;;
     esac
     # Octal escapes are the only ones, and a printf format knows them.
+    # shellcheck disable=SC2059
     case $at in
         *\\*) at=$(printf "$(printf '%s' "$at" | sed 's/%/%%/g')") ;;
     esac
@@ -48,13 +54,15 @@ while read -r _ _ _ _ at _ rest; do
         continue
     fi
     # What cannot be covered can be read, and not written.
-    mount --bind "$at" "/sys/root$at" && mount -o remount,bind,ro "/sys/root$at" ||
-        give_up "$at cannot be covered"
+    frozen "$at" || give_up "$at cannot be covered"
 done </proc/self/mountinfo 2>/dev/null
 
-mount -t proc proc /sys/root/proc && mount --rbind /dev /sys/root/dev &&
-    mount --bind /run /sys/root/run && mount -o remount,bind,ro /sys/root/run ||
-    give_up 'proc, dev and run cannot be mounted'
-mkdir /sys/root/.reconcile && mount -t tmpfs -o mode=0755 reconcile /sys/root/.reconcile ||
-    give_up 'no tmpfs can be mounted'
+rest() {
+    mount -t proc proc /sys/root/proc &&
+        mount --rbind /dev /sys/root/dev &&
+        frozen /run &&
+        mkdir /sys/own /sys/root/.reconcile &&
+        mount --bind /sys/own /sys/root/.reconcile
+}
+words=$(rest 2>&1) || give_up "$words"
 exec chroot /sys/root /bin/sh -c "$read" sh "$boundary" aside "$inbox"
