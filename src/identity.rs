@@ -13,6 +13,8 @@
 //! [`crate::resource`]s; this finds what a difference in them does to clients.
 
 pub mod compare;
+pub mod difference;
+mod digest;
 mod frames;
 mod imap;
 pub mod mailbox;
@@ -33,9 +35,10 @@ use crate::host::probe::mailboxes::Inbox;
 pub use crate::host::probe::mailboxes::Way;
 use crate::names::{Side, UserName};
 use crate::raw::HostPath;
+pub use difference::Difference;
 use mailbox::Seen;
 use read::{Next, ask};
-pub use verdict::{Difference, Note, Summary, UserVerdict};
+pub use verdict::{Note, Summary, UserVerdict};
 
 /// So many users that were read wait for the other side.
 const READ_AHEAD: usize = 2;

@@ -12,8 +12,9 @@
 mod folder;
 mod pop3;
 
+use super::difference::Difference;
 use super::mailbox::{Access, Folder, FolderName, Folders, Read, Refusal, Seen};
-use super::verdict::{Again, Difference, Note, UserVerdict};
+use super::verdict::{Again, Note, UserVerdict};
 use crate::names::{Side, UserName};
 
 /// Compares one user's mail.
@@ -76,15 +77,14 @@ fn folders(source: &Seen, before: &Folders, after: &Folders, verdict: &mut UserV
             verdict.folders += 1;
             verdict.imap_messages += mailbox.messages.len() as u64;
         }
-        match after.folders.get(name) {
-            Some(other) => one(source, name, folder, other, verdict),
-            None => {
-                let (folder, messages) = (name.clone(), messages(folder));
-                verdict
-                    .differences
-                    .push(Difference::FolderMissing { folder, messages });
-            }
+        if let Some(other) = after.folders.get(name) {
+            one(source, name, folder, other, verdict);
+            continue;
         }
+        let (folder, messages) = (name.clone(), messages(folder));
+        verdict
+            .differences
+            .push(Difference::FolderMissing { folder, messages });
     }
     for (name, folder) in &after.folders {
         if !before.folders.contains_key(name) {

@@ -148,24 +148,33 @@ pub struct Message {
 
 /// Flags and keywords of a message without `\Recent`, which is no property of the message: it tells
 /// one session that it is the first (RFC 3501 2.3.2).
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Flags(pub BTreeSet<Raw>);
+
+impl Flags {
+    /// Each as IMAP writes it. The backslash of a system flag is no escape.
+    fn shown(&self) -> impl Iterator<Item = String> {
+        self.0
+            .iter()
+            .map(|flag| match flag.as_bytes().strip_prefix(b"\\") {
+                Some(name) => format!("\\{}", Raw::from(name)),
+                None => flag.to_string(),
+            })
+    }
+}
+
+impl Serialize for Flags {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.shown())
+    }
+}
 
 impl fmt::Display for Flags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.is_empty() {
             return f.write_str("none");
         }
-        for (at, flag) in self.0.iter().enumerate() {
-            let space = if at == 0 { "" } else { " " };
-            // A system flag begins with a backslash, which would be shown as an escape.
-            match flag.as_bytes().strip_prefix(b"\\") {
-                Some(name) => write!(f, "{space}\\{}", Raw::from(name))?,
-                None => write!(f, "{space}{flag}")?,
-            }
-        }
-        Ok(())
+        f.write_str(&self.shown().collect::<Vec<_>>().join(" "))
     }
 }
 

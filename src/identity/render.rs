@@ -69,3 +69,76 @@ pub fn summary(summary: &Summary) -> String {
     ));
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::difference::Difference;
+    use crate::identity::mailbox::{FolderName, NumberSet};
+
+    fn verdict(name: &str, differences: Vec<Difference>, again: Again) -> UserVerdict {
+        UserVerdict {
+            user: name.into(),
+            pop3_messages: 8,
+            same_uidls: 8 - again.messages,
+            folders: 6,
+            imap_messages: 14,
+            differences,
+            notes: Vec::new(),
+            download: again,
+            resync: Again::default(),
+        }
+    }
+
+    #[test]
+    fn a_table_has_a_line_for_each_user_and_each_difference() {
+        let mut uids = NumberSet::default();
+        for uid in [1, 2, 3, 7] {
+            uids.push(uid);
+        }
+        let folder = FolderName("Entwürfe".into());
+        let again = Again {
+            folders: 1,
+            messages: 4,
+            bytes: 2_500_000,
+        };
+        let verdicts = [
+            verdict("alice", Vec::new(), Again::default()),
+            verdict(
+                "bob",
+                vec![Difference::MessagesMissing { folder, uids }],
+                again,
+            ),
+        ];
+        let mut sum = Summary::default();
+        let mut text = head();
+        for verdict in &verdicts {
+            sum.add(verdict);
+            text.push_str(&user(verdict));
+        }
+        text.push_str(&summary(&sum));
+        assert_eq!(
+            text,
+            "\
+user                  POP3 same UIDL folders      IMAP  differences
+alice                    8         8       6        14  none
+bob                      8         4       6        14  1
+  Entwürfe: 4 messages missing on the target: UID 1:3,7
+1 difference for 1 of 2 users.
+POP3 clients would re-download 4 messages (2.5 MB) for 1 user.
+IMAP clients would fetch 0 messages (0 B) in 0 folders again for 0 users.
+"
+        );
+    }
+
+    #[test]
+    fn without_differences_it_says_what_was_compared() {
+        let mut sum = Summary::default();
+        sum.add(&verdict("alice", Vec::new(), Again::default()));
+        assert_eq!(
+            summary(&sum),
+            "Clients of 1 user see the same on both hosts: 8 messages by POP3, 14 messages in 6 \
+             folders by IMAP.\n"
+        );
+    }
+}

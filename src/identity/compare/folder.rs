@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use crate::identity::difference::Difference;
 use crate::identity::mailbox::{Flags, FolderName, Mailbox, Message, NumberSet};
-use crate::identity::verdict::{Difference, Note, UserVerdict};
+use crate::identity::verdict::{Note, UserVerdict};
 
 /// Compares a folder. `asked` is when the source was asked.
 pub(super) fn compare(

@@ -2,10 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::identity::difference::Difference;
 use crate::identity::mailbox::{
     Folder, FolderName, Mailbox, Maildrop, NumberSet, Pop3Message, Seen,
 };
-use crate::identity::verdict::{Difference, UserVerdict};
+use crate::identity::verdict::UserVerdict;
 use crate::names::Side;
 use crate::raw::Raw;
 

@@ -148,7 +148,7 @@ mod tests {
         let listed = read(&[
             r#"* LIST (\Noselect \HasChildren) "/" deep"#,
             r#"* LIST (\HasNoChildren) "/" "with \"space\"""#,
-            r#"* LIST () NIL {4}"#,
+            "* LIST () NIL {4}",
             "a\"\\b",
             r#"* LIST (\HasNoChildren) "/" Entw&APw-rfe(1)"#,
             "L OK List completed (0.001 + 0.000 secs).",

@@ -9,7 +9,7 @@
 #
 # Every line that is not the server's begins with BOUNDARY, which no mailbox can know. The words
 # after it are read by identity::frames.
-boundary=$1 way=$2 inbox=$3 full=
+boundary=$1 way=$2 inbox=$3 renew=
 tab=$(printf '\t') cr=$(printf '\r')
 crlf=$cr'
 '
@@ -55,6 +55,9 @@ if [ "$way" = aside ]; then
     done
 fi
 libexec=$(doveconf ${config:+-c "$config"} -h libexec_dir 2>/dev/null)
+# From the server that runs: as its sessions have it, and in half the time of reading the files.
+base=$(doveconf ${config:+-c "$config"} -h base_dir 2>/dev/null)
+[ ! -S "$base/config" ] || config=$base/config
 for program in imap pop3; do
     [ -x "$libexec/$program" ] || give_up programs "there is no $libexec/$program"
 done
@@ -64,8 +67,9 @@ session() {
     say "begin $1"
     complaints=$(
         # Its input stays open: one that ends makes a program leave before it has said everything.
-        exec 9>/proc/self/fd/0
-        "$libexec/$2" ${config:+-c "$config"} -u "$user" 2>&1 >&3 3>&- 9>&-
+        # Its output is its own: it makes it non-blocking, and ours would be so for everybody.
+        exec 4>&1 9>/proc/self/fd/0
+        "$libexec/$2" ${config:+-c "$config"} -u "$user" 2>&4 3>&- 4>&- 9>&- | cat >&3 4>&- 9>&-
     )
     quote "$complaints"
     say "end $1"
@@ -151,7 +155,7 @@ while IFS=$tab read -r number user home spool; do
     if [ "$((asked % 16))" = 0 ]; then
         now=$(date +%s)
         if [ "$way" = aside ] && [ "$asked" -gt 0 ] && full; then
-            full=yes
+            renew=yes
         fi
     fi
     asked=$((asked + 1))
@@ -168,6 +172,6 @@ while IFS=$tab read -r number user home spool; do
         printf 'I SELECT INBOX\r\nZ LOGOUT\r\n' | session inbox imap
     fi
     say "done $number"
-    [ -z "$full" ] || exit 10
+    [ -z "$renew" ] || exit 10
 done
 say 'finished'
