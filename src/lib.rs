@@ -25,6 +25,7 @@
 //! | 5 | [`apply`] | lock, journal, receipt, the walk over the plan |
 //! | 4 | [`init`] | looking at both hosts without a manifest, and drafting one |
 //! | 4 | [`planner`] | observing everything, and the one pure function that plans |
+//! | 3 | [`identity`] | what clients see of each mailbox, and the proof that it did not change |
 //! | 3 | [`resource`] | accounts, mail, dovecot, services, address, spool: each with `observe`, `diff`, `rows` |
 //! | 2 | [`plan`] | the plan as data, its order, its invariants, its rendering |
 //! | 2 | [`host`] | hosts as files and fixed questions; the only control-plane IO |
@@ -42,6 +43,7 @@ pub mod cli;
 pub mod error;
 pub mod failpoint;
 pub mod host;
+pub mod identity;
 pub mod init;
 pub mod manifest;
 pub mod names;

@@ -5,6 +5,8 @@
 //! live host it runs as root, in the C locale. Commands that change a host are
 //! [`super::command::Command`].
 
+pub mod mailboxes;
+
 use std::io::{self, Read as _};
 use std::time::Duration;
 
@@ -12,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Doing as _, Error, Kind, Result};
 use crate::raw::HostPath;
+use mailboxes::Mailboxes;
 
 /// A question.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -30,6 +33,8 @@ pub enum Probe {
     DovecotSessions,
     /// Parameters of Postfix with the parameters in their values expanded: `postconf -x`.
     PostfixParameters(Vec<String>),
+    /// What mail clients would see of users' mailboxes.
+    Mailboxes(Mailboxes),
     /// So many bytes of nothing, for tests of the way that answers take.
     #[cfg(test)]
     Echo(u32),
@@ -146,6 +151,7 @@ impl Probe {
                     &trial.filename,
                 ]
             }
+            Self::Mailboxes(mailboxes) => return mailboxes.argv(),
         };
         let names = match self {
             Self::Units(names) | Self::PostfixParameters(names) => names.as_slice(),
@@ -172,6 +178,7 @@ impl Probe {
             | Self::Certificates(_)
             | Self::PublicKey(_) => &[],
             Self::PopTrial(trial) => trial.content.as_bytes(),
+            Self::Mailboxes(mailboxes) => &mailboxes.users,
         }
     }
 
@@ -194,6 +201,8 @@ impl Probe {
             | Self::PublicKey(_) => Duration::from_secs(10),
             // Dovecot starts, answers and stops within a second or two.
             Self::PopTrial(_) => Duration::from_mins(1),
+            // A server says nothing while it reads an mbox of many gigabytes for the first time.
+            Self::Mailboxes(_) => Duration::from_mins(15),
         }
     }
 }

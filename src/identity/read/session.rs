@@ -1,0 +1,122 @@
+//! What is said within one session, and complained of beside it.
+
+use std::io;
+
+use super::super::frames::{Frames, Line, malformed};
+use super::super::imap::{self, examine, list};
+use super::super::mailbox::{Access, Folders, Maildrop, Read, Refusal};
+use super::super::pop3;
+
+/// So much of a program's complaints is kept: the first of them say why.
+const LONGEST_WORDS: usize = 600;
+
+/// A session's lines become what they say.
+pub(super) trait Session {
+    /// What it says.
+    type Said;
+    /// Takes a line without its end.
+    fn line(&mut self, line: &[u8]);
+    /// The end, and what the program complained of.
+    fn end(self, words: &str) -> Self::Said;
+}
+
+macro_rules! session {
+    ($type:ty, $said:ty) => {
+        impl Session for $type {
+            type Said = Read<$said>;
+            fn line(&mut self, line: &[u8]) {
+                <$type>::line(self, line);
+            }
+            fn end(self, words: &str) -> Self::Said {
+                <$type>::end(self, words)
+            }
+        }
+    };
+}
+session!(pop3::Session, Maildrop);
+session!(list::Session, list::Listed);
+session!(examine::Session, Folders);
+
+/// A session that is passed over, because its first part was refused: the complaints at its end.
+pub(super) struct Ignored;
+
+impl Session for Ignored {
+    type Said = String;
+    fn line(&mut self, _: &[u8]) {}
+    fn end(self, words: &str) -> String {
+        words.to_owned()
+    }
+}
+
+/// The answer to SELECT.
+#[derive(Default)]
+pub(super) struct Opened(Option<Read<Access>>);
+
+impl Session for Opened {
+    type Said = Read<Access>;
+
+    fn line(&mut self, line: &[u8]) {
+        if let Some(end) = imap::completion(line, "I") {
+            self.0 = Some(match end {
+                imap::Completion::Refused(words) => Err(Refusal(words)),
+                imap::Completion::Ok if line.starts_with(b"I OK [READ-WRITE]") => {
+                    Ok(Access::ReadWrite)
+                }
+                imap::Completion::Ok => Ok(Access::ReadOnly),
+            });
+        }
+    }
+
+    fn end(self, words: &str) -> Self::Said {
+        self.0.unwrap_or_else(|| Err(Refusal(words.to_owned())))
+    }
+}
+
+/// Hears a session to its end; `None` at the end of the stream.
+pub(super) fn session<R: io::Read, S: Session>(
+    frames: &mut Frames<R>,
+    mut session: S,
+) -> io::Result<Option<S::Said>> {
+    let mut words = Words::default();
+    loop {
+        match frames.next()? {
+            None => return Ok(None),
+            Some(Line::Said(line)) => session.line(line),
+            Some(Line::Words(more)) => words.add(more),
+            Some(Line::End(_)) => return Ok(Some(session.end(&words.text))),
+            Some(_) => return Err(malformed("a session without its end")),
+        }
+    }
+}
+
+/// What programs complained of, in one line.
+#[derive(Debug, Default)]
+pub(super) struct Words {
+    pub(super) text: String,
+}
+
+impl Words {
+    pub(super) fn of(lines: &[u8]) -> String {
+        let mut words = Self::default();
+        lines
+            .split(|&byte| byte == b'\n')
+            .for_each(|line| words.add(line));
+        words.text
+    }
+
+    pub(super) fn add(&mut self, line: &[u8]) {
+        // That somebody logged out is no complaint; a backtrace is none that helps.
+        let noise = [&b": Info: "[..], b": Debug: ", b"Raw backtrace: "];
+        let is_noise = |n: &&[u8]| line.windows(n.len()).any(|window| window == *n);
+        if line.is_empty() || self.text.len() >= LONGEST_WORDS || noise.iter().any(is_noise) {
+            return;
+        }
+        if !self.text.is_empty() {
+            self.text.push_str("; ");
+        }
+        let room = LONGEST_WORDS
+            .saturating_sub(self.text.len())
+            .min(line.len());
+        self.text.push_str(&crate::raw::escape(&line[..room]));
+    }
+}
