@@ -40,7 +40,7 @@ pub(super) fn run(path: &Path, options: &Options, operator: &Operator) -> Result
     let (look, what) = if both_live && !options.deep {
         (
             Look::new(stop),
-            "Comparing accounts, settings, files, and what mail clients see",
+            "Comparing accounts, settings, files, and what mail clients see (one more login each)",
         )
     } else {
         (

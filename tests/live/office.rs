@@ -1,7 +1,9 @@
 //! Thirty people's mailboxes, made through a real server, and the clients that remember them.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use crate::host::{Host, PASSWORD};
 use crate::lab::Lab;
@@ -149,8 +151,9 @@ pub(crate) fn fetchmail(lab: &Lab, user: &str) -> usize {
     fs::read_to_string(got).unwrap().lines().count()
 }
 
-/// What mbsync says it pulled for a user: its line of numbers.
-pub(crate) fn mbsync(lab: &Lab, user: &str) -> String {
+/// What mbsync has of a user's mail once it has pulled: the files of its Maildirs, whose names tell
+/// UIDs and flags.
+pub(crate) fn mbsync(lab: &Lab, user: &str) -> BTreeSet<PathBuf> {
     let near = lab.work(&format!("mbsync-{user}"));
     fs::create_dir_all(&near).unwrap();
     let rc = near.join("rc");
@@ -165,9 +168,22 @@ pub(crate) fn mbsync(lab: &Lab, user: &str) -> String {
         ),
     )
     .unwrap();
-    let run = lab.operate("mbsync", ["-c", rc.to_str().unwrap(), "all"]);
-    let text = format!("{}{}", run.stdout, run.stderr);
-    run.exits(0).done();
-    let numbers = text.lines().rev().find(|line| line.contains("N: +"));
-    numbers.unwrap_or_else(|| panic!("{text}")).to_owned()
+    lab.operate("mbsync", ["-c", rc.to_str().unwrap(), "all"])
+        .exits(0)
+        .done();
+    let mut messages = BTreeSet::new();
+    messages_in(&near, &mut messages);
+    messages
+}
+
+/// Every message in the Maildirs beneath a directory.
+fn messages_in(dir: &Path, messages: &mut BTreeSet<PathBuf>) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            messages_in(&path, messages);
+        } else if dir.ends_with("cur") || dir.ends_with("new") {
+            messages.insert(path);
+        }
+    }
 }
