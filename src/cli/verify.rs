@@ -72,7 +72,7 @@ pub(super) fn run(path: &Path, options: &Options, operator: &Operator) -> Result
         let serves = identity::target_serves(&observation);
         if !options.json {
             let kept = kept.into_inner().unwrap_or_else(PoisonError::into_inner);
-            local::print(&files(paths, kept, serves))?;
+            local::print(&files(paths, &kept, serves))?;
         }
         if serves {
             paths = 0;
@@ -121,7 +121,7 @@ pub(super) fn run(path: &Path, options: &Options, operator: &Operator) -> Result
 const SHOWN: u64 = 20;
 
 /// Files that differ between live hosts.
-fn files(count: u64, lines: Vec<String>, target_serves: bool) -> String {
+fn files(count: u64, lines: &[String], target_serves: bool) -> String {
     let mut text = lines.concat();
     let paths = counted(count, "path differs", "paths differ");
     text.push_str(&if target_serves {

@@ -33,6 +33,7 @@ mod server;
 mod smtp;
 mod wire;
 
+mod identity;
 mod labs;
 mod mail;
 mod services;

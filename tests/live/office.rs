@@ -82,7 +82,7 @@ fn fill(old: &Host, user: &str, separator: char) {
 }
 
 /// Tells the new host, before it has the accounts, who will have a Maildir.
-pub(crate) fn expect_maildirs(old: &Host, new: &Host) {
+pub(crate) fn expect_maildirs(old: &Host, new: &Host, users: &[&str]) {
     let mut lines = String::new();
     let fields = match new.dialect() {
         Dialect::Dovecot2_3 => "userdb_mail=maildir:~/Maildir",
@@ -91,7 +91,7 @@ pub(crate) fn expect_maildirs(old: &Host, new: &Host) {
              userdb_mail_inbox_path=~/Maildir"
         }
     };
-    for user in MAILDIR {
+    for user in users {
         let line = old.run(format!("getent passwd {user}"));
         let parts: Vec<&str> = line.trim().split(':').collect();
         let (uid, gid, home) = (parts[2], parts[3], parts[5]);

@@ -26,7 +26,7 @@ fn move_with_clients(old: &str, new: &str) {
     };
     let (old, new) = (lab.host("old"), lab.host("new"));
     move_in(old);
-    expect_maildirs(old, new);
+    expect_maildirs(old, new, &MAILDIR);
     lab.manifest("source", "dovecot: { accept: [userdb] }\n");
 
     // Two real clients that remember what they saw.
