@@ -14,6 +14,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::{env, fs};
 
@@ -218,7 +219,7 @@ impl Pair {
         assert!(plan.blocked.is_empty(), "{:#?}", plan.blocked);
         execute(&Run {
             plan,
-            ids: std::sync::Arc::new(plan.ids.clone()),
+            ids: Arc::new(plan.ids.clone()),
             source: Some(&self.source),
             target: &self.target,
             reporter: &Silent,

@@ -4,7 +4,7 @@
 #
 # Arguments: the file's path beneath /etc/dovecot (its content is standard input), Dovecot's generation
 # (2.3, 2.4), the mailbox's format (mbox, maildir), then UID, UIDVALIDITY and Maildir file name of its
-# one message. Exit status: 89 if doveconf refuses the configuration, else that of the session.
+# one message. Exit status: 3 if doveconf refuses the configuration, else that of the session.
 set -eu
 umask 077
 fail() { echo "trial: $*" >&2; exit 1; }
@@ -24,7 +24,7 @@ cat > "$kept/etc/${file#/etc/dovecot/}"
 chmod 0644 "$kept/etc/${file#/etc/dovecot/}"
 mount --bind "$kept/etc" /etc/dovecot
 
-doveconf -n > /dev/null || exit 89
+doveconf -n > /dev/null || exit 3
 
 mkdir "$kept/state" "$kept/home"
 chmod 0755 "$kept/state"

@@ -127,7 +127,7 @@ fn host(host: &dyn ReadHost, spool: &HostPath, around: &Around<'_>) -> Result<Ho
     let (_, inbox) = namespace::of_inbox(&settings.namespaces);
     let automatic = inbox.location(&settings.location).is_automatic();
     let layouts = if automatic && host.side() == Side::Source {
-        layout::observe(host, spool, around.users)?
+        layout::observe(host, around.users)?
     } else {
         Vec::new()
     };

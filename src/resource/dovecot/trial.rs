@@ -115,7 +115,7 @@ pub fn judge(
 }
 
 /// Exit status of the script when doveconf refuses the configuration.
-const REFUSED: i32 = 89;
+const REFUSED: i32 = 3;
 
 /// The UIDL in the answer to `UIDL` on a mailbox with one message.
 fn uidl(said: &str) -> Option<String> {
@@ -125,4 +125,103 @@ fn uidl(said: &str) -> Option<String> {
     let is_whole = lines.next() == Some(".");
     let is_valid = (1..=70).contains(&uidl.len()) && uidl.bytes().all(|b| b.is_ascii_graphic());
     (is_whole && is_valid).then_some(uidl)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: i32, stdout: &str, stderr: &str) -> Answer {
+        Answer {
+            status: Some(status),
+            stdout: stdout.into(),
+            stderr: stderr.into(),
+        }
+    }
+
+    /// What trials on 2.3.19 and 2.4.1 printed.
+    #[test]
+    fn a_trial_is_judged_by_the_uidl_that_it_shows() {
+        let shows = |uidl: &str| {
+            answer(
+                0,
+                &format!("+OK\r\n1 {uidl}\r\n.\r\n+OK Logging out.\r\n"),
+                "",
+            )
+        };
+        for (version, mailbox, format, uidl) in [
+            (
+                Version::V2_3,
+                Mailbox::Mbox,
+                "%v-%u",
+                "1234567890-305419896",
+            ),
+            (
+                Version::V2_3,
+                Mailbox::Mbox,
+                "%08Xv.%08Xu",
+                "499602d2.12345678",
+            ),
+            (
+                Version::V2_3,
+                Mailbox::Maildir,
+                "%v-%u-%f",
+                "1234567890-305419896-1234567890.M1P1.trial",
+            ),
+            (
+                Version::V2_4,
+                Mailbox::Maildir,
+                "%{uidvalidity}-%{filename}",
+                "1234567890-1234567890.M1P1.trial",
+            ),
+            // What it stands for cannot be said beforehand.
+            (
+                Version::V2_4,
+                Mailbox::Mbox,
+                "%{md5}",
+                "ac70fe8efe7c1a348232e9495b572073",
+            ),
+        ] {
+            let judged = judge(Some(&shows(uidl)), format, version, mailbox);
+            assert_eq!(judged, Ok(()), "{format}");
+        }
+        let other = judge(
+            Some(&shows("12345678499602d2")),
+            "%v-%u",
+            Version::V2_3,
+            Mailbox::Mbox,
+        );
+        assert!(
+            other
+                .unwrap_err()
+                .contains("stands for 1234567890-305419896")
+        );
+    }
+
+    #[test]
+    fn a_trial_that_fails_says_why() {
+        let no_function = "pop3(reconcile-trial)<27><V3r0BOsxBWsbAAAAg+zDdQ>: Error: UIDL: Failed to \
+            expand pop3_uidl_format=%{uid | number(8)}: No such function 'number'\n\
+            pop3(reconcile-trial)<27><V3r0BOsxBWsbAAAAg+zDdQ>: Info: Disconnected\n";
+        let refused = "doveconf: Fatal: Error in configuration file /etc/dovecot/dovecot.conf: Unknown \
+            pop3_uidl_format variable: %{uidl}\n";
+        for (answer, why) in [
+            (
+                Some(answer(0, "+OK\r\n", no_function)),
+                "No such function 'number'",
+            ),
+            (
+                Some(answer(3, "", refused)),
+                "doveconf refuses it: doveconf: Fatal:",
+            ),
+            (
+                Some(answer(1, "", "trial: dovecot does not start\n")),
+                "the private instance fails: trial: dovecot does not start",
+            ),
+            (None, "could not be run"),
+        ] {
+            let said = judge(answer.as_ref(), "%{uid}", Version::V2_4, Mailbox::Mbox).unwrap_err();
+            assert!(said.contains(why), "{said}");
+        }
+    }
 }
