@@ -105,7 +105,7 @@ impl Probe {
                 Duration::from_secs(30)
             }
             // A server says nothing while it reads an mbox of many gigabytes for the first time.
-            Self::Mailboxes(_) => Duration::from_secs(900),
+            Self::Mailboxes(_) => Duration::from_mins(15),
         }
     }
 }

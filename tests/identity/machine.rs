@@ -6,9 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use reconcile::error::Result;
-use reconcile::host::{Ended, Hearing, HostState, Probe, ReadHost, Space, Stat};
+use reconcile::host::{
+    Answers, Ended, Hearing, HostState, Probe, ReadHost, Relay, Space, Stat, TreeJob, Watch,
+};
 use reconcile::names::Side;
 use reconcile::raw::{HostPath, Raw};
+use reconcile::replicate::{Depth, Origin, OriginTree, Report};
 
 use crate::program;
 
@@ -152,7 +155,19 @@ impl ReadHost for Machine {
     fn space(&self, _: &HostPath) -> Result<Space> {
         unreachable!("only questions are asked")
     }
-    fn open_tree(&self, _: &HostPath) -> Result<Option<std::os::fd::OwnedFd>> {
+    fn origin(&self, _: &OriginTree) -> Result<Origin> {
+        unreachable!("only questions are asked")
+    }
+    fn relay(&self, _: &OriginTree, _: Answers) -> Result<Box<dyn Relay>> {
+        unreachable!("only questions are asked")
+    }
+    fn compare(
+        &self,
+        _: &TreeJob,
+        _: Depth,
+        _: &dyn ReadHost,
+        _: &mut Watch<'_>,
+    ) -> Result<Report> {
         unreachable!("only questions are asked")
     }
 }

@@ -75,5 +75,5 @@ fn a_thousand_users_are_compared_in_two_minutes() {
         (summary.pop3_messages, summary.imap_messages),
         (200_000, 200_000)
     );
-    assert!(took < Duration::from_secs(120), "{took:?}");
+    assert!(took < Duration::from_mins(2), "{took:?}");
 }
