@@ -5,13 +5,13 @@ mod session;
 use std::io;
 
 use super::frames::{Frames, Line, malformed};
-use super::imap::{examine, list};
-use super::mailbox::Seen;
+use super::imap::list;
+use super::mailbox::{Refusal, Seen};
 use super::{Subject, Unable, pop3};
 use crate::error::{Doing as _, Error, Kind, Result};
 use crate::host::probe::mailboxes::{Inbox, Mailboxes, Way};
 use crate::host::{Ended, Hearing, HostState, Probe, ReadHost};
-use session::{Ignored, Opened, Words, session};
+use session::{Ignored, Opened, Opening, Words, session};
 
 /// What one question yields: the next user's mailboxes, the end, or that nobody can be read.
 #[derive(Debug)]
@@ -207,7 +207,13 @@ fn user<R: io::Read>(
             Line::Begin(b"list") => listed = session(frames, list::Session::default())?,
             Line::Begin(b"folders") => {
                 imap = match listed.take() {
-                    Some(Ok(listed)) => session(frames, examine::Session::new(listed))?,
+                    Some(Ok(listed)) => match session(frames, Opening::of(listed))? {
+                        Some((imap, opened)) => {
+                            access = opened;
+                            Some(imap)
+                        }
+                        None => return Ok(None),
+                    },
                     // What the program complained of comes at its end.
                     Some(Err(refusal)) => {
                         session(frames, Ignored)?.map(|words| Err(refusal.because(&words)))
@@ -215,21 +221,22 @@ fn user<R: io::Read>(
                     None => return Err(malformed("folders before their list")),
                 }
             }
-            Line::Begin(b"inbox") => access = session(frames, Opened::default())?,
+            Line::Begin(b"inbox") => access = session(frames, Opened::default())?.flatten(),
             Line::Done(n) if n == number => break,
             _ => return Err(malformed("an answer about somebody else")),
         }
     }
-    let asked_for_inbox = inbox == Inbox::Select;
+    let access = match inbox {
+        Inbox::Leave => None,
+        Inbox::Select => Some(access.unwrap_or_else(|| Err(Refusal::silence()))),
+    };
     match (pop3, imap) {
-        (Some(pop3), Some(imap)) if access.is_some() == asked_for_inbox => {
-            Ok(Some(Box::new(Seen {
-                asked,
-                pop3,
-                imap,
-                inbox: access,
-            })))
-        }
+        (Some(pop3), Some(imap)) => Ok(Some(Box::new(Seen {
+            asked,
+            pop3,
+            imap,
+            inbox: access,
+        }))),
         _ => Err(malformed("an answer about a user with parts missing")),
     }
 }

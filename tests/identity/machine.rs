@@ -158,11 +158,9 @@ impl ReadHost for Machine {
     fn origin(&self, _: &OriginTree) -> Result<Origin> {
         unreachable!("only questions are asked")
     }
-
     fn relay(&self, _: &OriginTree, _: Answers) -> Result<Box<dyn Relay>> {
         unreachable!("only questions are asked")
     }
-
     fn compare(
         &self,
         _: &TreeJob,

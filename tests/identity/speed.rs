@@ -2,7 +2,7 @@
 //!
 //!     cargo nextest run --release --test identity --run-ignored only --no-capture thousand
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use reconcile::names::Side;
 
@@ -49,7 +49,7 @@ sleep 2
 
 #[test]
 #[ignore = "takes minutes"]
-fn a_thousand_users_are_compared_in_two_minutes() {
+fn a_thousand_users_are_compared_and_the_time_is_told() {
     if !requirement::root() || !requirement::mounts() {
         return;
     }
@@ -75,5 +75,5 @@ fn a_thousand_users_are_compared_in_two_minutes() {
         (summary.pop3_messages, summary.imap_messages),
         (200_000, 200_000)
     );
-    assert!(took < Duration::from_secs(120), "{took:?}");
+    assert!(took < Duration::from_mins(2), "{took:?}");
 }

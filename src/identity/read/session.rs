@@ -35,7 +35,34 @@ macro_rules! session {
 }
 session!(pop3::Session, Maildrop);
 session!(list::Session, list::Listed);
-session!(examine::Session, Folders);
+
+/// The folders, and the opening of the INBOX at the end of the same session.
+pub(super) struct Opening {
+    folders: examine::Session,
+    inbox: Opened,
+}
+
+impl Opening {
+    pub(super) fn of(listed: list::Listed) -> Self {
+        Self {
+            folders: examine::Session::new(listed),
+            inbox: Opened::default(),
+        }
+    }
+}
+
+impl Session for Opening {
+    type Said = (Read<Folders>, Option<Read<Access>>);
+
+    fn line(&mut self, line: &[u8]) {
+        self.inbox.line(line);
+        self.folders.line(line);
+    }
+
+    fn end(self, words: &str) -> Self::Said {
+        (self.folders.end(words), self.inbox.end(words))
+    }
+}
 
 /// A session that is passed over, because its first part was refused: the complaints at its end.
 pub(super) struct Ignored;
@@ -48,12 +75,12 @@ impl Session for Ignored {
     }
 }
 
-/// The answer to SELECT.
+/// The answer to SELECT, if there is one.
 #[derive(Default)]
 pub(super) struct Opened(Option<Read<Access>>);
 
 impl Session for Opened {
-    type Said = Read<Access>;
+    type Said = Option<Read<Access>>;
 
     fn line(&mut self, line: &[u8]) {
         if let Some(end) = imap::completion(line, "I") {
@@ -68,7 +95,8 @@ impl Session for Opened {
     }
 
     fn end(self, words: &str) -> Self::Said {
-        self.0.unwrap_or_else(|| Err(Refusal(words.to_owned())))
+        let why = |refusal: Refusal| refusal.because(words);
+        self.0.map(|access| access.map_err(why))
     }
 }
 

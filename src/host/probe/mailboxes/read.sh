@@ -9,7 +9,7 @@
 #
 # Every line that is not the server's begins with BOUNDARY, which no mailbox can know. The words
 # after it are read by identity::frames.
-boundary=$1 way=$2 inbox=$3 renew=
+boundary=$1 way=$2 inbox=$3 renew='' shielded=''
 tab=$(printf '\t') cr=$(printf '\r')
 crlf=$cr'
 '
@@ -75,8 +75,9 @@ session() {
     say "end $1"
 }
 
-# One IMAP session: LIST and LSUB, and then EXAMINE and FETCH for each folder.
+# One IMAP session: LIST and LSUB, then EXAMINE and FETCH for each folder, and at its end what is given.
 mailboxes() {
+    last=$1
     say 'begin list'
     complaints=$(
         exec 4>&1
@@ -124,7 +125,7 @@ folders() {
     say 'end list'
     say 'begin folders'
     # Beside the reading: neither end waits for the other when pipes are full.
-    printf '%sZ LOGOUT\r\n' "$commands" >&9 &
+    printf '%s%sZ LOGOUT\r\n' "$commands" "$last" >&9 &
     exec 9>&-
     cat
 }
@@ -162,13 +163,15 @@ while IFS=$tab read -r number user home spool; do
     say "user $number $now"
     [ "$way" = serving ] || shielded=$(shield)
     printf 'UIDL\r\nLIST\r\nQUIT\r\n' | session pop3 pop3
-    mailboxes
-    if [ "$inbox" = select ]; then
-        if [ "$way" = aside ]; then
-            [ -z "$shielded" ] || unshield
-            # What can be written shows as well on an empty file, and that one need not be copied.
-            [ ! -f "$spool" ] || : >"$spool"
-        fi
+    if [ "$inbox" = leave ]; then
+        mailboxes ''
+    elif [ -z "$shielded" ]; then
+        mailboxes "I SELECT INBOX$crlf"
+    else
+        mailboxes ''
+        unshield
+        # What can be written shows as well on an empty file, and that one need not be copied.
+        [ ! -f "$spool" ] || : >"$spool"
         printf 'I SELECT INBOX\r\nZ LOGOUT\r\n' | session inbox imap
     fi
     say "done $number"
