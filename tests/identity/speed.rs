@@ -75,5 +75,4 @@ fn a_thousand_users_are_compared_and_the_time_is_told() {
         (summary.pop3_messages, summary.imap_messages),
         (200_000, 200_000)
     );
-    assert!(took < Duration::from_mins(2), "{took:?}");
 }
