@@ -22,7 +22,7 @@ use reconcile::apply::{Outcome, Run, execute};
 use reconcile::host::{DirHost, HostState};
 use reconcile::manifest::{Manifest, load};
 use reconcile::names::Side;
-use reconcile::plan::{Action, Change, Plan, render};
+use reconcile::plan::{Action, Blocked, Change, Plan, Resource, render};
 use reconcile::planner::{self, Hosts, Observation};
 use reconcile::report::{Event, Reporter};
 use reconcile::resource::dovecot::tls::{Issued, Key, Program};
@@ -215,10 +215,15 @@ impl Pair {
         planner::plan(&self.manifest, &self.observe()).unwrap()
     }
 
+    /// Carries out what the plan does about the format, and nothing else.
     fn apply(&self, plan: &Plan) -> Outcome {
-        assert!(plan.blocked.is_empty(), "{:#?}", plan.blocked);
+        let is_dovecot = |b: &&Blocked| matches!(b.resource, Resource::Dovecot(_));
+        let in_the_way: Vec<_> = plan.blocked.iter().filter(is_dovecot).collect();
+        assert!(in_the_way.is_empty(), "{in_the_way:#?}");
+        let mut plan = plan.clone();
+        plan.actions.retain(enforces);
         execute(&Run {
-            plan,
+            plan: &plan,
             ids: Arc::new(plan.ids.clone()),
             source: Some(&self.source),
             target: &self.target,
@@ -241,7 +246,7 @@ fn shell(script: &str) -> String {
 
 fn start_dovecot() {
     shell(
-        "dovecot >/dev/null 2>&1; for n in 1 2 3 4 5 6 7 8 9; do [ -S /run/dovecot/auth-userdb ] && break; sleep 0.2; done",
+        "dovecot >/dev/null 2>&1; for n in 1 2 3 4 5 6 7 8 9; do [ -S /run/dovecot/auth-userdb ] && [ -f /var/lib/dovecot/instances ] && break; sleep 0.2; done",
     );
 }
 
@@ -254,7 +259,12 @@ fn traces() -> String {
     )
 }
 
+/// Alice, with the mailbox that she has on the source, asks the Dovecot that runs.
 fn uidl_as_a_client_sees_it() -> String {
+    shell(
+        "id alice >/dev/null 2>&1 || { useradd -u 1000 -m alice; mkdir -p /home/alice/mail; \
+         cp /source/var/mail/alice /var/mail/alice; chown -R alice:mail /home/alice /var/mail/alice; }",
+    );
     shell("printf 'UIDL\\r\\nQUIT\\r\\n' | doveadm exec pop3 -u alice 2>/dev/null | tr -d '\\r'")
 }
 
@@ -294,9 +304,7 @@ fn good() {
     assert!(!again.actions.iter().any(enforces), "{}", shown(&again));
     // Again, from the beginning: nothing is written a second time.
     let before = fs::metadata(drop_in::PATH).unwrap().modified().unwrap();
-    let mut alone = plan.clone();
-    alone.actions.retain(enforces);
-    let outcome = pair.apply(&alone);
+    let outcome = pair.apply(&plan);
     assert!(outcome.failed.is_empty(), "{outcome:?}");
     assert_eq!(
         fs::metadata(drop_in::PATH).unwrap().modified().unwrap(),
