@@ -17,6 +17,7 @@
 
 mod attributes;
 mod children;
+pub mod commands;
 mod compare;
 mod entry;
 mod extraneous;
@@ -41,7 +42,7 @@ use rustix::fs::syncfs;
 use serde::{Deserialize, Serialize};
 
 pub use index::PendingIndex;
-pub use origin::{Here, Origin, OriginTree, Pipe, Session, There};
+pub use origin::{Beside, ByPrograms, Here, Origin, OriginTree, Pipe, Session, There};
 pub use report::{Failure, IndexUse, Oddities, Oddity, OddityCount, Report};
 pub use select::Filter;
 pub use staging::is_staging;

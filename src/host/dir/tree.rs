@@ -109,7 +109,7 @@ impl DirHost {
         tree: &OriginTree,
         mut answers: Answers,
     ) -> Result<Box<dyn Relay>> {
-        let mut session = Session::new(self.here(tree)?);
+        let mut session = Session::from(self.here(tree)?);
         let (questions, asked) = mpsc::channel::<Vec<u8>>();
         std::thread::spawn(move || {
             for question in asked {
