@@ -9,11 +9,12 @@
 //! the engine makes of the answers ([`super::origin`]).
 
 pub(super) mod archive;
-pub(super) mod complaint;
+pub(crate) mod complaint;
 pub mod find;
 
 use std::fmt;
 use std::io::{self, BufRead as _, BufReader, Read};
+use std::time::Duration;
 
 use crate::error::{Doing as _, Error, Kind, Result};
 use archive::Archive;
@@ -26,7 +27,17 @@ pub trait Programs: Send + Sync + fmt::Debug {
     fn label(&self) -> &str;
     /// Starts a program, found by `PATH`, as root and in the C locale, with `stdin` to read. It must
     /// be one that changes nothing.
-    fn start(&self, argv: &[&[u8]], stdin: Vec<u8>) -> Result<Box<dyn Output>>;
+    fn start(&self, argv: &[&[u8]], stdin: Vec<u8>) -> Result<Box<dyn Output>> {
+        self.start_patiently(argv, stdin, None)
+    }
+    /// The same of one that may hang: reading its output fails with [`io::ErrorKind::TimedOut`] once it
+    /// is silent for that long.
+    fn start_patiently(
+        &self,
+        argv: &[&[u8]],
+        stdin: Vec<u8>,
+        patience: Option<Duration>,
+    ) -> Result<Box<dyn Output>>;
 }
 
 /// A program's standard output, as it comes. Dropped early, the program ends by itself.
@@ -206,7 +217,7 @@ pub(super) fn broken(
 }
 
 /// Reads an answer whole.
-pub(super) fn hear(output: &mut dyn Output, limit: u64) -> Result<Vec<u8>> {
+pub(crate) fn hear(output: &mut dyn Output, limit: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut limited = output.take(limit);
     limited

@@ -6,6 +6,6 @@
 
 mod bench;
 mod hostile;
-mod programs;
+pub(crate) mod programs;
 mod random;
 mod round_trip;

@@ -28,7 +28,7 @@ const WORDS: &[(&str, Errno)] = &[
 ];
 
 /// The error that a line ends with.
-pub(in crate::replicate) fn errno(line: &[u8]) -> Option<Errno> {
+pub(crate) fn errno(line: &[u8]) -> Option<Errno> {
     let said = |words: &str| {
         let before = line.strip_suffix(words.as_bytes())?;
         before.ends_with(b": ").then_some(())
@@ -38,10 +38,7 @@ pub(in crate::replicate) fn errno(line: &[u8]) -> Option<Errno> {
 }
 
 /// Lines of a program, without its name: what sudo or a shell say besides is not its.
-pub(in crate::replicate) fn lines<'a>(
-    program: &'a str,
-    stderr: &'a [u8],
-) -> impl Iterator<Item = &'a [u8]> {
+pub(crate) fn lines<'a>(program: &'a str, stderr: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
     let lines = stderr.split(|&byte| byte == b'\n');
     lines.filter_map(move |line| {
         let rest = line.strip_prefix(program.as_bytes())?;
@@ -111,7 +108,7 @@ fn unescape(text: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The last line of standard error, or how it ended.
-pub(in crate::replicate) fn last_words(ended: &Finished) -> String {
+pub(crate) fn last_words(ended: &Finished) -> String {
     let said = String::from_utf8_lossy(&ended.stderr);
     let last = said.lines().map(str::trim).rfind(|line| !line.is_empty());
     match (last, ended.status) {

@@ -4,15 +4,16 @@ use std::io::{self, Read};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crate::error::{Doing as _, Kind, Result};
 use crate::replicate::commands::{Finished, Output, Programs, Tools};
 
 #[derive(Debug)]
-pub(super) struct Local;
+pub(crate) struct Local;
 
 impl Local {
-    pub(super) fn programs() -> (Arc<dyn Programs>, Tools) {
+    pub(crate) fn programs() -> (Arc<dyn Programs>, Tools) {
         static TOOLS: OnceLock<Tools> = OnceLock::new();
         let tools = *TOOLS.get_or_init(|| Tools::of(&Self).unwrap());
         assert!(tools.tells_xattrs());
@@ -25,7 +26,12 @@ impl Programs for Local {
         "this machine"
     }
 
-    fn start(&self, argv: &[&[u8]], stdin: Vec<u8>) -> Result<Box<dyn Output>> {
+    fn start_patiently(
+        &self,
+        argv: &[&[u8]],
+        stdin: Vec<u8>,
+        _: Option<Duration>,
+    ) -> Result<Box<dyn Output>> {
         use std::os::unix::ffi::OsStrExt as _;
         let argv: Vec<_> = argv
             .iter()
