@@ -120,8 +120,8 @@ impl ReadHost for CommandHost {
     fn limits(&self) -> Vec<String> {
         let label = self.programs.label();
         let mut limits = vec![format!(
-            "reconcile cannot run on {label} ({}): its files are read by find and tar, which takes \
-             longer; a file that has to be compared by content is fetched for it, a sparse one with its \
+            "reconcile cannot run on {label}: {}; its files are read by find and tar, which takes \
+             longer: a file that has to be compared by content is fetched for it, a sparse one with its \
              holes, and a bind mount inside a home is taken for a part of it",
             self.why
         )];
@@ -232,7 +232,7 @@ impl ReadHost for CommandHost {
             Some(stat) if stat.kind == FileKind::File && stat.mode & 0o001 != 0 => {}
             Some(_) | None => return Ok(None),
         }
-        let argv: Vec<&[u8]> = argv.iter().map(|word| word.as_bytes()).collect();
+        let argv: Vec<&[u8]> = argv.iter().map(String::as_bytes).collect();
         let patience = Some(probe.patience());
         let input = probe.input().to_vec();
         let output = self.programs.start_patiently(&argv, input, patience)?;

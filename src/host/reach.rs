@@ -40,7 +40,7 @@ pub fn reach_source(described: &Source, operator: &Operator) -> Result<Box<dyn R
     match get_to(Side::Source, described, operator)? {
         Reached::Whole(host) => Ok(host),
         Reached::ForReading(connection, why) => {
-            let programs = Arc::new(OverSsh(Arc::new(connection)));
+            let programs = Arc::new(OverSsh(connection));
             let why = why.why().to_owned();
             Ok(Box::new(CommandHost::open(Side::Source, programs, why)?))
         }
@@ -62,7 +62,7 @@ pub fn reach_target(described: &Source, operator: &Operator) -> Result<Box<dyn H
 enum Reached {
     Whole(Box<dyn Host>),
     /// The host is there, and does not run our program.
-    ForReading(Connection, CannotRun),
+    ForReading(Arc<Connection>, CannotRun),
 }
 
 fn get_to(side: Side, described: &Source, operator: &Operator) -> Result<Reached> {
@@ -85,7 +85,7 @@ fn get_to(side: Side, described: &Source, operator: &Operator) -> Result<Reached
             let remote = over_ssh(side, &login, connection, running, &digest)?;
             Ok(Reached::Whole(Box::new(remote)))
         }
-        Start::CannotRun(why) => Ok(Reached::ForReading(connection, why)),
+        Start::CannotRun(why) => Ok(Reached::ForReading(Arc::new(connection), why)),
     }
 }
 

@@ -31,7 +31,7 @@ fn a_source_that_is_mounted_noexec_is_read_by_its_own_programs() {
     lab.reconcile(["plan"])
         .exits(0)
         .shows("reconcile cannot run on source (ssh://root@old)")
-        .shows("it may not be executed in /var/lib/reconcile: Permission denied")
+        .shows("it may not be executed in")
         .shows("read by find and tar")
         .done();
     lab.reconcile(["apply", "--yes"]).exits(0).done();
@@ -52,7 +52,9 @@ fn a_source_that_is_mounted_noexec_is_read_by_its_own_programs() {
         .done();
     lab.reconcile(["apply", "--yes"]).exits(0).done();
     assert_eq!(of_people(&new.run(LISTING)), of_people(&old.run(LISTING)));
-    lab.reconcile(["verify"]).exits(0).done();
+    lab.reconcile(["plan", "--detailed-exitcode"])
+        .exits(0)
+        .done();
     assert_eq!(
         old.run("find /var/lib/reconcile -mindepth 1"),
         "",
@@ -72,7 +74,7 @@ fn people(old: &Host) {
         imap.flag("1", "\\Flagged").logout();
     }
     old.run(
-        r#"cd ~alice
+        r"cd ~alice
         mkdir $'mail/latin-1 \351t\351'
         echo x >$'mail/latin-1 \351t\351/new\nline'
         echo x >./-dash
@@ -85,7 +87,7 @@ fn people(old: &Host) {
         touch -d '2001-02-03 04:05:06.789' mail/large
         chown -hR alice:alice .
         echo x >~bob/Maildir/cur/kept
-        chown bob:bob ~bob/Maildir/cur/kept"#,
+        chown bob:bob ~bob/Maildir/cur/kept",
     );
 }
 

@@ -105,6 +105,7 @@ fn what_cannot_be_kept_is_said() {
     let (told, live) = both();
     let limits = told.limits();
     assert_eq!(limits.len(), 1, "{limits:?}");
-    assert!(limits[0].starts_with("reconcile cannot run on this machine (its CPU is another)"));
+    let why = "reconcile cannot run on this machine: its CPU is another; its files";
+    assert!(limits[0].starts_with(why), "{limits:?}");
     assert_eq!(live.limits(), Vec::<String>::new());
 }

@@ -110,7 +110,7 @@ pub struct Session {
 #[derive(Debug)]
 enum Tree {
     /// On this machine.
-    Here(Here),
+    Here(Box<Here>),
     /// On a host where this program cannot run.
     ByPrograms(Box<ByPrograms>),
 }
@@ -129,7 +129,7 @@ struct ReadingHere {
 
 impl From<Here> for Session {
     fn from(tree: Here) -> Self {
-        Self::about(Tree::Here(tree))
+        Self::about(Tree::Here(Box::new(tree)))
     }
 }
 
