@@ -5,6 +5,7 @@
 //! the data plane, at the end where it is ([`tree`]).
 
 pub mod command;
+pub mod commands;
 pub mod dir;
 pub mod probe;
 pub mod reach;
@@ -24,9 +25,10 @@ use crate::raw::{HostPath, Raw};
 use crate::replicate::{Depth, Origin, OriginTree, Report};
 
 pub use command::Command;
+pub use commands::CommandHost;
 pub use dir::DirHost;
 pub use probe::{Answer, Ended, Hearing, Probe};
-pub use reach::{Operator, reach, refuse_one_host};
+pub use reach::{Operator, reach_source, reach_target, refuse_one_host};
 pub use remote::{Bearer, RemoteHost};
 pub use tree::{Answers, CopiedTree, IndexFile, Pending, Relay, TreeJob, Watch};
 
@@ -122,6 +124,10 @@ pub trait ReadHost: Send + Sync {
     fn label(&self) -> String;
     /// Whether it runs.
     fn state(&self) -> HostState;
+    /// What of the host cannot be seen or kept by the way that it is reached, for people.
+    fn limits(&self) -> Vec<String> {
+        Vec::new()
+    }
     /// Looks at a path; its last component is not followed.
     fn lstat(&self, path: &HostPath) -> Result<Option<Stat>>;
     /// Looks at what a path leads to; every link is followed.

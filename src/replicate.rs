@@ -17,6 +17,7 @@
 
 mod attributes;
 mod children;
+pub mod commands;
 mod compare;
 mod entry;
 mod extraneous;
@@ -32,7 +33,7 @@ mod transfer;
 mod walk;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -41,7 +42,7 @@ use rustix::fs::syncfs;
 use serde::{Deserialize, Serialize};
 
 pub use index::PendingIndex;
-pub use origin::{Here, Origin, OriginTree, Pipe, Session, There};
+pub use origin::{Beside, ByPrograms, Here, Origin, OriginTree, Pipe, Session, There};
 pub use report::{Failure, IndexUse, Oddities, Oddity, OddityCount, Report};
 pub use select::Filter;
 pub use staging::is_staging;

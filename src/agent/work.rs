@@ -45,7 +45,7 @@ impl Pipe for Way {
 impl Agent {
     /// Answers questions about a tree of this host until nobody asks any more.
     pub(super) fn answer(&self, channel: u32, tree: &OriginTree, questions: &Receiver<Vec<u8>>) {
-        let mut session = self.host.here(tree).map(Session::new);
+        let mut session = self.host.here(tree).map(Session::from);
         for question in questions {
             let answer = match &mut session {
                 Ok(session) => session.answer(&question),

@@ -8,10 +8,9 @@ use clap::Args;
 
 use super::{Failure, local, reporter};
 use crate::error::{Doing as _, Error, Exit, Kind, Result};
-use crate::host::{Host, Operator, reach, refuse_one_host};
+use crate::host::{Operator, reach_source, reach_target, refuse_one_host};
 use crate::init::{self, Draft, Place};
 use crate::manifest::{Become, HostAddress, MigrationName, Source, TWO_HOSTS, load, not_two};
-use crate::names::Side;
 use crate::raw::HostPath;
 use crate::report::{Event, counted};
 
@@ -44,8 +43,8 @@ pub(super) fn run(path: &Path, options: &Options, operator: &Operator) -> Result
     if let Some(problem) = not_two(&source, &target) {
         return Err(Error::new(Kind::Usage, problem).hint(TWO_HOSTS).into());
     }
-    let old = open(Side::Source, &options.source, operator)?;
-    let new = open(Side::Target, &options.target, operator)?;
+    let old = reach_source(&described(&options.source), operator)?;
+    let new = reach_target(&described(&options.target), operator)?;
     refuse_one_host(old.as_ref(), new.as_ref())?;
     let what = "Looking at both hosts".to_owned();
     reporter(false).event(&Event::Observing { what });
@@ -76,15 +75,14 @@ pub(super) fn run(path: &Path, options: &Options, operator: &Operator) -> Result
     Ok(Exit::Done)
 }
 
-/// Opens a host that no manifest names yet, as it is given: relative roots start at the working
-/// directory. A login that is not root may become it.
-fn open(side: Side, address: &HostAddress, operator: &Operator) -> Result<Box<dyn Host>> {
-    let described = Source {
+/// A host that no manifest names yet, as it is given: relative roots start at the working directory. A
+/// login that is not root may become it.
+fn described(address: &HostAddress) -> Source {
+    Source {
         host: address.clone(),
         host_key: None,
         become_root: Some(Become::Sudo),
-    };
-    reach(side, &described, operator)
+    }
 }
 
 fn refuse_existing(path: &Path) -> Result<()> {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{Failure, local};
 use crate::error::Result;
-use crate::host::{Host, Operator, ReadHost, reach, refuse_one_host};
+use crate::host::{Host, Operator, ReadHost, reach_source, reach_target, refuse_one_host};
 use crate::manifest::{Manifest, load};
 use crate::names::Side;
 use crate::planner::{Hosts, Observation, observe};
@@ -26,7 +26,7 @@ pub(super) fn manifest(path: &Path) -> Result<Manifest, Failure> {
 /// The two hosts of a manifest.
 pub(super) struct Session {
     pub(super) manifest: Manifest,
-    source: Option<Box<dyn Host>>,
+    source: Option<Box<dyn ReadHost>>,
     target: Box<dyn Host>,
 }
 
@@ -40,8 +40,8 @@ impl Session {
             ..operator.clone()
         };
         let (source, target) = std::thread::scope(|scope| {
-            let source = scope.spawn(|| reach(Side::Source, &manifest.source, operator));
-            let target = reach(Side::Target, &manifest.target, operator);
+            let source = scope.spawn(|| reach_source(&manifest.source, operator));
+            let target = reach_target(&manifest.target, operator);
             (
                 source.join().expect("reaching a host does not panic"),
                 target,
@@ -69,7 +69,7 @@ impl Session {
     }
 
     pub(super) fn source(&self) -> Option<&dyn ReadHost> {
-        self.source.as_deref().map(|host| host as &dyn ReadHost)
+        self.source.as_deref()
     }
 
     pub(super) fn target(&self) -> &dyn Host {

@@ -32,6 +32,7 @@ mod run;
 mod tree;
 
 use account_lock::AccountLock;
+pub(super) use run::file_system;
 
 /// A path that other programs' renames never let us resolve in so many tries is under attack.
 const MOST_TRIES: u32 = 1000;
@@ -321,7 +322,7 @@ impl ReadHost for DirHost {
     }
 
     fn relay(&self, tree: &OriginTree, answers: Answers) -> Result<Box<dyn Relay>> {
-        self.answering(tree, answers)
+        Ok(super::tree::answering(self.here(tree)?.into(), answers))
     }
 
     fn compare(

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::commands::OverSsh;
 use super::remote::message::arguments;
-use super::ssh::{Connection, Environment, Login, Remote, Running, Start};
-use super::{Bearer, DirHost, Host, HostState, ReadHost, RemoteHost};
+use super::ssh::{CannotRun, Connection, Environment, Login, Remote, Running, Start};
+use super::{Bearer, CommandHost, DirHost, Host, HostState, ReadHost, RemoteHost};
 use crate::agent;
 use crate::error::{Error, Kind, Result};
 use crate::manifest::{HostAddress, Source};
@@ -29,16 +30,46 @@ pub struct Operator {
     pub stop: Arc<AtomicBool>,
 }
 
-/// Opens one side of a migration.
+/// Opens the source of a migration. A live one on which this program cannot run is read by its own
+/// programs.
 ///
 /// # Errors
 ///
 /// [`Kind::Host`] if it cannot be reached or is not what it should be, with what to do about it.
-pub fn reach(side: Side, described: &Source, operator: &Operator) -> Result<Box<dyn Host>> {
+pub fn reach_source(described: &Source, operator: &Operator) -> Result<Box<dyn ReadHost>> {
+    match get_to(Side::Source, described, operator)? {
+        Reached::Whole(host) => Ok(host),
+        Reached::ForReading(connection, why) => {
+            let programs = Arc::new(OverSsh(connection));
+            let why = why.why().to_owned();
+            Ok(Box::new(CommandHost::open(Side::Source, programs, why)?))
+        }
+    }
+}
+
+/// Opens the target of a migration, which this program has to run on if it is live.
+///
+/// # Errors
+///
+/// As [`reach_source`], and if the program cannot run there.
+pub fn reach_target(described: &Source, operator: &Operator) -> Result<Box<dyn Host>> {
+    match get_to(Side::Target, described, operator)? {
+        Reached::Whole(host) => Ok(host),
+        Reached::ForReading(_, why) => Err(why.into_error()),
+    }
+}
+
+enum Reached {
+    Whole(Box<dyn Host>),
+    /// The host is there, and does not run our program.
+    ForReading(Arc<Connection>, CannotRun),
+}
+
+fn get_to(side: Side, described: &Source, operator: &Operator) -> Result<Reached> {
     let login = match (&described.host, Login::new(side, described)) {
         (HostAddress::Dir(path), _) => {
             let root = operator.base.join(OsStr::from_bytes(path.as_bytes()));
-            return Ok(Box::new(DirHost::open(side, &root)?));
+            return Ok(Reached::Whole(Box::new(DirHost::open(side, &root)?)));
         }
         (HostAddress::Ssh { .. }, Some(login)) => login,
         (HostAddress::Ssh { .. }, None) => {
@@ -52,9 +83,9 @@ pub fn reach(side: Side, described: &Source, operator: &Operator) -> Result<Box<
         Start::Running(running) => {
             let digest = agent::digest(&operator.program)?;
             let remote = over_ssh(side, &login, connection, running, &digest)?;
-            Ok(Box::new(remote))
+            Ok(Reached::Whole(Box::new(remote)))
         }
-        Start::CannotRun(why) => Err(why.into_error()),
+        Start::CannotRun(why) => Ok(Reached::ForReading(Arc::new(connection), why)),
     }
 }
 

@@ -1,16 +1,18 @@
 //! Handing a whole tree to the replication engine, which runs on the target's host, and the source's
 //! answers to it.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::{self, TryRecvError};
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::plan::change::{Difference, Extraneous, IdMap};
 use crate::raw::HostPath;
-use crate::replicate::{OriginTree, PendingIndex, Progress, Report};
+use crate::replicate::{OriginTree, PendingIndex, Progress, Report, Session};
 
 /// One tree to compare or copy: all that the target's host has to be told.
 #[derive(Clone, Debug)]
@@ -93,4 +95,46 @@ pub type Answers = Box<dyn FnMut(Vec<u8>) -> Result<()> + Send>;
 pub trait Relay: Send {
     /// Passes on a question of the engine.
     fn ask(&mut self, question: Vec<u8>) -> Result<()>;
+}
+
+/// Has a session answer an engine elsewhere, in a thread of its own that ends with the relay.
+pub(super) fn answering(mut session: Session, mut answers: Answers) -> Box<dyn Relay> {
+    let (questions, asked) = mpsc::channel::<Vec<u8>>();
+    std::thread::spawn(move || {
+        let mut waiting: VecDeque<Vec<u8>> = VecDeque::new();
+        loop {
+            let next = if waiting.is_empty() {
+                asked.recv().map_err(|_| TryRecvError::Disconnected)
+            } else {
+                asked.try_recv()
+            };
+            match next {
+                Ok(question) => {
+                    session.hear(&question);
+                    waiting.push_back(question);
+                    continue;
+                }
+                Err(TryRecvError::Empty) => {}
+                // Nobody asks any more.
+                Err(TryRecvError::Disconnected) => return,
+            }
+            if let Some(question) = waiting.pop_front()
+                && answers(session.answer(&question)).is_err()
+            {
+                // Nobody listens any more.
+                return;
+            }
+        }
+    });
+    Box::new(Questions(questions))
+}
+
+struct Questions(mpsc::Sender<Vec<u8>>);
+
+impl Relay for Questions {
+    fn ask(&mut self, question: Vec<u8>) -> Result<()> {
+        self.0
+            .send(question)
+            .map_err(|_| Error::new(Kind::Host, "the source's end does not answer any more"))
+    }
 }

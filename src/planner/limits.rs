@@ -43,6 +43,9 @@ pub(super) fn draft(manifest: &Manifest, observation: &Observation, authority: S
              clients remember of it",
         );
     }
+    for limit in &observation.limits {
+        draft.note(Resource::Migration, Level::Warning, limit);
+    }
     if are_offline(manifest) {
         offline_notes(manifest, authority, &mut draft);
     }

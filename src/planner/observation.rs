@@ -45,6 +45,9 @@ pub struct Observation {
     /// Whether the source runs: then its mail moves all the time.
     #[serde(default, skip_serializing_if = "is_offline")]
     pub source: HostState,
+    /// What of the source cannot be seen or kept by the way that it is reached, for people.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<String>,
     /// Accounts and groups; `None` when the hosts cannot be looked at by this version.
     #[serde(default)]
     pub accounts: accounts::Actual,
@@ -94,6 +97,7 @@ impl Observation {
             version: OBSERVATION_VERSION,
             receipt: None,
             source: HostState::Offline,
+            limits: Vec::new(),
             accounts: accounts::Actual::default(),
             mail: mail::Actual::default(),
             dovecot: dovecot::Actual::default(),
@@ -165,6 +169,7 @@ pub fn observe(
     Ok(Observation {
         version: OBSERVATION_VERSION,
         source: hosts.source.map_or(HostState::Offline, ReadHost::state),
+        limits: hosts.source.map_or_else(Vec::new, ReadHost::limits),
         services,
         mail,
         beside,

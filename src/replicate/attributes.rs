@@ -114,7 +114,7 @@ impl OwnXattrs {
         };
         for name in list.split(|&byte| byte == 0) {
             own.capability |= name == CAPABILITY;
-            if !is_acl(name) && !name.starts_with(b"user.") {
+            if !is_kept(name) {
                 continue;
             }
             // One that went away meanwhile is not there.
@@ -123,6 +123,18 @@ impl OwnXattrs {
             }
         }
         Ok(own)
+    }
+
+    /// From attributes as they were told.
+    pub(super) fn told(attributes: Vec<(Vec<u8>, Vec<u8>)>) -> Self {
+        let mut own = Self::default();
+        for (name, value) in attributes {
+            own.capability |= name == CAPABILITY;
+            if is_kept(&name) {
+                own.kept.insert(name, value);
+            }
+        }
+        own
     }
 
     /// With `ids`, ACLs are translated to the target; without, only put in order.
@@ -147,6 +159,10 @@ impl OwnXattrs {
         }
         Ok(read)
     }
+}
+
+fn is_kept(name: &[u8]) -> bool {
+    is_acl(name) || name.starts_with(b"user.")
 }
 
 fn is_acl(name: &[u8]) -> bool {

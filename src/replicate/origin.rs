@@ -3,13 +3,17 @@
 //!
 //! [`Origin`] is what the walk works with: the tree itself where that is on this machine ([`Here`]),
 //! or the client of a [`Session`] at the far end of a wire ([`There`]); both tell the same things in
-//! the same order. Nothing here changes the source.
+//! the same order. A tree of a host on which this program cannot run is told by that host's own
+//! programs ([`ByPrograms`]), and there is a session on this machine ([`Beside`]). Nothing here changes
+//! the source.
 //!
 //! The order is the same on every run: of each directory first what is no directory, by the bytes of
 //! the names, then the directories likewise, each with all that is in it. So memory is bounded by
 //! the names of the largest single directory.
 
+mod beside;
 mod here;
+mod programs;
 mod scanner;
 mod session;
 mod there;
@@ -19,7 +23,9 @@ use std::os::fd::OwnedFd;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
+pub use beside::Beside;
 pub use here::Here;
+pub use programs::ByPrograms;
 pub(super) use scanner::{DEEPEST, descend};
 pub use session::Session;
 pub use there::{Pipe, There};

@@ -6,5 +6,6 @@
 
 mod bench;
 mod hostile;
+pub(crate) mod programs;
 mod random;
 mod round_trip;

@@ -33,6 +33,7 @@ mod server;
 mod smtp;
 mod wire;
 
+mod fallback;
 mod identity;
 mod labs;
 mod mail;

@@ -178,7 +178,8 @@ fn a_host_where_nothing_may_be_executed_is_told_apart() {
     });
     let why = cannot_run(&server, CAT);
     assert!(
-        why.contains("may not be executed") && why.contains("Permission denied"),
+        why.contains("may not be executed in /var/lib/reconcile")
+            && why.contains("Permission denied"),
         "{why}"
     );
 }

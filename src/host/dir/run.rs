@@ -192,7 +192,7 @@ impl Drop for Running {
 }
 
 /// The name of a file system's kind from statfs(2)'s magic number.
-pub(super) fn file_system(magic: i64) -> &'static str {
+pub(in crate::host) fn file_system(magic: i64) -> &'static str {
     match magic {
         0xEF53 => "ext4",
         0x5846_5342 => "xfs",

@@ -1,15 +1,12 @@
 //! Trees beneath the root, as source and as target of a replication.
 
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::sync::mpsc;
 
 use super::DirHost;
 use crate::error::{Error, Kind, Result};
-use crate::host::{Answers, ReadHost as _, Relay, TreeJob, Watch};
+use crate::host::{ReadHost as _, TreeJob, Watch};
 use crate::raw::HostPath;
-use crate::replicate::{
-    self, Copied, Depth, Filter, Here, Job, Origin, OriginTree, Place, Report, Session,
-};
+use crate::replicate::{self, Copied, Depth, Filter, Here, Job, Origin, OriginTree, Place, Report};
 
 impl DirHost {
     /// A directory as a starting point; `None` if absent.
@@ -101,34 +98,5 @@ impl DirHost {
         watch: &Watch<'_>,
     ) -> Result<Copied> {
         self.work(job, watch, |job| replicate::copy(job, source))
-    }
-
-    /// Answers an engine elsewhere, in a thread of its own that ends with the relay.
-    pub(super) fn answering(
-        &self,
-        tree: &OriginTree,
-        mut answers: Answers,
-    ) -> Result<Box<dyn Relay>> {
-        let mut session = Session::new(self.here(tree)?);
-        let (questions, asked) = mpsc::channel::<Vec<u8>>();
-        std::thread::spawn(move || {
-            for question in asked {
-                if answers(session.answer(&question)).is_err() {
-                    // Nobody listens any more.
-                    return;
-                }
-            }
-        });
-        Ok(Box::new(Questions(questions)))
-    }
-}
-
-struct Questions(mpsc::Sender<Vec<u8>>);
-
-impl Relay for Questions {
-    fn ask(&mut self, question: Vec<u8>) -> Result<()> {
-        self.0
-            .send(question)
-            .map_err(|_| Error::new(Kind::Host, "the source's end does not answer any more"))
     }
 }

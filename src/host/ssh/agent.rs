@@ -142,11 +142,14 @@ impl Connection {
 
 /// What the shell or the kernel had against it.
 fn why(ended: &Ended, program: &str) -> String {
+    // Its directory has another name each time, and this goes into plans.
+    let dir = program.rsplit_once('/').map_or(program, |(dir, _)| dir);
+    let holder = dir.rsplit_once('/').map_or(dir, |(holder, _)| holder);
     let said = ended.last_words();
     if said.contains("Permission denied") {
-        return format!("{program} may not be executed: {said}");
+        return format!("it may not be executed in {holder}: Permission denied");
     }
-    said
+    said.replace(program, upload::NAME)
 }
 
 /// A line without its end, byte by byte, as what follows belongs to somebody else; `None` if the stream

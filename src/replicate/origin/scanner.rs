@@ -16,10 +16,10 @@ use crate::replicate::{Filter, Place, staging};
 pub(in crate::replicate) const DEEPEST: usize = 200;
 
 /// Entries in one piece: enough to spread its cost, few enough to hold at every level.
-const PIECE: usize = 1024;
+pub(super) const PIECE: usize = 1024;
 
 /// Bytes of names and links in one piece; one entry may exceed it.
-const PIECE_BYTES: usize = 128 * 1024;
+pub(super) const PIECE_BYTES: usize = 128 * 1024;
 
 /// A walk over one tree that looks and tells.
 #[derive(Debug)]

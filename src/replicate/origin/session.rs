@@ -6,7 +6,8 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::here::OpenHere;
-use super::{Code, Here, Part, Want};
+use super::programs::Stream;
+use super::{ByPrograms, Code, Here, Part, Want};
 use crate::error::{Error, Kind, Result};
 use crate::names::Side;
 use crate::replicate::attributes::OwnXattrs;
@@ -59,7 +60,7 @@ pub(super) enum Body {
         digest: [u8; 32],
         length: u64,
     },
-    /// The beginning.
+    /// The beginning; nothing of it, if all is still to come.
     Start(Extents),
 }
 
@@ -69,6 +70,8 @@ pub(super) struct Extents {
     pub(super) data: Vec<(u64, Vec<u8>)>,
     /// The look at the file after its end was read; until then there is more.
     pub(super) end: Option<Look>,
+    /// The file's attributes, if they come with the end and not with the beginning.
+    pub(super) xattrs: Option<OwnXattrs>,
 }
 
 /// A [`Trouble`] of the far end.
@@ -95,28 +98,63 @@ pub(super) const ANSWER: usize = 256 * 1024;
 /// Pieces of the stream in one answer.
 const PARTS: usize = 256;
 
-/// Answers questions about one tree of this machine.
+/// Answers questions about one tree.
 #[derive(Debug)]
 pub struct Session {
-    tree: Here,
+    tree: Tree,
     /// Files that are being copied, by the number of their question.
     files: BTreeMap<u64, Reading>,
     asked: u64,
 }
 
 #[derive(Debug)]
-struct Reading {
+enum Tree {
+    /// On this machine.
+    Here(Box<Here>),
+    /// On a host where this program cannot run.
+    ByPrograms(Box<ByPrograms>),
+}
+
+#[derive(Debug)]
+enum Reading {
+    Here(ReadingHere),
+    ByPrograms(Stream),
+}
+
+#[derive(Debug)]
+struct ReadingHere {
     file: OpenHere,
     offset: u64,
 }
 
+impl From<Here> for Session {
+    fn from(tree: Here) -> Self {
+        Self::about(Tree::Here(Box::new(tree)))
+    }
+}
+
+impl From<ByPrograms> for Session {
+    fn from(tree: ByPrograms) -> Self {
+        Self::about(Tree::ByPrograms(Box::new(tree)))
+    }
+}
+
 impl Session {
-    /// About this tree.
-    pub fn new(tree: Here) -> Self {
+    fn about(tree: Tree) -> Self {
         Self {
             tree,
             files: BTreeMap::new(),
             asked: 0,
+        }
+    }
+
+    /// Hears a question that will be put before long, after those that were heard already.
+    pub fn hear(&mut self, question: &[u8]) {
+        if let Tree::ByPrograms(tree) = &mut self.tree
+            // One that cannot be understood is answered so.
+            && let Ok(Question::File { path, want }) = postcard::from_bytes(question)
+        {
+            tree.wish(path, want);
         }
     }
 
@@ -139,7 +177,10 @@ impl Session {
 
     fn consider(&mut self, number: u64, question: Question) -> Answer {
         let answer = match question {
-            Question::Holder => Ok(Answer::Holder(self.tree.holder().copied())),
+            Question::Holder => Ok(Answer::Holder(match &self.tree {
+                Tree::Here(tree) => tree.holder().copied(),
+                Tree::ByPrograms(tree) => tree.holder().copied(),
+            })),
             Question::Parts => return self.parts().unwrap_or_else(|error| failed(&error)),
             Question::File { path, want } => self
                 .file(number, &path, want)
@@ -161,7 +202,10 @@ impl Session {
     fn parts(&mut self) -> Result<Answer> {
         let (mut parts, mut bytes) = (Vec::new(), 0);
         while parts.len() < PARTS && bytes < ANSWER {
-            let part = self.tree.part()?;
+            let part = match &mut self.tree {
+                Tree::Here(tree) => tree.part()?,
+                Tree::ByPrograms(tree) => tree.part()?,
+            };
             bytes += match &part {
                 Part::Files { items, .. } => 128 * items.len(),
                 _ => 256,
@@ -176,16 +220,26 @@ impl Session {
     }
 
     fn file(&mut self, number: u64, path: &[u8], want: Want) -> Result<Opened, Trouble> {
-        let file = self.tree.file(path)?;
+        let tree = match &mut self.tree {
+            Tree::Here(tree) => tree,
+            Tree::ByPrograms(tree) => {
+                let (opened, rest) = tree.file(path, want)?;
+                if let Some(rest) = rest {
+                    self.files.insert(number, Reading::ByPrograms(rest));
+                }
+                return Ok(opened);
+            }
+        };
+        let file = tree.file(path)?;
         let (looked, look, xattrs) = (file.looked, file.look, file.xattrs()?);
         let body = match want {
             Want::Attributes => Body::Nothing,
             Want::Compare => digest(&file)?,
             Want::Copy => {
-                let mut reading = Reading { file, offset: 0 };
+                let mut reading = ReadingHere { file, offset: 0 };
                 let start = reading.more()?;
                 if start.end.is_none() {
-                    self.files.insert(number, reading);
+                    self.files.insert(number, Reading::Here(reading));
                 }
                 Body::Start(start)
             }
@@ -203,7 +257,11 @@ impl Session {
         let Some(reading) = self.files.get_mut(&file) else {
             return Ok(Extents::default());
         };
-        let more = reading.more();
+        let more = match (reading, &self.tree) {
+            (Reading::Here(reading), _) => reading.more(),
+            (Reading::ByPrograms(stream), Tree::ByPrograms(tree)) => tree.more(stream),
+            (Reading::ByPrograms(_), Tree::Here(_)) => Err(Trouble::Changed),
+        };
         if !matches!(more, Ok(Extents { end: None, .. })) {
             self.files.remove(&file);
         }
@@ -215,7 +273,7 @@ fn failed(error: &Error) -> Answer {
     Answer::Failed(crate::error::chain(error))
 }
 
-impl Reading {
+impl ReadingHere {
     fn more(&mut self) -> Result<Extents, Trouble> {
         let unreadable = |errno| Trouble::Read(Side::Source, errno);
         let size = self.file.look.stamp.size;

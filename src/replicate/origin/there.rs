@@ -302,6 +302,7 @@ impl OpenThere {
         &self.opened.look
     }
 
+    /// Of a file that is being copied they may be known only once it was read.
     pub(in crate::replicate) fn xattrs(&self) -> OwnXattrs {
         self.opened.xattrs.clone()
     }
@@ -344,6 +345,7 @@ impl OpenThere {
         let size = self.opened.look.stamp.size;
         let mut under_way = VecDeque::new();
         let mut written = 0;
+        let mut begun = false;
         loop {
             for (offset, bytes) in &extents.data {
                 write_all(target, bytes, *offset).map_err(|e| at.refused("write", e))?;
@@ -354,11 +356,15 @@ impl OpenThere {
             }
             if let Some(end) = extents.end {
                 self.last = Some(end);
+                if let Some(xattrs) = extents.xattrs.take() {
+                    self.opened.xattrs = xattrs;
+                }
                 break;
             }
-            if extents.data.is_empty() {
+            if begun && extents.data.is_empty() {
                 return Err(nonsense("with nothing").into());
             }
+            begun = true;
             go_on(job)?;
             let mut line = self.line.borrow_mut();
             let left = size.saturating_sub(written).div_ceil(ANSWER as u64).max(1);

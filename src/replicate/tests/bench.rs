@@ -7,11 +7,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::programs::Local;
 use crate::error::Result;
 use crate::names::Uid;
 use crate::plan::change::{Difference, Extraneous, IdMap, Selection, TreeKind};
+use crate::raw::HostPath;
 use crate::replicate::{
-    self, Copied, Depth, Filter, Here, Job, Origin, Pipe, Place, Progress, Report, Session, There,
+    self, Beside, ByPrograms, Copied, Depth, Filter, Here, Job, Origin, OriginTree, Pipe, Place,
+    Progress, Report, Session, There,
 };
 
 pub(super) struct Bench {
@@ -34,6 +37,13 @@ pub(super) enum Way {
     Here,
     /// Its questions and answers are bytes.
     Wire,
+    /// Its own programs tell of it.
+    Programs,
+}
+
+impl Way {
+    /// Those that look at the source by different code.
+    pub(super) const UNLIKE: [Self; 2] = [Self::Here, Self::Programs];
 }
 
 /// A session in this process.
@@ -45,7 +55,7 @@ struct Memory {
 impl Memory {
     fn new(here: Here) -> Self {
         Self {
-            session: Session::new(here),
+            session: Session::from(here),
             answers: VecDeque::new(),
         }
     }
@@ -86,6 +96,11 @@ impl Bench {
         }
     }
 
+    /// The same, reached in this way.
+    pub(super) fn by(way: Way) -> Self {
+        Self { way, ..Self::new() }
+    }
+
     pub(super) fn home(&self) -> PathBuf {
         self.source.join("home/alice")
     }
@@ -106,6 +121,7 @@ impl Bench {
             let mut source = match self.way {
                 Way::Here => Origin::Here(here),
                 Way::Wire => Origin::There(There::new(Box::new(Memory::new(here))).unwrap()),
+                Way::Programs => self.told(kind, dir),
             };
             let job = Job {
                 kind,
@@ -127,6 +143,19 @@ impl Bench {
             };
             run(&job, &mut source)
         })
+    }
+
+    fn told(&self, kind: TreeKind, dir: &str) -> Origin {
+        let path = self.source.join(dir).join("alice");
+        let tree = OriginTree {
+            kind,
+            path: HostPath::from(path.to_str().unwrap()),
+            select: self.selection.clone(),
+            owner: self.owner,
+        };
+        let (programs, tools) = Local::programs();
+        let session = Session::from(ByPrograms::new(programs, tools, &tree).unwrap());
+        Origin::There(There::new(Box::new(Beside::from(session))).unwrap())
     }
 
     fn index_name(kind: TreeKind) -> &'static str {

@@ -1,8 +1,10 @@
 //! Random trees changed at random: a copy always ends with both sides equal.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
@@ -25,10 +27,11 @@ enum Step {
     Copy,
 }
 
-/// Twelve names, some within others, so that kinds collide.
-fn name(n: u8) -> String {
+/// Twelve names, some within others, so that kinds collide, and some that only bytes can say.
+fn name(n: u8) -> OsString {
     let dir = ["", "a/", "a/b/", "c.d/"][usize::from(n % 4)];
-    format!("{dir}{}", ["x", "b", "z"][usize::from(n / 4 % 3)])
+    let name: &[u8] = [&b"x"[..], b"b", b"-z'\n\xe9: \\n"][usize::from(n / 4 % 3)];
+    OsString::from_vec([dir.as_bytes(), name].concat())
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -145,7 +148,7 @@ proptest! {
         source in prop::collection::vec(step(), 1..25),
         target in prop::collection::vec(step(), 0..8),
         later in prop::collection::vec(step(), 0..15),
-        way in prop_oneof![Just(Way::Here), Just(Way::Wire)],
+        way in prop_oneof![2 => Just(Way::Here), 2 => Just(Way::Wire), 1 => Just(Way::Programs)],
     ) {
         let mut bench = Bench::new();
         bench.way = way;

@@ -5,13 +5,17 @@ use std::io::{Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::time::Duration;
 
-use super::bench::{Bench, root, run, write};
+use super::bench::{Bench, Way, root, run, write};
 use crate::names::{Gid, Uid};
 use crate::plan::change::{Difference, Extraneous};
 use crate::replicate::{Depth, IndexUse};
 
 fn filled() -> Bench {
-    let bench = Bench::new();
+    filled_by(Way::Here)
+}
+
+fn filled_by(way: Way) -> Bench {
+    let bench = Bench::by(way);
     let home = bench.home();
     write(home.join("mail/Sent"), "From a\n");
     write(home.join("mail/empty"), "");
@@ -33,21 +37,23 @@ fn a_copy_is_equal_and_rsync_agrees() {
     if !root() {
         return;
     }
-    let bench = filled();
-    let report = bench.converge();
-    assert!(report.complete(), "{report:?}");
-    assert_eq!(report.delta.create.files, 11);
-    assert_eq!(bench.rsync(), "");
-    assert_eq!(
-        mtime(bench.home().join("mail/Sent")),
-        mtime(bench.there().join("mail/Sent"))
-    );
-    assert_eq!(mtime(bench.home()), mtime(bench.there()));
-    assert!(
-        bench.copy().delta.is_empty(),
-        "the second time nothing changes"
-    );
-    assert!(!bench.there().join(".reconcile-staging").exists());
+    for way in Way::UNLIKE {
+        let bench = filled_by(way);
+        let report = bench.converge();
+        assert!(report.complete(), "{report:?}");
+        assert_eq!(report.delta.create.files, 11);
+        assert_eq!(bench.rsync(), "");
+        assert_eq!(
+            mtime(bench.home().join("mail/Sent")),
+            mtime(bench.there().join("mail/Sent"))
+        );
+        assert_eq!(mtime(bench.home()), mtime(bench.there()));
+        assert!(
+            bench.copy().delta.is_empty(),
+            "the second time nothing changes"
+        );
+        assert!(!bench.there().join(".reconcile-staging").exists());
+    }
 }
 
 #[test]
@@ -55,43 +61,45 @@ fn sparse_files_stay_sparse_and_links_stay_links() {
     if !root() {
         return;
     }
-    let bench = filled();
-    let mut file = File::create(bench.home().join("sparse")).unwrap();
-    file.seek(SeekFrom::Start(8 << 20)).unwrap();
-    file.write_all(b"in the middle").unwrap();
-    file.set_len(32 << 20).unwrap();
-    file.sync_all().unwrap();
-    fs::hard_link(bench.home().join("mail/Sent"), bench.home().join("a-link")).unwrap();
-    bench.converge();
-    assert_eq!(bench.rsync(), "");
-    let sparse = fs::metadata(bench.there().join("sparse")).unwrap();
-    assert!(
-        sparse.blocks() * 512 < 1 << 20,
-        "{} blocks",
-        sparse.blocks()
-    );
-    assert_eq!(
-        fs::metadata(bench.there().join("a-link")).unwrap().nlink(),
-        2
-    );
+    for way in Way::UNLIKE {
+        let bench = filled_by(way);
+        let mut file = File::create(bench.home().join("sparse")).unwrap();
+        file.seek(SeekFrom::Start(8 << 20)).unwrap();
+        file.write_all(b"in the middle").unwrap();
+        file.set_len(32 << 20).unwrap();
+        file.sync_all().unwrap();
+        fs::hard_link(bench.home().join("mail/Sent"), bench.home().join("a-link")).unwrap();
+        bench.converge();
+        assert_eq!(bench.rsync(), "");
+        let sparse = fs::metadata(bench.there().join("sparse")).unwrap();
+        assert!(
+            sparse.blocks() * 512 < 1 << 20,
+            "{} blocks",
+            sparse.blocks()
+        );
+        assert_eq!(
+            fs::metadata(bench.there().join("a-link")).unwrap().nlink(),
+            2
+        );
 
-    // Broken on the source, and made on the target where the source has none.
-    fs::remove_file(bench.home().join("a-link")).unwrap();
-    write(bench.home().join("a-link"), "From a\n");
-    fs::remove_file(bench.there().join("mail/empty")).unwrap();
-    fs::hard_link(
-        bench.there().join("Maildir/new/2.host"),
-        bench.there().join("mail/empty"),
-    )
-    .unwrap();
-    assert!(
-        bench
-            .differences(Depth::Index)
-            .iter()
-            .any(|d| d.1 == Difference::HardLinks)
-    );
-    bench.converge();
-    assert_eq!(bench.rsync(), "");
+        // Broken on the source, and made on the target where the source has none.
+        fs::remove_file(bench.home().join("a-link")).unwrap();
+        write(bench.home().join("a-link"), "From a\n");
+        fs::remove_file(bench.there().join("mail/empty")).unwrap();
+        fs::hard_link(
+            bench.there().join("Maildir/new/2.host"),
+            bench.there().join("mail/empty"),
+        )
+        .unwrap();
+        assert!(
+            bench
+                .differences(Depth::Index)
+                .iter()
+                .any(|d| d.1 == Difference::HardLinks)
+        );
+        bench.converge();
+        assert_eq!(bench.rsync(), "");
+    }
 }
 
 #[test]
@@ -99,51 +107,53 @@ fn attributes_and_acls_are_kept_with_mapped_ids() {
     if !root() {
         return;
     }
-    let mut bench = filled();
-    bench.owner = Uid(500);
-    bench.ids.uids = [
-        (Uid(500), Uid(1500)),
-        (Uid(0), Uid(0)),
-        (Uid(501), Uid(1501)),
-    ]
-    .into();
-    bench.ids.gids = [(Gid(12), Gid(8)), (Gid(0), Gid(0))].into();
-    let file = bench.home().join("mail/Sent");
-    let (home, path) = (bench.home(), file.to_str().unwrap());
-    run("chown", &["-R", "500:12", home.to_str().unwrap()]);
-    run("setfacl", &["-m", "u:501:rw,g:12:r", path]);
-    run(
-        "setfacl",
-        &["-d", "-m", "u:501:rwx", home.join("mail").to_str().unwrap()],
-    );
-    run("setfattr", &["-n", "user.note", "-v", "kept", path]);
-    run("chmod", &["u+s", home.join("mail/empty").to_str().unwrap()]);
-    bench.converge();
-    let copied = bench.there().join("mail/Sent");
-    let acl = run("getfacl", &["-pcn", copied.to_str().unwrap()]);
-    assert!(
-        acl.contains("user:1501:rw-") && acl.contains("group:8:r--"),
-        "{acl}"
-    );
-    let meta = fs::metadata(&copied).unwrap();
-    assert_eq!((meta.uid(), meta.gid()), (1500, 8));
-    let note = run(
-        "getfattr",
-        &["--only-values", "-n", "user.note", copied.to_str().unwrap()],
-    );
-    assert_eq!(note, "kept");
-    assert_eq!(
-        fs::metadata(bench.there().join("mail/empty"))
-            .unwrap()
-            .mode()
-            & 0o7000,
-        0o4000
-    );
-    // Only metadata changes: the file stays the same inode.
-    run("setfattr", &["-n", "user.note", "-v", "other", path]);
-    run("chmod", &["0600", path]);
-    bench.converge();
-    assert_eq!(fs::metadata(&copied).unwrap().ino(), meta.ino());
+    for way in Way::UNLIKE {
+        let mut bench = filled_by(way);
+        bench.owner = Uid(500);
+        bench.ids.uids = [
+            (Uid(500), Uid(1500)),
+            (Uid(0), Uid(0)),
+            (Uid(501), Uid(1501)),
+        ]
+        .into();
+        bench.ids.gids = [(Gid(12), Gid(8)), (Gid(0), Gid(0))].into();
+        let file = bench.home().join("mail/Sent");
+        let (home, path) = (bench.home(), file.to_str().unwrap());
+        run("chown", &["-R", "500:12", home.to_str().unwrap()]);
+        run("setfacl", &["-m", "u:501:rw,g:12:r", path]);
+        run(
+            "setfacl",
+            &["-d", "-m", "u:501:rwx", home.join("mail").to_str().unwrap()],
+        );
+        run("setfattr", &["-n", "user.note", "-v", "kept", path]);
+        run("chmod", &["u+s", home.join("mail/empty").to_str().unwrap()]);
+        bench.converge();
+        let copied = bench.there().join("mail/Sent");
+        let acl = run("getfacl", &["-pcn", copied.to_str().unwrap()]);
+        assert!(
+            acl.contains("user:1501:rw-") && acl.contains("group:8:r--"),
+            "{acl}"
+        );
+        let meta = fs::metadata(&copied).unwrap();
+        assert_eq!((meta.uid(), meta.gid()), (1500, 8));
+        let note = run(
+            "getfattr",
+            &["--only-values", "-n", "user.note", copied.to_str().unwrap()],
+        );
+        assert_eq!(note, "kept");
+        assert_eq!(
+            fs::metadata(bench.there().join("mail/empty"))
+                .unwrap()
+                .mode()
+                & 0o7000,
+            0o4000
+        );
+        // Only metadata changes: the file stays the same inode.
+        run("setfattr", &["-n", "user.note", "-v", "other", path]);
+        run("chmod", &["0600", path]);
+        bench.converge();
+        assert_eq!(fs::metadata(&copied).unwrap().ino(), meta.ino());
+    }
 }
 
 #[test]
@@ -227,24 +237,26 @@ fn a_bad_index_costs_time_only() {
 
 #[test]
 fn kinds_change_and_names_go() {
-    let bench = filled();
-    bench.converge();
-    let home = bench.home();
-    fs::remove_dir_all(home.join("Maildir/cur")).unwrap();
-    write(home.join("Maildir/cur"), "now a file");
-    fs::remove_file(home.join("mail/Sent")).unwrap();
-    write(home.join("mail/Sent/sub"), "now a directory");
-    fs::remove_file(home.join("link")).unwrap();
-    fs::create_dir(home.join("link")).unwrap();
-    fs::rename(
-        home.join("Maildir/new/2.host"),
-        home.join("Maildir/new/2.host:2,S"),
-    )
-    .unwrap();
-    fs::remove_file(bench.source.join("mail/alice")).unwrap();
-    bench.converge();
-    assert!(!bench.there().join("Maildir/new/2.host").exists());
-    assert!(!bench.target.join("mail/alice").exists());
+    for way in Way::UNLIKE {
+        let bench = filled_by(way);
+        bench.converge();
+        let home = bench.home();
+        fs::remove_dir_all(home.join("Maildir/cur")).unwrap();
+        write(home.join("Maildir/cur"), "now a file");
+        fs::remove_file(home.join("mail/Sent")).unwrap();
+        write(home.join("mail/Sent/sub"), "now a directory");
+        fs::remove_file(home.join("link")).unwrap();
+        fs::create_dir(home.join("link")).unwrap();
+        fs::rename(
+            home.join("Maildir/new/2.host"),
+            home.join("Maildir/new/2.host:2,S"),
+        )
+        .unwrap();
+        fs::remove_file(bench.source.join("mail/alice")).unwrap();
+        bench.converge();
+        assert!(!bench.there().join("Maildir/new/2.host").exists());
+        assert!(!bench.target.join("mail/alice").exists());
+    }
 }
 
 #[test]
@@ -272,22 +284,26 @@ fn an_empty_mailbox_made_with_the_account_is_not_in_the_way() {
 
 #[test]
 fn what_is_excluded_is_left_alone_on_both_sides() {
-    let mut bench = filled();
-    bench.selection.exclude = vec!["**/*.tmp".to_owned()];
-    write(bench.home().join("a.tmp"), "here");
-    write(bench.there().join("old/b.tmp"), "there");
-    write(bench.there().join("old/c"), "extraneous");
-    bench.converge();
-    assert!(!bench.there().join("a.tmp").exists());
-    assert!(bench.there().join("old/b.tmp").exists());
-    assert!(!bench.there().join("old/c").exists());
+    for way in Way::UNLIKE {
+        let mut bench = filled_by(way);
+        bench.selection.exclude = vec!["**/*.tmp".to_owned()];
+        write(bench.home().join("a.tmp"), "here");
+        write(bench.there().join("old/b.tmp"), "there");
+        write(bench.there().join("old/c"), "extraneous");
+        bench.converge();
+        assert!(!bench.there().join("a.tmp").exists());
+        assert!(bench.there().join("old/b.tmp").exists());
+        assert!(!bench.there().join("old/c").exists());
+    }
 }
 
 #[test]
 fn a_home_that_is_not_mounted_removes_nothing() {
-    let bench = filled();
-    bench.converge();
-    fs::rename(bench.home(), bench.source.join("away")).unwrap();
-    bench.copy();
-    assert!(bench.there().join("mail/Sent").exists());
+    for way in Way::UNLIKE {
+        let bench = filled_by(way);
+        bench.converge();
+        fs::rename(bench.home(), bench.source.join("away")).unwrap();
+        bench.copy();
+        assert!(bench.there().join("mail/Sent").exists());
+    }
 }

@@ -1,0 +1,37 @@
+//! A session in this process, for a tree that cannot be opened but asked about.
+
+use std::collections::VecDeque;
+
+use super::{Pipe, Session};
+use crate::error::{Error, Kind, Result};
+
+/// Puts each question to a session when its answer is wanted; the questions behind it are known by
+/// then.
+#[derive(Debug)]
+pub struct Beside {
+    session: Session,
+    asked: VecDeque<Vec<u8>>,
+}
+
+impl From<Session> for Beside {
+    fn from(session: Session) -> Self {
+        Self {
+            session,
+            asked: VecDeque::new(),
+        }
+    }
+}
+
+impl Pipe for Beside {
+    fn send(&mut self, question: Vec<u8>) -> Result<()> {
+        self.session.hear(&question);
+        self.asked.push_back(question);
+        Ok(())
+    }
+
+    fn receive(&mut self) -> Result<Vec<u8>> {
+        let question = self.asked.pop_front();
+        let question = question.ok_or_else(|| Error::new(Kind::Internal, "nothing was asked"))?;
+        Ok(self.session.answer(&question))
+    }
+}
