@@ -87,6 +87,20 @@ impl Host {
         self.bash(script).output().unwrap()
     }
 
+    /// The same for a host that may be going down. A host that stops its processes (systemd does, with
+    /// SIGSTOP, before it kills them) stops nsenter too, which nothing ends but SIGKILL from outside.
+    #[track_caller]
+    pub(crate) fn attempt_briefly(&self, script: &str) -> Output {
+        let host = format!("{PROGRAMS}/host");
+        let mut command = Command::new("timeout");
+        command
+            .args(["--signal=KILL", "10", &host, &self.name])
+            .args(["bash", "-euo", "pipefail", "-c", script])
+            .env("LAB", &self.lab)
+            .stdin(Stdio::null());
+        command.output().unwrap()
+    }
+
     /// A script of bash that ends at its first failure, or after two minutes.
     fn bash(&self, script: &str) -> Command {
         let mut command = self.command("timeout");

@@ -38,7 +38,7 @@ impl Host {
         self.signal_init("RTMIN+5");
         let began = Instant::now();
         while began.elapsed() < PATIENCE {
-            let now = self.attempt("systemctl show --property=UserspaceTimestampMonotonic");
+            let now = self.attempt_briefly("systemctl show --property=UserspaceTimestampMonotonic");
             if now.status.success() && now.stdout != before.as_bytes() {
                 return self.await_booted();
             }
@@ -61,7 +61,7 @@ impl Host {
     #[track_caller]
     fn await_off(&self) -> &Self {
         let began = Instant::now();
-        while self.attempt("true").status.success() {
+        while self.attempt_briefly("true").status.success() {
             assert!(began.elapsed() < PATIENCE, "{} stays up", self.name());
             std::thread::sleep(Duration::from_millis(20));
         }
