@@ -27,10 +27,12 @@
 //! | 4 | [`planner`] | observing everything, and the one pure function that plans |
 //! | 3 | [`identity`] | what clients see of each mailbox, and the proof that it did not change |
 //! | 3 | [`resource`] | accounts, mail, dovecot, services, address, spool: each with `observe`, `diff`, `rows` |
+//! | 3 | [`agent`] | this program as a helper on a host: serves it to a run elsewhere |
 //! | 2 | [`plan`] | the plan as data, its order, its invariants, its rendering |
-//! | 2 | [`host`] | hosts as files and fixed questions; the only control-plane IO |
+//! | 2 | [`host`] | hosts as files and fixed questions, here or behind ssh; the only control-plane IO |
 //! | 2 | [`manifest`], [`receipt`] | what the admin wrote; what the hosts remember |
 //! | 1 | [`replicate`] | the data plane: scan, compare, transfer, index |
+//! | 1 | [`wire`] | frames between a run and its agents |
 //! | 1 | [`report`] | events, and who listens |
 //! | 0 | [`error`], [`names`], [`raw`], [`secret`], [`uidl`], [`failpoint`] | words that everything is said in |
 //!

@@ -34,8 +34,10 @@ mod smtp;
 mod wire;
 
 mod fallback;
+mod hosts;
 mod identity;
 mod labs;
 mod mail;
+mod readme;
 mod services;
 mod staging;

@@ -377,3 +377,28 @@ fn what_is_not_our_agent_is_refused() {
         assert!(error.to_string().contains("source (ssh://x)"), "{error}");
     }
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 24, ..Default::default() })]
+
+    #[test]
+    fn an_agent_survives_whatever_it_is_told(
+        bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..300),
+        bodies in proptest::collection::vec(
+            (0..8_u8, proptest::collection::vec(proptest::prelude::any::<u8>(), 0..40)), 0..4),
+    ) {
+        // Frames that are whole, with bodies that are not, and then no frames at all.
+        let mut told = Vec::new();
+        for (kind, mut body) in bodies {
+            // No request by chance: this is the machine that the test runs on.
+            body.splice(..0, [0xff; 6]);
+            told.push(kind);
+            told.extend(7_u32.to_le_bytes());
+            told.extend(u32::try_from(body.len()).unwrap().to_le_bytes());
+            told.extend(body);
+        }
+        told.extend(bytes);
+        // What matters is that it ends, and by itself.
+        let _ended = crate::agent::serve(Side::Source, "x".to_owned(), &told[..], std::io::sink());
+    }
+}
