@@ -8,7 +8,7 @@ use super::execute::{Context, Run};
 use crate::error::{Error, Kind, Result};
 use crate::host::{HostState, Pending, ReadHost, TreeJob, Watch};
 use crate::parallel;
-use crate::plan::change::{CopiedTree, MailCopy};
+use crate::plan::change::{CopiedTree, Extraneous, MailCopy};
 use crate::plan::{Action, Change};
 use crate::raw::{HostPath, Raw};
 use crate::replicate::{Depth, Oddity, OriginTree, Progress, Report};
@@ -167,7 +167,7 @@ impl Batch<'_> {
                 return Ok(());
             }
             tries += 1;
-            written = self.copy(copy)?;
+            written = self.copy(&ours_by_now(copy))?;
             self.flush()?;
         }
     }
@@ -265,6 +265,16 @@ impl Found {
             Self::Changed => incomplete(change, "files changed while they were read"),
         }
     }
+}
+
+/// The copy once more: what the target has by now came from this very action, so a message that was
+/// renamed on the source meanwhile goes under its old name, also where a first copy expects nothing.
+fn ours_by_now(change: &MailCopy) -> MailCopy {
+    let mut change = change.clone();
+    for tree in &mut change.trees {
+        tree.extraneous = Extraneous::Remove;
+    }
+    change
 }
 
 fn changed(report: &Report) -> u64 {
