@@ -214,6 +214,16 @@ impl Agent {
             Request::LockAccounts => Ok(Outcome::Lock(Some(self.hold(host.lock_accounts()?)))),
             Request::ClearAccountLocks => host.clear_account_locks().map(done),
             Request::Run(command) => host.run(&command).map(Outcome::Answer),
+            Request::Clock => host.clock().map(Outcome::Clock),
+            Request::ChangedSince { trees, since, most } => {
+                let most = usize::try_from(most).unwrap_or(usize::MAX);
+                host.changed_since(&trees, since, most).map(Outcome::Paths)
+            }
+            Request::Writers(paths) => host.writers(&paths).map(Outcome::Writers),
+            Request::Arm(arming) => host.arm(&arming).map(done),
+            Request::Advance(advance) => host.advance(&advance).map(done),
+            Request::Trip(name) => host.trip(&name).map(done),
+            Request::Settle(settlement) => host.settle(&settlement).map(done),
             Request::Unlock(number) => {
                 lock(&self.things).locks.remove(&number);
                 Ok(Outcome::Done)

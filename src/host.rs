@@ -11,15 +11,20 @@ pub mod probe;
 pub mod reach;
 pub mod remote;
 pub mod ssh;
+pub mod step;
+pub mod switch;
 pub mod tree;
+pub mod writers;
 
 use std::any::Any;
 use std::collections::BTreeSet;
 use std::io;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Kind, Result};
+use crate::manifest::MigrationName;
 use crate::names::{Gid, Side, Uid};
 use crate::raw::{HostPath, Raw};
 use crate::replicate::{Depth, Origin, OriginTree, Report};
@@ -30,7 +35,11 @@ pub use dir::DirHost;
 pub use probe::{Answer, Ended, Hearing, Probe};
 pub use reach::{Operator, reach_source, reach_target, refuse_one_host};
 pub use remote::{Bearer, RemoteHost};
+pub use step::Step;
+pub use switch::Switch;
+use switch::{Advance, Arming, Settlement};
 pub use tree::{Answers, CopiedTree, IndexFile, Pending, Relay, TreeJob, Watch};
+pub use writers::Writer;
 
 /// What kind of thing a path names.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -162,6 +171,24 @@ pub trait ReadHost: Send + Sync {
         source: &dyn ReadHost,
         watch: &mut Watch<'_>,
     ) -> Result<Report>;
+    /// The clock that this host's file systems stamp changes with.
+    fn clock(&self) -> Result<Timestamp> {
+        Err(no_program(&self.label()))
+    }
+    /// Entries of trees whose status changed (`ctime`, which nobody can set) later than `since`; at
+    /// most `most` of them, in no order. A tree that is not there has none.
+    fn changed_since(
+        &self,
+        _trees: &[OriginTree],
+        _since: Timestamp,
+        _most: usize,
+    ) -> Result<Vec<HostPath>> {
+        Err(no_program(&self.label()))
+    }
+    /// Processes of a live host that have a file at or beneath one of these paths open for writing.
+    fn writers(&self, _paths: &[HostPath]) -> Result<Vec<Writer>> {
+        Err(no_program(&self.label()))
+    }
 }
 
 /// A host that can be changed. Every change is atomic and durable when the call returns.
@@ -197,6 +224,26 @@ pub trait Host: ReadHost {
     /// Removes account locks that a killed run left: a pid that is used again after a reboot would
     /// make them look held, and keep useradd away for ever.
     fn clear_account_locks(&self) -> Result<()>;
+    /// Arms this host's dead man's switch, or moves the deadline of an armed one of the same epoch.
+    /// Refused if one of another epoch is armed, or the deadline has passed. Durable, and watched by a
+    /// process of the host itself, when this returns.
+    fn arm(&self, arming: &Arming) -> Result<()>;
+    /// Does something in a hand-over, with how to take it back written down first. Refused, with
+    /// nothing done, if the switch is not armed or its deadline has passed.
+    fn advance(&self, advance: &Advance) -> Result<()>;
+    /// Takes back all that was done under the switch, and disarms it. Nothing if it is not armed.
+    /// [`Kind::Host`] if not everything could be taken back: then the switch stays, and the host goes
+    /// on trying.
+    fn trip(&self, name: &MigrationName) -> Result<()>;
+    /// Records on this host that authority changed hands, does what follows, and disarms the switch.
+    /// Done again it changes nothing.
+    fn settle(&self, settlement: &Settlement) -> Result<()>;
+}
+
+/// A question that only this program itself can answer, put to a host on which it does not run.
+fn no_program(label: &str) -> Error {
+    let what = format!("{label} is read by its own programs, which cannot tell what changes there");
+    Error::new(Kind::Host, what).hint("let reconcile run there: plan says what is in its way")
 }
 
 /// A path with its symbolic links resolved, as far as it exists; the rest is kept as it is written.

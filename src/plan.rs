@@ -6,6 +6,7 @@
 
 pub mod change;
 pub mod graph;
+pub mod hand_over;
 pub mod lint;
 pub mod reason;
 pub mod render;

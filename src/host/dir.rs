@@ -11,18 +11,21 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use rustix::fs::{
     AtFlags, Dir, FlockOperation, Mode, OFlags, RenameFlags, ResolveFlags, flock, fstat, fstatfs,
     fsync, mkdirat, openat2, readlinkat, renameat_with, unlinkat,
 };
 use rustix::io::Errno;
 
+use super::switch::{Advance, Arming, Settlement};
 use super::{
     Answer, Answers, CONTROL_FILE_LIMIT, Command, CopiedTree, Ended, FileKind, Guard, Hearing,
     Host, HostState, MAX_LINKS, NewFile, Pending, Probe, ReadHost, Relay, Space, Stat, TreeJob,
-    Watch, failed,
+    Watch, Writer, failed,
 };
 use crate::error::{Doing as _, Error, Kind, Result};
+use crate::manifest::MigrationName;
 use crate::names::{Gid, Side, Uid};
 use crate::raw::{HostPath, Raw};
 use crate::replicate::{self, Depth, Origin, OriginTree, Report};
@@ -30,6 +33,8 @@ use crate::replicate::{self, Depth, Origin, OriginTree, Report};
 mod account_lock;
 mod replace;
 mod run;
+mod still;
+mod switch;
 mod tree;
 
 use account_lock::AccountLock;
@@ -343,6 +348,23 @@ impl ReadHost for DirHost {
     ) -> Result<Report> {
         self.compare_with(job, depth, &mut source.origin(&job.tree)?, watch)
     }
+
+    fn clock(&self) -> Result<Timestamp> {
+        still::clock(self)
+    }
+
+    fn changed_since(
+        &self,
+        trees: &[OriginTree],
+        since: Timestamp,
+        most: usize,
+    ) -> Result<Vec<HostPath>> {
+        still::changed_since(self, trees, since, most)
+    }
+
+    fn writers(&self, paths: &[HostPath]) -> Result<Vec<Writer>> {
+        still::writers(self, paths)
+    }
 }
 
 impl Host for DirHost {
@@ -489,6 +511,22 @@ impl Host for DirHost {
 
     fn clear_account_locks(&self) -> Result<()> {
         account_lock::clear(self)
+    }
+
+    fn arm(&self, arming: &Arming) -> Result<()> {
+        switch::arm(self, arming)
+    }
+
+    fn advance(&self, advance: &Advance) -> Result<()> {
+        switch::advance(self, advance)
+    }
+
+    fn trip(&self, name: &MigrationName) -> Result<()> {
+        switch::trip(self, name)
+    }
+
+    fn settle(&self, settlement: &Settlement) -> Result<()> {
+        switch::settle(self, settlement)
     }
 }
 

@@ -17,14 +17,18 @@ use std::fmt;
 use std::io::{Read, Write};
 use std::sync::{Arc, Mutex};
 
+use jiff::Timestamp;
+
 pub use self::line::Bearer;
 use self::line::Line;
 use self::message::{Hello, Outcome, Request, Tell, WireJob};
+use super::switch::{Advance, Arming, Settlement};
 use super::{
     Answer, Answers, Command, CopiedTree, Guard, Hearing, Host, HostState, NewFile, Pending, Probe,
-    ReadHost, Relay, Space, Stat, TreeJob, Watch,
+    ReadHost, Relay, Space, Stat, TreeJob, Watch, Writer,
 };
 use crate::error::{Error, Kind, Result};
+use crate::manifest::MigrationName;
 use crate::names::Side;
 use crate::plan::change::IdMap;
 use crate::raw::{HostPath, Raw};
@@ -236,6 +240,24 @@ impl ReadHost for RemoteHost {
             _ => Err(self.line.nonsense()),
         }
     }
+
+    fn clock(&self) -> Result<Timestamp> {
+        ask!(self, Request::Clock, Clock)
+    }
+
+    fn changed_since(
+        &self,
+        trees: &[OriginTree],
+        since: Timestamp,
+        most: usize,
+    ) -> Result<Vec<HostPath>> {
+        let (trees, most) = (trees.to_vec(), most as u64);
+        ask!(self, Request::ChangedSince { trees, since, most }, Paths)
+    }
+
+    fn writers(&self, paths: &[HostPath]) -> Result<Vec<Writer>> {
+        ask!(self, Request::Writers(paths.to_vec()), Writers)
+    }
 }
 
 impl Host for RemoteHost {
@@ -306,5 +328,21 @@ impl Host for RemoteHost {
 
     fn clear_account_locks(&self) -> Result<()> {
         self.done(&Request::ClearAccountLocks)
+    }
+
+    fn arm(&self, arming: &Arming) -> Result<()> {
+        self.done(&Request::Arm(arming.clone()))
+    }
+
+    fn advance(&self, advance: &Advance) -> Result<()> {
+        self.done(&Request::Advance(advance.clone()))
+    }
+
+    fn trip(&self, name: &MigrationName) -> Result<()> {
+        self.done(&Request::Trip(name.clone()))
+    }
+
+    fn settle(&self, settlement: &Settlement) -> Result<()> {
+        self.done(&Request::Settle(settlement.clone()))
     }
 }

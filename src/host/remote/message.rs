@@ -3,11 +3,16 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::{Error, Kind, Result};
-use crate::host::{Answer, Command, Ended, IndexFile, NewFile, Probe, Space, Stat, TreeJob};
+use crate::host::switch::{Advance, Arming, Settlement};
+use crate::host::{
+    Answer, Command, Ended, IndexFile, NewFile, Probe, Space, Stat, TreeJob, Writer,
+};
+use crate::manifest::MigrationName;
 use crate::names::Side;
 use crate::plan::change::{Difference, Extraneous, IdMap};
 use crate::raw::{HostPath, Raw};
@@ -76,6 +81,17 @@ pub(crate) enum Request {
     Unlock(u32),
     ClearAccountLocks,
     Run(Command),
+    Clock,
+    ChangedSince {
+        trees: Vec<OriginTree>,
+        since: Timestamp,
+        most: u64,
+    },
+    Writers(Vec<HostPath>),
+    Arm(Arming),
+    Advance(Advance),
+    Trip(MigrationName),
+    Settle(Settlement),
 }
 
 /// A request may hold the content of a file with secrets.
@@ -130,6 +146,9 @@ pub(crate) enum Outcome {
     /// The number of the lock, if it was free.
     Lock(Option<u32>),
     Answer(Answer),
+    Clock(Timestamp),
+    Paths(Vec<HostPath>),
+    Writers(Vec<Writer>),
 }
 
 /// A value whose form leaves out what is empty, as JSON does and postcard does not bear.

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
 use crate::error::Result;
+use crate::host::switch::{Advance, Arming, Settlement};
 use crate::host::{
     Answer, Answers, Command, CopiedTree, FileKind, Guard, Hearing, Host, HostState, NewFile,
     Probe, ReadHost, Relay, Space, Stat, TreeJob, Watch,
 };
+use crate::manifest::MigrationName;
 use crate::names::{Gid, Side, Uid};
 use crate::raw::{HostPath, Raw};
 use crate::replicate::{Depth, Origin, OriginTree, Report};
@@ -198,5 +200,21 @@ impl Host for FakeHost {
 
     fn clear_account_locks(&self) -> Result<()> {
         Ok(())
+    }
+
+    fn arm(&self, _: &Arming) -> Result<()> {
+        panic!("not asked of a fake host")
+    }
+
+    fn advance(&self, _: &Advance) -> Result<()> {
+        panic!("not asked of a fake host")
+    }
+
+    fn trip(&self, _: &MigrationName) -> Result<()> {
+        panic!("not asked of a fake host")
+    }
+
+    fn settle(&self, _: &Settlement) -> Result<()> {
+        panic!("not asked of a fake host")
     }
 }

@@ -1,0 +1,150 @@
+//! What a cutover or a reverse between two live hosts is made of: changes of a plan.
+//!
+//! The two directions differ in nothing but who is who: `from` hands over, `to` takes over. All that is
+//! done on a host here is done under its dead man's switch ([`crate::host::switch`]).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::change::{FileEdit, MailCopy};
+use crate::host::Step;
+use crate::names::{Side, UserName};
+use crate::raw::HostPath;
+
+/// Something done on one host under its switch.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HostChange {
+    /// Which host.
+    pub side: Side,
+    /// Files that are edited first; each is put back when the switch trips.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub edits: Vec<FileEdit>,
+    /// What is done then, in this order.
+    pub steps: Vec<Step>,
+    /// What takes the steps back, in the order in which they are done: undone from the last to the
+    /// first.
+    pub undo: Vec<Step>,
+}
+
+/// A dead man's switch is armed.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SwitchArming {
+    /// Which host.
+    pub side: Side,
+    /// Seconds until it gives up.
+    pub within: u64,
+    /// What follows on that host once authority has changed hands.
+    pub commit: Vec<Step>,
+}
+
+/// Everything that writes mail on a host is stopped, kept from starting, and proven still.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Freeze {
+    /// What is done; its undoing is the thaw.
+    pub change: HostChange,
+    /// What is stopped and masked, by the name of the service, for the receipt.
+    pub holds: BTreeMap<String, Hold>,
+    /// TCP ports that are closed afterwards.
+    pub ports: BTreeSet<u16>,
+    /// Trees in which nobody has a file open for writing afterwards.
+    pub trees: Vec<HostPath>,
+}
+
+/// Units or scripts that are masked and stopped, and were not before.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Hold {
+    /// Masked units, or disabled scripts.
+    pub masks: BTreeSet<String>,
+    /// What ran.
+    pub running: BTreeSet<String>,
+}
+
+/// The services of the host that takes over are started.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Start {
+    /// What is done; its undoing stops and masks them again.
+    pub change: HostChange,
+    /// TCP ports of which, for each service, one at least is open afterwards.
+    pub ports: BTreeMap<String, BTreeSet<u16>>,
+}
+
+/// Mail is brought over again and again while it moves, until one round is short enough.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rounds {
+    /// Whose mail counts.
+    pub from: Side,
+    /// All users.
+    pub copies: Vec<MailCopy>,
+    /// The freeze may take so many seconds.
+    pub budget: u64,
+}
+
+/// The last delta: everything that differs is copied, and what was copied is compared by content.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LastDelta {
+    /// Whose mail counts.
+    pub from: Side,
+    /// All users.
+    pub copies: Vec<MailCopy>,
+}
+
+/// Clients will see the same mailboxes on the other host.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IdentityProof {
+    /// Whose mail counts.
+    pub from: Side,
+    /// Whether mail moves meanwhile.
+    pub of: ProofOf,
+    /// Each user's home and spool file on both sides.
+    pub users: BTreeMap<UserName, Mailboxes>,
+}
+
+/// Which copy a proof is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ProofOf {
+    /// A seed: mail moves meanwhile, and what moved is no difference.
+    Seed,
+    /// The frozen mail.
+    Frozen,
+}
+
+/// Where a user's mailboxes are.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Mailboxes {
+    /// Home directories, on the source and on the target.
+    pub home: [HostPath; 2],
+    /// Spool files, likewise.
+    pub spool: [HostPath; 2],
+}
+
+/// A switch that a run which died left armed.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Leftover {
+    /// On which host.
+    pub side: Side,
+    /// What becomes of it.
+    pub how: Ending,
+}
+
+/// How an unfinished hand-over ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// Authority had not changed hands: everything is taken back.
+    TakeBack,
+    /// It had: what follows is done.
+    Finish,
+}
