@@ -219,6 +219,7 @@ impl Agent {
                 let most = usize::try_from(most).unwrap_or(usize::MAX);
                 host.changed_since(&trees, since, most).map(Outcome::Paths)
             }
+            Request::AddressTowards(to) => host.address_towards(to).map(Outcome::Address),
             Request::Writers(paths) => host.writers(&paths).map(Outcome::Writers),
             Request::Arm(arming) => host.arm(&arming).map(done),
             Request::Advance(advance) => host.advance(&advance).map(done),

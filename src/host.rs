@@ -19,6 +19,7 @@ pub mod writers;
 use std::any::Any;
 use std::collections::BTreeSet;
 use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -33,7 +34,7 @@ pub use command::Command;
 pub use commands::CommandHost;
 pub use dir::DirHost;
 pub use probe::{Answer, Ended, Hearing, Probe};
-pub use reach::{Operator, reach_source, reach_target, refuse_one_host};
+pub use reach::{Operator, SourceHost, reach_source, reach_target, refuse_one_host};
 pub use remote::{Bearer, RemoteHost};
 pub use step::Step;
 pub use switch::Switch;
@@ -185,6 +186,11 @@ pub trait ReadHost: Send + Sync {
     ) -> Result<Vec<HostPath>> {
         Err(no_program(&self.label()))
     }
+    /// The address that this host would reach another one from; `None` if it has no way there. Nothing is
+    /// sent.
+    fn address_towards(&self, _to: IpAddr) -> Result<Option<IpAddr>> {
+        Err(no_program(&self.label()))
+    }
     /// Processes of a live host that have a file at or beneath one of these paths open for writing.
     fn writers(&self, _paths: &[HostPath]) -> Result<Vec<Writer>> {
         Err(no_program(&self.label()))
@@ -238,6 +244,45 @@ pub trait Host: ReadHost {
     /// Records on this host that authority changed hands, does what follows, and disarms the switch.
     /// Done again it changes nothing.
     fn settle(&self, settlement: &Settlement) -> Result<()>;
+}
+
+/// The address that this machine would reach another one from, as the kernel's routes have it: connecting
+/// a datagram socket sends nothing, udp(7).
+pub fn address_towards(to: IpAddr) -> Result<Option<IpAddr>> {
+    let any: SocketAddr = match to {
+        IpAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        IpAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    };
+    let what = || format!("cannot find the way to {to}");
+    let socket = match UdpSocket::bind(any) {
+        Ok(socket) => socket,
+        // A machine without IPv6.
+        Err(error)
+            if error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error()) =>
+        {
+            return Ok(None);
+        }
+        Err(error) => return Err(Error::caused(Kind::Host, what(), error)),
+    };
+    match socket.connect((to, 25)) {
+        Ok(()) => {
+            let local = socket
+                .local_addr()
+                .map_err(|error| Error::caused(Kind::Host, what(), error))?;
+            Ok(Some(local.ip()))
+        }
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NetworkUnreachable
+                    | io::ErrorKind::HostUnreachable
+                    | io::ErrorKind::AddrNotAvailable
+            ) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(Error::caused(Kind::Host, what(), error)),
+    }
 }
 
 /// A question that only this program itself can answer, put to a host on which it does not run.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::execute::{Context, Run};
 use crate::error::{Error, Kind, Result};
 use crate::host::{HostState, Pending, ReadHost, TreeJob, Watch};
+use crate::names::{Side, UserName};
 use crate::parallel;
 use crate::plan::change::{CopiedTree, Extraneous, MailCopy};
 use crate::plan::{Action, Change};
@@ -55,12 +56,11 @@ pub(super) fn together(first: &Action, other: &Action) -> bool {
 /// Carries out copies, or proofs, side by side, and makes them durable together. An interruption is
 /// the result of single actions: what the others wrote is made durable all the same.
 pub(super) fn perform(context: &Context<'_>, actions: &[&Action]) -> Result<Vec<Result<()>>> {
-    let batch = Batch {
-        run: context.run,
-        progress: context.progress,
-        index: context.store.index_directory(),
-        written: Mutex::default(),
+    let stillness = match context.run.read(Side::Source)?.state() {
+        HostState::Live => Stillness::Moving,
+        HostState::Offline => Stillness::Frozen,
     };
+    let batch = Batch::new(context, stillness);
     let written = parallel::map(actions, |action| batch.write(action));
     batch.flush()?;
     let work: Vec<_> = actions
@@ -75,13 +75,66 @@ pub(super) fn perform(context: &Context<'_>, actions: &[&Action]) -> Result<Vec<
     }))
 }
 
+/// Whether mail moves while it is copied.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stillness {
+    /// On a live host: what moved is copied again, a few times.
+    Moving,
+    /// It does not: what moves all the same is an error. What is copied is compared by content.
+    Frozen,
+}
+
+/// Makes the trees of all these users equal; tells whose were not.
+pub(super) fn bring_over(
+    context: &Context<'_>,
+    copies: &[MailCopy],
+    stillness: Stillness,
+) -> Result<BTreeSet<UserName>> {
+    let batch = Batch::new(context, stillness);
+    let mut changed = BTreeSet::new();
+    for some in copies.chunks(BATCH_USERS) {
+        let written = parallel::map(some, |copy| batch.copy(&ours_by_now(copy)));
+        batch.flush()?;
+        let work: Vec<_> = some
+            .iter()
+            .zip(written)
+            .map(|(copy, written)| Mutex::new(Some((copy, written))))
+            .collect();
+        let ended = parallel::map(&work, |item| {
+            let taken = item.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let (copy, written) = taken.expect("each item is taken once");
+            let written = written?;
+            let some = written.changed.then(|| copy.user.clone());
+            batch.settle(copy, written)?;
+            Ok(some)
+        });
+        for user in ended {
+            changed.extend(user?);
+        }
+    }
+    Ok(changed)
+}
+
 struct Batch<'a> {
     run: &'a Run<'a>,
+    stillness: Stillness,
     progress: &'a Progress,
     /// The directory of the indexes.
     index: HostPath,
     /// Trees of the target that were written, or have to be durable for another reason.
     written: Mutex<BTreeSet<HostPath>>,
+}
+
+impl<'a> Batch<'a> {
+    fn new(context: &Context<'a>, stillness: Stillness) -> Self {
+        Self {
+            run: context.run,
+            stillness,
+            progress: context.progress,
+            index: context.store.index_directory(),
+            written: Mutex::default(),
+        }
+    }
 }
 
 impl Batch<'_> {
@@ -110,6 +163,7 @@ impl Batch<'_> {
             let copied = self.run.target.copy(&job, self.source()?, &mut watch)?;
             readable(change, &copied.report)?;
             written.moved |= changed(&copied.report) > 0;
+            written.changed |= !copied.report.delta.is_empty();
             written.indexes.extend(copied.index);
             self.wrote(target);
         }
@@ -143,28 +197,39 @@ impl Batch<'_> {
         let Change::CopyMail(copy) = &action.change else {
             return Ok(());
         };
-        let live = self.source()?.state() == HostState::Live;
-        let mut written = written;
+        if let Some(found) = self.settle(copy, written)? {
+            let action = action.id.clone();
+            let what = found.to_string();
+            self.run.reporter.event(&Event::Moving { action, what });
+        }
+        Ok(())
+    }
+
+    /// Looks again until nothing differs; `Some` if mail still moved at the last try.
+    fn settle(&self, copy: &MailCopy, mut written: Written) -> Result<Option<Found>> {
         let mut tries = 1;
         loop {
             let moved = written.moved;
-            for index in std::mem::take(&mut written.indexes) {
-                index.commit()?;
-            }
+            let indexes = std::mem::take(&mut written.indexes);
+            // Without the new index, what was just copied is compared by content.
+            let (before, after) = match self.stillness {
+                Stillness::Moving => (indexes, Vec::new()),
+                Stillness::Frozen => (Vec::new(), indexes),
+            };
+            before.into_iter().try_for_each(Pending::commit)?;
             // A second look is no progress.
-            let found = match self.compare(copy, Depth::Index, &Progress::default())? {
-                None if !moved => return Ok(()),
+            let found = self.compare(copy, Depth::Index, &Progress::default())?;
+            after.into_iter().try_for_each(Pending::commit)?;
+            let found = match found {
+                None if !moved => return Ok(None),
                 None => Found::Changed,
                 Some(found) => found,
             };
-            if !live {
+            if self.stillness == Stillness::Frozen {
                 return Err(found.into_error(copy));
             }
             if tries == TRIES {
-                let action = action.id.clone();
-                let what = found.to_string();
-                self.run.reporter.event(&Event::Moving { action, what });
-                return Ok(());
+                return Ok(Some(found));
             }
             tries += 1;
             written = self.copy(&ours_by_now(copy))?;
@@ -232,6 +297,8 @@ struct Written {
     indexes: Vec<Box<dyn Pending>>,
     /// Something changed each time that it was read.
     moved: bool,
+    /// Something was not equal.
+    changed: bool,
 }
 
 /// Why two trees are not equal.

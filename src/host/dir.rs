@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::{self, Read as _};
+use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
@@ -360,6 +361,10 @@ impl ReadHost for DirHost {
         most: usize,
     ) -> Result<Vec<HostPath>> {
         still::changed_since(self, trees, since, most)
+    }
+
+    fn address_towards(&self, to: IpAddr) -> Result<Option<IpAddr>> {
+        super::address_towards(to)
     }
 
     fn writers(&self, paths: &[HostPath]) -> Result<Vec<Writer>> {

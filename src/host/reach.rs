@@ -30,19 +30,55 @@ pub struct Operator {
     pub stop: Arc<AtomicBool>,
 }
 
+/// The source of a migration.
+pub enum SourceHost {
+    /// A live host that can be frozen, and can take the mail back.
+    Changeable(Box<dyn Host>),
+    /// An offline root, which is never written, or a host on which this program does not run.
+    Readable(Box<dyn ReadHost>),
+}
+
+impl SourceHost {
+    /// For looking.
+    pub fn read(&self) -> &dyn ReadHost {
+        match self {
+            Self::Changeable(host) => host.as_ref(),
+            Self::Readable(host) => host.as_ref(),
+        }
+    }
+
+    /// For a hand-over.
+    pub fn change(&self) -> Option<&dyn Host> {
+        match self {
+            Self::Changeable(host) => Some(host.as_ref()),
+            Self::Readable(_) => None,
+        }
+    }
+}
+
+impl std::fmt::Debug for SourceHost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("SourceHost")
+            .field(&self.read().label())
+            .finish()
+    }
+}
+
 /// Opens the source of a migration. A live one on which this program cannot run is read by its own
 /// programs.
 ///
 /// # Errors
 ///
 /// [`Kind::Host`] if it cannot be reached or is not what it should be, with what to do about it.
-pub fn reach_source(described: &Source, operator: &Operator) -> Result<Box<dyn ReadHost>> {
+pub fn reach_source(described: &Source, operator: &Operator) -> Result<SourceHost> {
     match get_to(Side::Source, described, operator)? {
-        Reached::Whole(host) => Ok(host),
+        Reached::Whole(host) if host.state() == HostState::Live => Ok(SourceHost::Changeable(host)),
+        Reached::Whole(host) => Ok(SourceHost::Readable(host)),
         Reached::ForReading(connection, why) => {
             let programs = Arc::new(OverSsh(connection));
             let why = why.why().to_owned();
-            Ok(Box::new(CommandHost::open(Side::Source, programs, why)?))
+            let host = CommandHost::open(Side::Source, programs, why)?;
+            Ok(SourceHost::Readable(Box::new(host)))
         }
     }
 }

@@ -15,6 +15,7 @@ mod tests;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{Read, Write};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
@@ -253,6 +254,10 @@ impl ReadHost for RemoteHost {
     ) -> Result<Vec<HostPath>> {
         let (trees, most) = (trees.to_vec(), most as u64);
         ask!(self, Request::ChangedSince { trees, since, most }, Paths)
+    }
+
+    fn address_towards(&self, to: IpAddr) -> Result<Option<IpAddr>> {
+        ask!(self, Request::AddressTowards(to), Address)
     }
 
     fn writers(&self, paths: &[HostPath]) -> Result<Vec<Writer>> {

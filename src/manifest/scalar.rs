@@ -17,7 +17,7 @@ pub(crate) use host::HostKeyPin;
 pub(crate) use mail::{FolderName, HomeGlob, SpoolPath, UnitNames};
 pub use name::MigrationName;
 pub(crate) use name::UserPattern;
-pub use network::Cidr;
+pub use network::{Cidr, IpAddress};
 pub(crate) use network::{DnsName, InterfaceName};
 pub use quantity::{Size, Span, UidRange};
 pub(crate) use time::Instant;

@@ -10,6 +10,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Resource;
+use super::hand_over::{
+    Freeze, HostChange, IdentityProof, LastDelta, Leftover, LiveHandOver, Rounds, Start,
+    SwitchArming,
+};
 use crate::host::Command;
 use crate::names::{Gid, GroupName, Side, Uid, UserName};
 use crate::raw::{HostPath, Raw};
@@ -46,6 +50,24 @@ pub enum Change {
     ReleaseService(ServiceRelease),
     /// The same for our Dovecot drop-in on a live host: tried first, and taken back if it fails.
     EnforceUidl(UidlDropIn),
+    /// Bring over mail that moves, until a round is short enough to be done in the freeze.
+    Rounds(Rounds),
+    /// Compare what clients see on both hosts.
+    ProveIdentity(IdentityProof),
+    /// Arm dead man's switches, in this order.
+    Arm(Vec<SwitchArming>),
+    /// Stop all that writes mail on the host that hands over.
+    Freeze(Freeze),
+    /// Bring over what changed last, and compare it by content.
+    LastDelta(LastDelta),
+    /// The host that hands over lets go of the service addresses.
+    LeaveAddresses(HostChange),
+    /// The host that takes over takes them.
+    TakeAddresses(HostChange),
+    /// The host that takes over starts its mail services.
+    StartServices(Start),
+    /// End what a run that died left half-done.
+    EndLeftover(Leftover),
     /// Record in the receipt that authority changed hands.
     HandOver {
         /// To whom.
@@ -93,6 +115,9 @@ pub struct HandOverRecord {
     pub uidl_format: Option<String>,
     /// The accounts that were chosen.
     pub users: BTreeSet<UserName>,
+    /// Between live hosts: what becomes of both, and who says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub live: Option<LiveHandOver>,
 }
 
 /// Changes to passwd, shadow, group and gshadow.

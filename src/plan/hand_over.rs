@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::change::{FileEdit, MailCopy};
 use crate::host::Step;
+use crate::manifest::ConfirmedBy;
 use crate::names::{Side, UserName};
 use crate::raw::HostPath;
 
@@ -147,4 +148,22 @@ pub enum Ending {
     TakeBack,
     /// It had: what follows is done.
     Finish,
+}
+
+/// What a hand-over between live hosts records besides.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LiveHandOver {
+    /// The receipt's epoch from then on.
+    pub epoch: u32,
+    /// Who confirms.
+    pub confirm: ConfirmedBy,
+    /// Seconds that they have.
+    pub within: u64,
+    /// Which machines the two sides are, for the receipts.
+    pub machines: BTreeMap<Side, String>,
+    /// Services that the host which hands over holds from then on, for its receipt.
+    pub holds: BTreeMap<String, Hold>,
+    /// Services that the host which takes over holds no longer.
+    pub started: BTreeSet<String>,
 }

@@ -28,11 +28,14 @@ pub fn lint(plan: &Plan) -> Result<()> {
         if action.needs.iter().any(comes_later) {
             return broken("an action comes after all that it needs");
         }
-        if plan.authority == Side::Target && touches_mail(&action.change) {
-            return broken("no mail is touched once the target has authority");
+        if plan.authority == Side::Target && stages_mail(&action.change) {
+            return broken("no old mail is copied over new once the target has authority");
         }
         if plan.authority == Side::Target && matches!(action.change, Change::HoldService(_)) {
             return broken("nothing is stopped on the target once it has authority");
+        }
+        if from(&action.change).is_some_and(|from| from != plan.authority) {
+            return broken("mail is handed over by the side whose mail counts");
         }
         if matches!(action.risk, Risk::ServiceVisible) && action.undo == Undo::Repeat {
             return broken("what users can notice can be undone, or says why not");
@@ -57,6 +60,12 @@ fn broken_by(action: &Action, given: &BTreeSet<&Fact>) -> Option<&'static str> {
             let proven = |user: &UserName| needs(Fact::MailProven(user.clone()));
             if !keep.users.iter().all(proven) {
                 return Some("authority is handed over only when every mailbox is proven");
+            }
+            if keep.live.is_some() && !needs(Fact::ServiceProbed) {
+                return Some("authority is handed over only when the service was looked at");
+            }
+            if keep.live.is_some() && !given.contains(&Fact::IdentityProven) {
+                return Some("authority is handed over only when clients see the same mailboxes");
             }
             if !needs(Fact::AccountsMerged) {
                 return Some("authority is handed over only when the accounts are merged");
@@ -115,24 +124,54 @@ fn broken_by(action: &Action, given: &BTreeSet<&Fact>) -> Option<&'static str> {
             (action.gives.iter().any(moves_service) && !needs(Fact::Authority(Side::Target)))
                 .then_some("the target gets the service address only once its mail counts")
         }
+        Change::Freeze(freeze) => (!needs(Fact::Armed(freeze.change.side)))
+            .then_some("nothing is frozen that would not thaw by itself"),
+        Change::LastDelta(last) => (!needs(Fact::MailFrozen(last.from)))
+            .then_some("the last delta is taken of mail that stands still"),
+        Change::LeaveAddresses(change) => (!(needs(Fact::IdentityProven)
+            && needs(Fact::Armed(change.side.other()))))
+        .then_some("the address moves only when every mailbox is proven, and back by itself"),
+        Change::TakeAddresses(change) => (!needs(Fact::AddressesLeft(change.side.other())))
+            .then_some("no two hosts have the address"),
+        Change::StartServices(start) => (!(needs(Fact::IdentityProven)
+            && needs(Fact::Armed(start.change.side))))
+        .then_some("the copy is opened only when it is complete"),
+        Change::Rounds(_) | Change::ProveIdentity(_) | Change::Arm(_) | Change::EndLeftover(_) => {
+            None
+        }
         Change::ReleaseService(_) => (!needs(Fact::Authority(Side::Target)))
             .then_some("the target serves only once its mail counts"),
         Change::MergeAccounts(_) | Change::HoldService(_) => None,
     }
 }
 
-fn touches_mail(change: &Change) -> bool {
+/// Whether a change brings mail of the source to the target while staging.
+fn stages_mail(change: &Change) -> bool {
+    matches!(
+        change,
+        Change::SetAside { .. }
+            | Change::ClaimTrees { .. }
+            | Change::ProveMail(_)
+            | Change::CopyMail(_)
+            | Change::HandOver {
+                to: Side::Target,
+                ..
+            }
+    )
+}
+
+/// The side that hands mail over in a change.
+fn from(change: &Change) -> Option<Side> {
     match change {
-        Change::CopyMail(_)
-        | Change::SetAside { .. }
-        | Change::ClaimTrees { .. }
-        | Change::ProveMail(_)
-        | Change::HandOver { .. } => true,
-        Change::MergeAccounts(_)
-        | Change::EditFile(_)
-        | Change::EnforceUidl(_)
-        | Change::HoldService(_)
-        | Change::ReleaseService(_) => false,
+        Change::Rounds(rounds) => Some(rounds.from),
+        Change::ProveIdentity(proof) => Some(proof.from),
+        Change::LastDelta(last) => Some(last.from),
+        Change::Freeze(freeze) => Some(freeze.change.side),
+        Change::LeaveAddresses(change) => Some(change.side),
+        Change::TakeAddresses(change) => Some(change.side.other()),
+        Change::StartServices(start) => Some(start.change.side.other()),
+        Change::HandOver { to, .. } => Some(to.other()),
+        _ => None,
     }
 }
 

@@ -50,6 +50,12 @@ pub enum Reason {
     MailIncomplete,
     /// The target's mail counts, so it has to serve it.
     TargetServes,
+    /// It is a part of the hand-over.
+    HandOver,
+    /// A run that died left it half-done.
+    HalfDone,
+    /// `serve_from: source`, and everything that it needs is in place.
+    ServeFromSource,
     /// `serve_from: target`, and everything that it needs is in place.
     ServeFromTarget,
 }
@@ -102,6 +108,9 @@ impl fmt::Display for Reason {
                 "whoever opens an incomplete mailbox destroys what clients remember of it",
             ),
             Self::TargetServes => f.write_str("the target's mail counts, and clients come there"),
+            Self::HandOver => f.write_str("a part of the hand-over"),
+            Self::HalfDone => f.write_str("a run that died left it half-done"),
+            Self::ServeFromSource => f.write_str("the manifest says serve_from: source"),
             Self::ServeFromTarget => f.write_str("the manifest says serve_from: target"),
         }
     }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::between::{self, Between};
 use crate::error::Result;
 use crate::host::{HostState, ReadHost};
 use crate::manifest::Manifest;
@@ -21,6 +22,10 @@ pub struct Hosts<'a> {
     pub source: Option<&'a dyn ReadHost>,
     /// The new host.
     pub target: &'a dyn ReadHost,
+    /// Whether the source can be frozen: it is live, and this program runs there.
+    pub changeable: bool,
+    /// A third host that looks at the service through its addresses.
+    pub third: Option<&'a dyn ReadHost>,
 }
 
 impl std::fmt::Debug for Hosts<'_> {
@@ -63,6 +68,9 @@ pub struct Observation {
     /// Interface configuration and `/etc/hosts`.
     #[serde(default)]
     pub address: address::Actual,
+    /// What only a hand-over between two live hosts asks about.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub between: Between,
     /// Sizes of spool files.
     #[serde(default)]
     pub spool: spool::Actual,
@@ -72,6 +80,10 @@ pub struct Observation {
     /// Whether the hosts were looked at at all.
     #[serde(default)]
     pub looked: Looked,
+}
+
+fn is_nothing(between: &Between) -> bool {
+    *between == Between::default()
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
@@ -103,6 +115,7 @@ impl Observation {
             dovecot: dovecot::Actual::default(),
             services: services::Actual::default(),
             address: address::Actual::default(),
+            between: Between::default(),
             spool: spool::Actual::default(),
             beside: beside::Actual::default(),
             looked: Looked::AtNothing,
@@ -143,7 +156,11 @@ pub fn observe(
     hosts: Hosts<'_>,
     look: &mail::Look<'_>,
 ) -> Result<Observation> {
-    let receipt = Receipt::read(hosts.target, &manifest.name)?;
+    let between = between::observe(manifest, hosts)?;
+    let receipt = newest(
+        Receipt::read(hosts.target, &manifest.name)?,
+        between.source_receipt.as_ref(),
+    );
     let receipt_ref = receipt.as_ref();
     let authority = receipt_ref.map_or(Side::Source, |receipt| receipt.authority);
     let accounts = accounts::observe(hosts.source, hosts.target)?;
@@ -182,8 +199,20 @@ pub fn observe(
         )?,
         accounts,
         receipt,
+        between,
         looked: Looked::AtHosts,
     })
+}
+
+/// The target's record, with the authority of the record that is newer.
+pub(super) fn newest(target: Option<Receipt>, source: Option<&Receipt>) -> Option<Receipt> {
+    let mut receipt = target?;
+    if let Some(source) = source.filter(|source| source.epoch > receipt.epoch) {
+        receipt.authority = source.authority;
+        receipt.since = source.since;
+        receipt.epoch = source.epoch;
+    }
+    Some(receipt)
 }
 
 fn observe_dovecot(

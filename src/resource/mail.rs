@@ -23,7 +23,7 @@ use crate::plan::change::{Count, Delta, MailCopy, Rename, TreePaths};
 use crate::raw::{HostPath, Raw};
 use crate::replicate::Oddities;
 
-pub use diff::diff;
+pub use diff::{copies, diff};
 pub use index_file::index_file;
 pub use look::{Listener, Look};
 pub use observe::{observe, occupied};

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::net::IpAddr;
 
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
@@ -87,6 +88,7 @@ pub(crate) enum Request {
         since: Timestamp,
         most: u64,
     },
+    AddressTowards(IpAddr),
     Writers(Vec<HostPath>),
     Arm(Arming),
     Advance(Advance),
@@ -147,6 +149,7 @@ pub(crate) enum Outcome {
     Lock(Option<u32>),
     Answer(Answer),
     Clock(Timestamp),
+    Address(Option<IpAddr>),
     Paths(Vec<HostPath>),
     Writers(Vec<Writer>),
 }

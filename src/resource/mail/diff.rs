@@ -57,6 +57,20 @@ pub fn diff(
     draft
 }
 
+/// The copies of everybody's trees, whether or not they differ now.
+pub fn copies(manifest: &Manifest, actual: &Actual, receipt: Option<&Receipt>) -> Vec<MailCopy> {
+    let copy = |(name, mail)| {
+        let user = User {
+            manifest,
+            receipt,
+            name,
+            mail,
+        };
+        user.copy()
+    };
+    actual.users.iter().map(copy).collect()
+}
+
 struct User<'a> {
     manifest: &'a Manifest,
     receipt: Option<&'a Receipt>,
@@ -120,7 +134,8 @@ impl User<'_> {
                 .actions
                 .push(self.action("copy", change, because, needs, copied.clone()));
         }
-        if self.manifest.serve_from == Side::Target {
+        // Between live hosts mail is proven when it stands still.
+        if self.manifest.serve_from == Side::Target && !self.manifest.source.host.is_live() {
             let needs = BTreeSet::from([copied, Fact::TargetQuiet]);
             let proven = Fact::MailProven(self.name.clone());
             let because = Reason::BeforeHandOver;

@@ -38,12 +38,7 @@ pub fn rows(change: &Change) -> Vec<Row> {
             title: "compare every file by content".to_owned(),
             details: Vec::new(),
         }],
-        Change::MergeAccounts(_)
-        | Change::EditFile(_)
-        | Change::HoldService(_)
-        | Change::ReleaseService(_)
-        | Change::EnforceUidl(_)
-        | Change::HandOver { .. } => Vec::new(),
+        _ => Vec::new(),
     }
 }
 

@@ -1,0 +1,100 @@
+//! What is done on a host under its switch.
+
+use std::time::{Duration, Instant};
+
+use crate::apply::execute::{Context, Run};
+use crate::apply::freeze as proof;
+use crate::apply::hand_over::epoch;
+use crate::error::{Error, Kind, Result};
+use crate::host::switch::{Advance, Arming, Replacement};
+use crate::plan::hand_over::{Freeze, HostChange, Start, SwitchArming};
+use crate::report::Event;
+use crate::resource::{edit, services};
+
+/// How long services may take to be as they should once their commands have ended.
+const SETTLES_WITHIN: Duration = Duration::from_secs(30);
+
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Arms switches, or moves their deadlines.
+pub(crate) fn arm(context: &Context<'_>, armings: &[SwitchArming]) -> Result<()> {
+    for arming in armings {
+        let run = context.run;
+        run.change(arming.side)?.arm(&Arming {
+            name: run.plan.manifest.name.clone(),
+            epoch: this_epoch(run)?,
+            within: Duration::from_secs(arming.within),
+            commit: arming.commit.clone(),
+        })?;
+    }
+    Ok(())
+}
+
+/// Stops what writes mail, and proves that nothing does.
+pub(crate) fn freeze(context: &Context<'_>, freeze: &Freeze) -> Result<()> {
+    let host = context.run.change(freeze.change.side)?;
+    advance(context.run, &freeze.change)?;
+    let since = host.clock()?;
+    proof::prove(host, &context.run.plan.manifest.services, freeze, since)?;
+    let host = host.label();
+    context.run.reporter.event(&Event::Frozen { host });
+    Ok(())
+}
+
+/// Lets go of the service addresses.
+pub(crate) fn leave(context: &Context<'_>, change: &HostChange) -> Result<()> {
+    advance(context.run, change)
+}
+
+/// Takes the service addresses.
+pub(crate) fn take(context: &Context<'_>, change: &HostChange) -> Result<()> {
+    advance(context.run, change)
+}
+
+/// Starts the mail services, and waits until they serve.
+pub(crate) fn start(context: &Context<'_>, start: &Start) -> Result<()> {
+    let run = context.run;
+    let named = &run.plan.manifest.services;
+    advance(run, &start.change)?;
+    let host = run.change(start.change.side)?;
+    let until = Instant::now() + SETTLES_WITHIN;
+    loop {
+        let why = services::unstarted(named, &services::look(named, host)?, start);
+        if why.is_empty() {
+            return Ok(());
+        }
+        if Instant::now() > until {
+            let what = format!("{} does not serve: {}", host.label(), why.join(", "));
+            return Err(Error::new(Kind::Verification, what)
+                .hint("`systemctl status` and the mail log there say why"));
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+/// Edits and steps in one go, with how they are taken back.
+fn advance(run: &Run<'_>, change: &HostChange) -> Result<()> {
+    let host = run.change(change.side)?;
+    let mut files = Vec::with_capacity(change.edits.len());
+    for file in &change.edits {
+        let before = edit::text(host, &file.path)?;
+        files.push(Replacement {
+            path: file.path.clone(),
+            content: edit::apply(file, before.as_deref())?.into_bytes(),
+            mode: file.mode,
+        });
+    }
+    host.advance(&Advance {
+        name: run.plan.manifest.name.clone(),
+        epoch: this_epoch(run)?,
+        undo: change.undo.clone(),
+        files,
+        steps: change.steps.clone(),
+    })
+}
+
+pub(super) fn this_epoch(run: &Run<'_>) -> Result<u32> {
+    let missing = || Error::new(Kind::Internal, "a switch without a hand-over");
+    epoch(run.plan).ok_or_else(missing)
+}
