@@ -2,18 +2,21 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::net::IpAddr;
 
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::{Error, Kind, Result};
+use crate::exposure::Exposure;
+use crate::exposure::smtp::{Accepted, Letter, Recipients, Refusal};
 use crate::host::switch::{Advance, Arming, Settlement};
 use crate::host::{
     Answer, Command, Ended, IndexFile, NewFile, Probe, Space, Stat, TreeJob, Writer,
 };
 use crate::manifest::MigrationName;
-use crate::names::Side;
+use crate::names::{Side, UserName};
 use crate::plan::change::{Difference, Extraneous, IdMap};
 use crate::raw::{HostPath, Raw};
 use crate::replicate::{Depth, OriginTree, Report};
@@ -92,6 +95,9 @@ pub(crate) enum Request {
     Advance(Advance),
     Trip(MigrationName),
     Settle(Settlement),
+    Expose(IpAddr),
+    Recipients(Recipients),
+    Send(Letter),
 }
 
 /// A request may hold the content of a file with secrets.
@@ -149,6 +155,9 @@ pub(crate) enum Outcome {
     Clock(Timestamp),
     Paths(Vec<HostPath>),
     Writers(Vec<Writer>),
+    Exposure(Exposure),
+    Refusals(Vec<(UserName, Refusal)>),
+    Accepted(Accepted),
 }
 
 /// A value whose form leaves out what is empty, as JSON does and postcard does not bear.
