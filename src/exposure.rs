@@ -27,6 +27,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::certificate::Certificate;
+use crate::names::UserName;
 pub use compare::{Missing, Weight, compare, notes};
 pub use look::{PATIENCE, look};
 pub use offer::Offer;
@@ -84,6 +85,39 @@ pub struct Exposure {
     pub address: IpAddr,
     /// By port: every one of [`PORTS`].
     pub ports: BTreeMap<u16, Seen>,
+}
+
+/// What was seen from several places, and what was asked there, to be compared with later.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Survey {
+    /// By the place that was looked from, one for each address.
+    pub places: BTreeMap<String, Vec<Exposure>>,
+    /// For whom the server takes no mail, and what it says.
+    pub refused: BTreeMap<UserName, String>,
+}
+
+impl Survey {
+    /// What was seen of an address from a place.
+    pub fn of(&self, place: &str, address: IpAddr) -> Option<&Exposure> {
+        let seen = self.places.get(place)?;
+        seen.iter().find(|exposure| exposure.address == address)
+    }
+}
+
+impl Exposure {
+    /// What serves on a port; `None` if nothing does.
+    pub fn service(&self, port: u16) -> Option<&Service> {
+        match self.ports.get(&port)? {
+            Seen::Serves(service) => Some(service),
+            _ => None,
+        }
+    }
+
+    /// Whether anything serves.
+    pub fn serves(&self) -> bool {
+        self.ports.keys().any(|&port| self.service(port).is_some())
+    }
 }
 
 /// What was seen on a port.

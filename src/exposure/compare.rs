@@ -9,7 +9,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Exposure, Offer, Presented, Protocol, Seen, Service, Tls, dialogue, spoken_on};
+use super::{
+    Exposure, Offer, Presented, Protocol, Secured, Seen, Service, Tls, dialogue, spoken_on,
+};
 
 /// Something that is missing.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -253,9 +255,8 @@ fn size(offer: &Offer) -> Option<u64> {
 /// What is no loss and yet seen by people: another certificate.
 pub fn notes(before: &Exposure, after: &Exposure) -> Vec<String> {
     let mut notes = Vec::new();
-    for (port, seen) in &before.ports {
-        let (Some(old), Some(new)) = (session(seen), after.ports.get(port).and_then(session))
-        else {
+    for &port in before.ports.keys() {
+        let (Some(old), Some(new)) = (session(before, port), session(after, port)) else {
             continue;
         };
         if old.fingerprint != new.fingerprint {
@@ -269,13 +270,10 @@ pub fn notes(before: &Exposure, after: &Exposure) -> Vec<String> {
     notes
 }
 
-fn session(seen: &Seen) -> Option<&super::Secured> {
-    match seen {
-        Seen::Serves(Service {
-            tls: Tls::Up(secured),
-            ..
-        }) => Some(secured),
-        _ => None,
+fn session(exposure: &Exposure, port: u16) -> Option<&Secured> {
+    match &exposure.service(port)?.tls {
+        Tls::Up(secured) => Some(secured),
+        Tls::NotOffered | Tls::Failed(_) => None,
     }
 }
 

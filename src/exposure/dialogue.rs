@@ -153,14 +153,14 @@ pub(super) fn greet(line: &mut Line, protocol: Protocol) -> Result<Offer, Unsoun
             }
         }
     }
-    capabilities(line, protocol)
+    capabilities(line, protocol, "a")
 }
 
-fn capabilities(line: &mut Line, protocol: Protocol) -> Result<Offer, Unsound> {
+fn capabilities(line: &mut Line, protocol: Protocol, tag: &str) -> Result<Offer, Unsound> {
     match protocol {
         Protocol::Smtp => ehlo(line),
         Protocol::Pop3 => capa(line),
-        Protocol::Imap => capability(line),
+        Protocol::Imap => capability(line, tag),
         Protocol::Sieve => {
             line.say("CAPABILITY")?;
             sieve(line)
@@ -188,14 +188,15 @@ fn capa(line: &mut Line) -> Result<Offer, Unsound> {
     }
 }
 
-fn capability(line: &mut Line) -> Result<Offer, Unsound> {
-    line.say("a CAPABILITY")?;
+fn capability(line: &mut Line, tag: &str) -> Result<Offer, Unsound> {
+    line.say(&format!("{tag} CAPABILITY"))?;
+    let ok = format!("{tag} OK");
     let mut offer = Offer::default();
     loop {
         let said = line.hear()?;
         if let Some(words) = said.strip_prefix(b"* CAPABILITY ") {
             offer = Offer::of_capability(words);
-        } else if said.starts_with(b"a OK") {
+        } else if said.starts_with(ok.as_bytes()) {
             return Ok(offer);
         } else if said.starts_with(b"* BYE") {
             return Err(Unsound::TurnedAway(said));
@@ -262,7 +263,7 @@ pub(super) fn secured(mut line: Line, protocol: Protocol, start: Start) -> Tls {
     let offer = match (start, protocol) {
         // These greet, and ManageSieve says by itself what it offers now.
         (Start::Tls, _) | (Start::Clear, Protocol::Sieve) => greet(&mut line, protocol),
-        (Start::Clear, _) => capabilities(&mut line, protocol),
+        (Start::Clear, _) => capabilities(&mut line, protocol, "c"),
     };
     let tls::Session {
         version,
@@ -288,7 +289,7 @@ pub(super) fn secured(mut line: Line, protocol: Protocol, start: Start) -> Tls {
 pub(super) fn take_leave(line: &mut Line, protocol: Protocol) {
     let words = match protocol {
         Protocol::Smtp | Protocol::Pop3 => "QUIT",
-        Protocol::Imap => "z LOGOUT",
+        Protocol::Imap => "d LOGOUT",
         Protocol::Sieve => "LOGOUT",
     };
     line.say(words).and_then(|()| line.hear()).ok();
