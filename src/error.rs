@@ -108,6 +108,15 @@ impl Error {
         }
     }
 
+    /// The same failure, of another kind if it is of this one.
+    #[must_use]
+    pub fn of_kind(mut self, kind: Kind, other: Kind) -> Self {
+        if self.kind == kind {
+            self.kind = other;
+        }
+        self
+    }
+
     /// The same failure with the action that failed.
     #[must_use]
     pub fn during(self, action: &impl fmt::Display) -> Self {

@@ -25,8 +25,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Kind, Result};
+use crate::exposure::Exposure;
+use crate::exposure::smtp::{Accepted, Letter, Recipients, Refusal};
 use crate::manifest::MigrationName;
-use crate::names::{Gid, Side, Uid};
+use crate::names::{Gid, Side, Uid, UserName};
 use crate::raw::{HostPath, Raw};
 use crate::replicate::{Depth, Origin, OriginTree, Report};
 
@@ -195,6 +197,20 @@ pub trait ReadHost: Send + Sync {
     fn writers(&self, _paths: &[HostPath]) -> Result<Vec<Writer>> {
         Err(no_program(&self.label()))
     }
+    /// Looks at the mail service at an address from this host, as [`crate::exposure::look()`].
+    fn expose(&self, _address: IpAddr) -> Result<Exposure> {
+        Err(reaches_nobody(&self.label()))
+    }
+    /// Asks the mail service at an address for recipients, as
+    /// [`crate::exposure::smtp::recipients`].
+    fn recipients(&self, _query: &Recipients) -> Result<Vec<(UserName, Refusal)>> {
+        Err(reaches_nobody(&self.label()))
+    }
+    /// Sends a message through an address, as [`crate::exposure::smtp::send`]. The one thing here
+    /// that leaves something behind, with whoever serves at the address.
+    fn send(&self, _letter: &Letter) -> Result<Accepted> {
+        Err(reaches_nobody(&self.label()))
+    }
 }
 
 /// A host that can be changed. Every change is atomic and durable when the call returns.
@@ -289,6 +305,14 @@ pub fn address_towards(to: IpAddr) -> Result<Option<IpAddr>> {
 fn no_program(label: &str) -> Error {
     let what = format!("{label} is read by its own programs, which cannot tell what changes there");
     Error::new(Kind::Host, what).hint("let reconcile run there: plan says what is in its way")
+}
+
+/// A question about an address, put to a host that cannot ask it.
+fn reaches_nobody(label: &str) -> Error {
+    let what = format!("no mail service can be looked at from {label}");
+    Error::new(Kind::Host, what).hint(
+        "look from a host that runs, and on which reconcile can: plan says what is in its way",
+    )
 }
 
 /// A path with its symbolic links resolved, as far as it exists; the rest is kept as it is written.

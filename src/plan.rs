@@ -176,6 +176,8 @@ impl Resource {
             | Change::HandOver { .. }
             | Change::Rounds(_)
             | Change::ProveIdentity(_)
+            | Change::Survey(_)
+            | Change::ProbeService(_)
             | Change::Arm(_)
             | Change::Freeze(_)
             | Change::LastDelta(_)
@@ -245,6 +247,8 @@ pub enum Fact {
     RoundsAreShort,
     /// Clients would see the same mailboxes in the copies that were made while mail moved.
     SeedsProven,
+    /// What the service offers through its addresses is known.
+    ServiceSurveyed,
     /// The dead man's switch of this host is armed.
     Armed(Side),
     /// What waits in the queue of the host that hands over is kept on the one that takes over.
@@ -284,6 +288,7 @@ impl fmt::Display for Fact {
             Self::MailFrozen(side) => write!(f, "mail on the {side} frozen"),
             Self::RoundsAreShort => f.write_str("rounds are short"),
             Self::SeedsProven => f.write_str("copies proven for clients"),
+            Self::ServiceSurveyed => f.write_str("service surveyed"),
             Self::Armed(side) => write!(f, "dead man's switch of the {side} armed"),
             Self::QueueStaged => f.write_str("queue staged"),
             Self::IdentityProven => f.write_str("mailboxes proven for clients"),

@@ -337,6 +337,8 @@ fn perform(context: &Context<'_>, action: &Action) -> Result<()> {
         Change::EndLeftover(leftover) => hand_over::end(context, leftover),
         Change::Rounds(rounds) => hand_over::rounds(context, rounds),
         Change::ProveIdentity(proof) => hand_over::prove(context, proof),
+        Change::Survey(probe) => hand_over::survey(context, probe),
+        Change::ProbeService(probe) => hand_over::look_again(context, probe),
         Change::Arm(armings) => hand_over::arm(context, armings),
         Change::Freeze(freeze) => hand_over::freeze(context, freeze),
         Change::LastDelta(last) => hand_over::last_delta(context, last),

@@ -15,13 +15,14 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-pub(super) use advance::{arm, freeze, leave, start, take};
+pub(super) use advance::{arm, freeze, leave, look_again, start, survey, take};
 pub use authority::confirm;
 pub(super) use authority::hand_over;
 pub(super) use identity::prove;
 pub(super) use rounds::{last_delta, rounds};
 pub(super) use take_back::{end, take_back, taken_back};
 
+use crate::exposure::Survey;
 use crate::names::{Side, UserName};
 use crate::plan::hand_over::ProofOf;
 use crate::plan::{Action, Change, Plan, Undo};
@@ -36,6 +37,8 @@ pub(super) struct Memory {
 pub(super) struct Remembered {
     /// Users whose clients see the same on both hosts, and whose mail has not changed since.
     pub(super) proven: BTreeSet<UserName>,
+    /// What the service looked like before it moved.
+    pub(super) survey: Option<Survey>,
     /// How long the last round took.
     pub(super) round: Duration,
 }
@@ -54,7 +57,7 @@ pub(super) fn is_guarded(action: &Action) -> bool {
 /// Whether an action only finds out if a hand-over can be made, with nothing stopped.
 pub(super) fn is_gate(action: &Action) -> bool {
     match &action.change {
-        Change::Rounds(_) => true,
+        Change::Rounds(_) | Change::Survey(_) => true,
         Change::ProveIdentity(proof) => proof.of == ProofOf::Seed,
         _ => false,
     }
@@ -71,6 +74,7 @@ pub(super) fn towards(action: &Action) -> Option<Side> {
         Change::LeaveAddresses(change) => Some(change.side.other()),
         Change::TakeAddresses(change) => Some(change.side),
         Change::StartServices(start) => Some(start.change.side),
+        Change::ProbeService(probe) => Some(probe.to),
         Change::HandOver { to, .. } => Some(*to),
         _ => None,
     }

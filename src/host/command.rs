@@ -41,6 +41,14 @@ pub enum Command {
     ChkconfigOn(String),
     /// `doveadm reload`: Dovecot reads its configuration again; sessions go on.
     ReloadDovecot,
+    /// `doveadm expunge`: the one message in a user's INBOX whose Message-ID holds a marker. Changes
+    /// nothing of what clients know of the others; UIDNEXT stays as the message made it.
+    ExpungeLetter {
+        /// Whose INBOX.
+        user: String,
+        /// The marker.
+        marker: String,
+    },
 }
 
 /// A daemon that a script starts may keep what it inherits; whoever waits for the end of its output
@@ -75,6 +83,20 @@ impl Command {
             Self::ChkconfigOff(name) => (&["/sbin/chkconfig", name, "off"], &[]),
             Self::ChkconfigOn(name) => (&["/sbin/chkconfig", name, "on"], &[]),
             Self::ReloadDovecot => (&["/usr/bin/doveadm", "reload"], &[]),
+            Self::ExpungeLetter { user, marker } => (
+                &[
+                    "/usr/bin/doveadm",
+                    "expunge",
+                    "-u",
+                    user,
+                    "mailbox",
+                    "INBOX",
+                    "HEADER",
+                    "Message-ID",
+                    marker,
+                ],
+                &[],
+            ),
         };
         let words = words.iter().map(|&word| word.to_owned());
         words.chain(units.iter().cloned()).collect()
@@ -86,6 +108,7 @@ impl Command {
         match self {
             Self::ReloadUnits
             | Self::ReloadDovecot
+            | Self::ExpungeLetter { .. }
             | Self::MaskUnits(_)
             | Self::UnmaskUnits(_)
             | Self::UpdateRcDisable(_)

@@ -26,8 +26,10 @@ use super::{
     Watch, Writer, failed,
 };
 use crate::error::{Doing as _, Error, Kind, Result};
+use crate::exposure::smtp::{Accepted, Letter, Recipients, Refusal};
+use crate::exposure::{self, Exposure};
 use crate::manifest::MigrationName;
-use crate::names::{Gid, Side, Uid};
+use crate::names::{Gid, Side, Uid, UserName};
 use crate::raw::{HostPath, Raw};
 use crate::replicate::{self, Depth, Origin, OriginTree, Report};
 
@@ -153,6 +155,14 @@ impl DirHost {
             .open_in(&path.parent(), OFlags::RDONLY | OFlags::DIRECTORY)
             .map_err(|errno| self.fail("open the directory of", path, errno))?;
         Ok(dir.map(|dir| (dir, OsString::from_vec(name.to_vec()))))
+    }
+
+    /// Refuses to reach for an address where nothing runs: it would be from another machine.
+    fn must_reach(&self) -> Result<()> {
+        match self.state {
+            HostState::Live => Ok(()),
+            HostState::Offline => Err(super::reaches_nobody(&self.label)),
+        }
     }
 
     fn must_locate(&self, path: &HostPath) -> Result<(OwnedFd, OsString)> {
@@ -369,6 +379,21 @@ impl ReadHost for DirHost {
 
     fn writers(&self, paths: &[HostPath]) -> Result<Vec<Writer>> {
         still::writers(self, paths)
+    }
+
+    fn expose(&self, address: IpAddr) -> Result<Exposure> {
+        self.must_reach()?;
+        Ok(exposure::look(address, exposure::PATIENCE))
+    }
+
+    fn recipients(&self, query: &Recipients) -> Result<Vec<(UserName, Refusal)>> {
+        self.must_reach()?;
+        exposure::smtp::recipients(query)
+    }
+
+    fn send(&self, letter: &Letter) -> Result<Accepted> {
+        self.must_reach()?;
+        exposure::smtp::send(letter)
     }
 }
 

@@ -29,8 +29,10 @@ use super::{
     ReadHost, Relay, Space, Stat, TreeJob, Watch, Writer,
 };
 use crate::error::{Error, Kind, Result};
+use crate::exposure::Exposure;
+use crate::exposure::smtp::{Accepted, Letter, Recipients, Refusal};
 use crate::manifest::MigrationName;
-use crate::names::Side;
+use crate::names::{Side, UserName};
 use crate::plan::change::IdMap;
 use crate::raw::{HostPath, Raw};
 use crate::replicate::{Depth, Origin, OriginTree, Report, There};
@@ -262,6 +264,18 @@ impl ReadHost for RemoteHost {
 
     fn writers(&self, paths: &[HostPath]) -> Result<Vec<Writer>> {
         ask!(self, Request::Writers(paths.to_vec()), Writers)
+    }
+
+    fn expose(&self, address: IpAddr) -> Result<Exposure> {
+        ask!(self, Request::Expose(address), Exposure)
+    }
+
+    fn recipients(&self, query: &Recipients) -> Result<Vec<(UserName, Refusal)>> {
+        ask!(self, Request::Recipients(query.clone()), Refusals)
+    }
+
+    fn send(&self, letter: &Letter) -> Result<Accepted> {
+        ask!(self, Request::Send(letter.clone()), Accepted)
     }
 }
 

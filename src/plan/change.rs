@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::Resource;
 use super::hand_over::{
     Freeze, HostChange, IdentityProof, LastDelta, Leftover, LiveHandOver, Rounds, Start,
-    SwitchArming,
+    ServiceProbe, SwitchArming,
 };
 use crate::host::Command;
 use crate::names::{Gid, GroupName, Side, Uid, UserName};
@@ -54,6 +54,10 @@ pub enum Change {
     Rounds(Rounds),
     /// Compare what clients see on both hosts.
     ProveIdentity(IdentityProof),
+    /// Look at the service through its addresses, to know afterwards what it was.
+    Survey(ServiceProbe),
+    /// Look at it again, and send a message through it.
+    ProbeService(ServiceProbe),
     /// Arm dead man's switches, in this order.
     Arm(Vec<SwitchArming>),
     /// Stop all that writes mail on the host that hands over.

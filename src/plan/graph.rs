@@ -95,6 +95,8 @@ fn phase(action: &Action) -> u8 {
         Change::EndLeftover(_) => 7,
         Change::Rounds(_)
         | Change::ProveIdentity(_)
+        | Change::Survey(_)
+        | Change::ProbeService(_)
         | Change::Arm(_)
         | Change::Freeze(_)
         | Change::LastDelta(_)

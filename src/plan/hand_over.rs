@@ -4,6 +4,7 @@
 //! done on a host here is done under its dead man's switch ([`crate::host::switch`]).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -128,6 +129,26 @@ pub struct Mailboxes {
     pub home: [HostPath; 2],
     /// Spool files, likewise.
     pub spool: [HostPath; 2],
+}
+
+/// The service is looked at through its addresses, as clients and senders meet it, and is found to be
+/// what it was before.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceProbe {
+    /// Who serves there now, and reads the messages back.
+    pub to: Side,
+    /// The addresses.
+    pub addresses: BTreeSet<IpAddr>,
+    /// Ports on which nothing may be missing that was offered before, of [`crate::exposure::PORTS`].
+    pub ports: BTreeSet<u16>,
+    /// The users' domain.
+    pub domain: String,
+    /// For whom the server takes mail, as before.
+    pub users: BTreeSet<UserName>,
+    /// Who gets a message, through each address and from each place; `None`: none is sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipient: Option<UserName>,
 }
 
 /// A switch that a run which died left armed.

@@ -14,7 +14,7 @@ use crate::names::{Side, UserName};
 use crate::plan::change::{HandOverRecord, MailCopy, TreeKind};
 use crate::plan::hand_over::{
     Ending, IdentityProof, LastDelta, Leftover, LiveHandOver, Mailboxes, ProofOf, Rounds,
-    SwitchArming,
+    ServiceProbe, SwitchArming,
 };
 use crate::plan::{
     Action, ActionId, Change, Draft, Fact, Level, Obstacle, Reason, Resource, Risk, Undo,
@@ -94,6 +94,7 @@ struct Parts {
     leave: crate::plan::hand_over::HostChange,
     take: crate::plan::hand_over::HostChange,
     start: crate::plan::hand_over::Start,
+    probe: ServiceProbe,
     commit_to: Vec<Step>,
     commit_from: Vec<Step>,
 }
@@ -197,6 +198,8 @@ fn chain(
         [Fact::SeedsProven],
         &safe,
     );
+    let survey = Change::Survey(parts.probe.clone());
+    links.add("survey", survey, [Fact::ServiceSurveyed], &safe);
     let arm = Change::Arm(vec![arming(from, budget)]);
     links.add("arm", arm, [Fact::Armed(from)], &guarded);
     let freeze = Change::Freeze(parts.freeze.clone());
@@ -219,6 +222,8 @@ fn chain(
     links.needs([Fact::IdentityProven, Fact::Armed(to)]);
     let start = Change::StartServices(parts.start);
     links.add("start", start, [Fact::ServicesStarted(to)], &guarded);
+    let probe = Change::ProbeService(parts.probe);
+    links.add("probe", probe, [Fact::ServiceProbed], &guarded);
     let because = match to {
         Side::Target => Reason::ServeFromTarget,
         Side::Source => Reason::ServeFromSource,
@@ -394,6 +399,14 @@ fn parts(
         leave: leave?,
         take: take?,
         start: start?,
+        probe: ServiceProbe {
+            to,
+            addresses: cutover.address.iter().map(|net| net.0.addr()).collect(),
+            ports: crate::exposure::PORTS.iter().map(|(port, ..)| *port).collect(),
+            domain: domain(manifest),
+            users: copies.iter().map(|copy| copy.user.clone()).collect(),
+            recipient: cutover.probe.as_ref().and_then(|probe| probe.user.clone()),
+        },
         commit_to,
         commit_from,
     })
@@ -424,6 +437,14 @@ fn blocked_service(side: Side, problem: services::Problem) -> (Resource, Obstacl
 fn budget(manifest: &Manifest) -> u64 {
     let budget = manifest.freeze.as_ref().and_then(|freeze| freeze.budget);
     budget.map_or(BUDGET, |span| span.seconds)
+}
+
+/// The domain of the users' addresses.
+fn domain(manifest: &Manifest) -> String {
+    let name = manifest.cutover.as_ref().and_then(|cutover| cutover.hostname.clone());
+    let of_name = name.and_then(|name| name.split_once('.').map(|(_, domain)| domain.to_owned()));
+    let domain = manifest.mx.as_ref().map(|mx| mx.domain.clone()).or(of_name);
+    domain.unwrap_or_else(|| "localhost".to_owned())
 }
 
 /// The tops of all trees on a side.

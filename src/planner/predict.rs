@@ -65,7 +65,11 @@ pub fn predict(manifest: &Manifest, observation: &Observation, plan: &Plan) -> R
             Change::LeaveAddresses(change) | Change::TakeAddresses(change) => {
                 address::predict_move(&mut after.address, change)?;
             }
-            Change::ProveIdentity(_) | Change::Arm(_) | Change::LastDelta(_) => {}
+            Change::ProveIdentity(_)
+            | Change::Survey(_)
+            | Change::ProbeService(_)
+            | Change::Arm(_)
+            | Change::LastDelta(_) => {}
             Change::HandOver { to, keep } => {
                 receipt.hand_over(*to, keep, jiff::Timestamp::UNIX_EPOCH);
                 if let Some(live) = &keep.live {

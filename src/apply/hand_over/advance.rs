@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 use crate::apply::execute::{Context, Run};
 use crate::apply::freeze as proof;
 use crate::apply::hand_over::epoch;
+use crate::apply::probe::{self, Vantage};
 use crate::error::{Error, Kind, Result};
 use crate::host::switch::{Advance, Arming, Replacement};
-use crate::plan::hand_over::{Freeze, HostChange, Start, SwitchArming};
+use crate::plan::hand_over::{Freeze, HostChange, ServiceProbe, Start, SwitchArming};
 use crate::report::Event;
 use crate::resource::{edit, services};
 
@@ -40,6 +41,36 @@ pub(crate) fn freeze(context: &Context<'_>, freeze: &Freeze) -> Result<()> {
     let host = host.label();
     context.run.reporter.event(&Event::Frozen { host });
     Ok(())
+}
+
+/// Looks at the service before it moves.
+pub(crate) fn survey(context: &Context<'_>, plan: &ServiceProbe) -> Result<()> {
+    let survey = probe::survey(plan, &vantages(context.run))?;
+    context.memory.open().survey = Some(survey);
+    Ok(())
+}
+
+/// Looks at it through the moved address.
+///
+/// # Errors
+///
+/// [`Kind::RolledBack`] if it is not what it was: the caller takes everything back.
+pub(crate) fn look_again(context: &Context<'_>, plan: &ServiceProbe) -> Result<()> {
+    let run = context.run;
+    let missing = || Error::new(Kind::Internal, "a probe without a survey");
+    let survey = context.memory.open().survey.clone().ok_or_else(missing)?;
+    let server = run.change(plan.to)?;
+    let probed = probe::probe(plan, &survey, &vantages(run), server, run.stop);
+    let found = probed.map_err(|error| error.of_kind(Kind::Verification, Kind::RolledBack))?;
+    for text in found.notes {
+        run.reporter.event(&Event::Warning { text });
+    }
+    Ok(())
+}
+
+fn vantages<'a>(run: &Run<'a>) -> Vec<Vantage<'a>> {
+    let third = run.third.map(Vantage::Host);
+    std::iter::once(Vantage::Here).chain(third).collect()
 }
 
 /// Lets go of the service addresses.

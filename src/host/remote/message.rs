@@ -9,12 +9,14 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::{Error, Kind, Result};
+use crate::exposure::Exposure;
+use crate::exposure::smtp::{Accepted, Letter, Recipients, Refusal};
 use crate::host::switch::{Advance, Arming, Settlement};
 use crate::host::{
     Answer, Command, Ended, IndexFile, NewFile, Probe, Space, Stat, TreeJob, Writer,
 };
 use crate::manifest::MigrationName;
-use crate::names::Side;
+use crate::names::{Side, UserName};
 use crate::plan::change::{Difference, Extraneous, IdMap};
 use crate::raw::{HostPath, Raw};
 use crate::replicate::{Depth, OriginTree, Report};
@@ -94,6 +96,9 @@ pub(crate) enum Request {
     Advance(Advance),
     Trip(MigrationName),
     Settle(Settlement),
+    Expose(IpAddr),
+    Recipients(Recipients),
+    Send(Letter),
 }
 
 /// A request may hold the content of a file with secrets.
@@ -152,6 +157,9 @@ pub(crate) enum Outcome {
     Address(Option<IpAddr>),
     Paths(Vec<HostPath>),
     Writers(Vec<Writer>),
+    Exposure(Exposure),
+    Refusals(Vec<(UserName, Refusal)>),
+    Accepted(Accepted),
 }
 
 /// A value whose form leaves out what is empty, as JSON does and postcard does not bear.

@@ -67,6 +67,7 @@ fn heading(action: &Action) -> &'static str {
         Change::ReleaseService(_) => "Start services",
         Change::Rounds(_) => "Bring over what moves",
         Change::ProveIdentity(_) => "Prove what clients see",
+        Change::Survey(_) | Change::ProbeService(_) => "Look at the service from outside",
         Change::Arm(_) => "Arm the dead man's switches",
         Change::Freeze(_) => "Freeze",
         Change::LastDelta(_) => "Bring over what changed last",
@@ -109,6 +110,8 @@ fn bare_rows(action: &Action) -> Vec<Row> {
         Change::ReleaseService(release) => vec![services::release_row(release)],
         Change::Rounds(_)
         | Change::ProveIdentity(_)
+        | Change::Survey(_)
+        | Change::ProbeService(_)
         | Change::Arm(_)
         | Change::Freeze(_)
         | Change::LastDelta(_)

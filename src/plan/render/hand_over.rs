@@ -2,7 +2,7 @@
 
 use super::{Row, Sign};
 use crate::host::Step;
-use crate::plan::hand_over::{Ending, HostChange, ProofOf, SwitchArming};
+use crate::plan::hand_over::{Ending, HostChange, ProofOf, ServiceProbe, SwitchArming};
 use crate::plan::{Change, Resource};
 use crate::report::counted;
 
@@ -29,6 +29,24 @@ pub(super) fn row(change: &Change) -> Row {
                 ProofOf::Frozen => format!("mailboxes of {users} that changed since"),
             };
             (title, Vec::new())
+        }
+        Change::Survey(probe) => (
+            format!("what is offered at {} now", addresses(probe)),
+            Vec::new(),
+        ),
+        Change::ProbeService(probe) => {
+            let mut details = Vec::new();
+            if let Some(user) = &probe.recipient {
+                details.push(format!("a message to {user} is sent, read back and removed"));
+            }
+            (
+                format!(
+                    "what was offered at {} is offered again, for {}",
+                    addresses(probe),
+                    counted(probe.users.len() as u64, "recipient", "recipients")
+                ),
+                details,
+            )
         }
         Change::Arm(armings) => (
             armings.iter().map(arming).collect::<Vec<_>>().join(", "),
@@ -69,6 +87,11 @@ pub(super) fn row(change: &Change) -> Row {
         title,
         details,
     }
+}
+
+fn addresses(probe: &ServiceProbe) -> String {
+    let all: Vec<String> = probe.addresses.iter().map(ToString::to_string).collect();
+    all.join(" and ")
 }
 
 fn arming(arming: &SwitchArming) -> String {

@@ -70,6 +70,8 @@ fn totals(plan: &Plan) -> Totals {
             Change::ClaimTrees { .. }
             | Change::Rounds(_)
             | Change::ProveIdentity(_)
+            | Change::Survey(_)
+            | Change::ProbeService(_)
             | Change::Arm(_)
             | Change::LastDelta(_)
             | Change::TakeAddresses(_)
