@@ -103,15 +103,19 @@ impl fmt::Display for Refusal {
 ///
 /// [`Kind::Verification`] if the server does not take it, with what it said.
 pub fn send(letter: &Letter) -> Result<Accepted> {
+    send_at(SocketAddr::new(letter.address, PORT), letter)
+}
+
+pub(super) fn send_at(address: SocketAddr, letter: &Letter) -> Result<Accepted> {
     let Letter {
-        address,
+        address: ip,
         from,
         to,
         domain,
         marker,
     } = letter;
     let refused = |what: &str, why: String| {
-        let what = format!("the server at {address} does not take {what}");
+        let what = format!("the server at {ip} does not take {what}");
         Error::caused(Kind::Verification, what, why)
     };
     let to = mailbox(to, domain).ok_or_else(|| {
@@ -124,9 +128,9 @@ pub fn send(letter: &Letter) -> Result<Accepted> {
             "it is no mailbox".to_owned(),
         ));
     }
-    let mut line = connect(*address)?;
+    let mut line = connect(address)?;
     let mut say = |words: &str, code: u16, what: &str| {
-        let reply = command(&mut line, words).map_err(|unsound| broken(*address, &unsound))?;
+        let reply = command(&mut line, words).map_err(|unsound| broken(address, &unsound))?;
         if reply.code == code {
             Ok(reply)
         } else {
@@ -180,7 +184,10 @@ fn message(from: &str, to: &str, marker: &Marker, now: Timestamp) -> Vec<String>
 ///
 /// [`Kind::Verification`] if the server does not answer, or takes no mail at all.
 pub fn recipients(query: &Recipients) -> Result<Vec<(UserName, Refusal)>> {
-    let address = query.address;
+    ask_at(SocketAddr::new(query.address, PORT), query)
+}
+
+pub(super) fn ask_at(address: SocketAddr, query: &Recipients) -> Result<Vec<(UserName, Refusal)>> {
     let mut refused = Vec::new();
     let mut rest = query.users.as_slice();
     let mut open: Option<Session> = None;
@@ -242,7 +249,7 @@ enum Verdict {
 }
 
 impl Session {
-    fn open(address: IpAddr) -> Result<Self> {
+    fn open(address: SocketAddr) -> Result<Self> {
         let mut line = connect(address)?;
         begin(&mut line).map_err(|unsound| broken(address, &unsound))?;
         Ok(Self {
@@ -307,17 +314,16 @@ fn begin(line: &mut Line) -> Result<(), Unsound> {
 }
 
 /// A connection on which greetings were exchanged.
-fn connect(address: IpAddr) -> Result<Line> {
+fn connect(address: SocketAddr) -> Result<Line> {
     let patience: Duration = PATIENCE * 4;
-    let what = || format!("cannot reach port {PORT} at {address}");
-    let mut line =
-        Line::connect(SocketAddr::new(address, PORT), patience).doing(Kind::Verification, what)?;
+    let what = || format!("cannot reach port {} at {}", address.port(), address.ip());
+    let mut line = Line::connect(address, patience).doing(Kind::Verification, what)?;
     dialogue::greet_smtp(&mut line).map_err(|unsound| broken(address, &unsound))?;
     Ok(line)
 }
 
-fn broken(address: IpAddr, unsound: &Unsound) -> Error {
-    let what = format!("port {PORT} at {address} does not serve");
+fn broken(address: SocketAddr, unsound: &Unsound) -> Error {
+    let what = format!("port {} at {} does not serve", address.port(), address.ip());
     Error::caused(Kind::Verification, what, unsound.to_string())
 }
 

@@ -15,7 +15,6 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::compare::{Stage, What};
 use super::look::look_at;
-use super::smtp::{Refusal, ask_at};
 use super::*;
 
 mod hostile;
@@ -53,7 +52,8 @@ impl<T: Read + Write> Stream for T {}
 
 /// Says what the server said, and hears what the client said then.
 fn replay(part: &[String], socket: TcpStream) {
-    let mut stream: BufReader<Box<dyn Stream>> = BufReader::new(Box::new(socket.try_clone().unwrap()));
+    let mut stream: BufReader<Box<dyn Stream>> =
+        BufReader::new(Box::new(socket.try_clone().unwrap()));
     for line in part {
         if line.starts_with("# TLS") {
             let mut config = ServerConfig::builder_with_provider(Arc::new(
@@ -219,7 +219,8 @@ fn what_sendmail_offers_and_postfix_does_not_is_found() {
         .iter()
         .map(|missing| (missing.to_string(), missing.weight()))
         .collect();
-    let size = "port 25 (SMTP): messages larger than 10240000 bytes are refused; any size was allowed";
+    let size =
+        "port 25 (SMTP): messages larger than 10240000 bytes are refused; any size was allowed";
     let submission = "port 587 (SMTP): the connection is refused";
     let expected = [
         (size.to_owned(), Weight::Lessens),
@@ -306,7 +307,10 @@ fn losses_that_clients_notice_weigh_more_than_others() {
         let missing = compare(&before, &exposure(&after));
         let found: Vec<String> = missing.iter().map(ToString::to_string).collect();
         assert_eq!(found, expected);
-        assert!(missing.iter().all(|missing| missing.weight() == weight), "{found:?}");
+        assert!(
+            missing.iter().all(|missing| missing.weight() == weight),
+            "{found:?}"
+        );
     }
 }
 
@@ -332,14 +336,21 @@ fn what_did_not_serve_before_is_not_missed_and_what_is_new_is_no_loss() {
 fn another_certificate_is_no_loss_and_is_told() {
     let before = exposure(BOOKWORM);
     let mut after = before.clone();
-    let Some(Seen::Serves(Service { tls: Tls::Up(secured), .. })) = after.ports.get_mut(&993) else {
+    let Some(Seen::Serves(Service {
+        tls: Tls::Up(secured),
+        ..
+    })) = after.ports.get_mut(&993)
+    else {
         panic!("the sample has IMAPS");
     };
     secured.fingerprint = "AB:CD".to_owned();
     assert_eq!(compare(&before, &after), []);
     let notes = notes(&before, &after);
     assert_eq!(notes.len(), 1);
-    assert!(notes[0].starts_with("port 993 shows another certificate: for mail.example.org"), "{notes:?}");
+    assert!(
+        notes[0].starts_with("port 993 shows another certificate: for mail.example.org"),
+        "{notes:?}"
+    );
 }
 
 #[test]
@@ -353,7 +364,8 @@ fn what_is_seen_survives_the_wire_and_a_file() {
 
 #[test]
 fn parameters_of_capabilities_are_compared() {
-    let old = Offer::of_capability(b"IMAP4rev1 THREAD=REFERENCES THREAD=REFS AUTH=PLAIN AUTH=CRAM-MD5");
+    let old =
+        Offer::of_capability(b"IMAP4rev1 THREAD=REFERENCES THREAD=REFS AUTH=PLAIN AUTH=CRAM-MD5");
     let new = Offer::of_capability(b"IMAP4rev1 THREAD=REFS AUTH=PLAIN");
     let service = |offer: Offer| {
         let service = Service {
@@ -391,6 +403,10 @@ fn offers_of_other_servers_are_read() {
     ];
     assert_eq!(keywords(&Offer::of_sieve(sieve)), expected);
     // Postfix with `broken_sasl_auth_clients = yes`, postconf(5), says both.
-    let ehlo: &[&[u8]] = &[b"mail.example.org", b"AUTH PLAIN LOGIN", b"AUTH=PLAIN LOGIN"];
+    let ehlo: &[&[u8]] = &[
+        b"mail.example.org",
+        b"AUTH PLAIN LOGIN",
+        b"AUTH=PLAIN LOGIN",
+    ];
     assert_eq!(keywords(&Offer::of_ehlo(ehlo)), ["AUTH LOGIN PLAIN"]);
 }

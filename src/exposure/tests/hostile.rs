@@ -42,7 +42,12 @@ fn say(socket: &mut TcpStream, text: &[u8]) {
 
 #[test]
 fn one_that_says_nothing_is_left_after_a_while() {
-    for protocol in [Protocol::Smtp, Protocol::Pop3, Protocol::Imap, Protocol::Sieve] {
+    for protocol in [
+        Protocol::Smtp,
+        Protocol::Pop3,
+        Protocol::Imap,
+        Protocol::Sieve,
+    ] {
         assert_eq!(unsound(protocol, hold), "it did not answer in time");
     }
     assert_eq!(
@@ -106,7 +111,9 @@ fn one_of_another_protocol_is_told_with_what_it_says() {
         "it does not speak IMAP: SSH-2.0-OpenSSH_9.2p1\\x1B[31m"
     );
     // A server of POP3 on a port of IMAP.
-    let how = unsound(Protocol::Imap, |mut socket| say(&mut socket, b"+OK ready\r\n"));
+    let how = unsound(Protocol::Imap, |mut socket| {
+        say(&mut socket, b"+OK ready\r\n")
+    });
     assert_eq!(how, "it does not speak IMAP: +OK ready");
     let how = failed(Start::Tls, ssh);
     assert!(how.starts_with("the TLS handshake failed: "), "{how}");
