@@ -48,10 +48,10 @@ pub struct Held {
     /// Address and prefix.
     pub net: IpNet,
     /// Whether it is used.
-    #[serde(default, skip_serializing_if = "Standing::is_used")]
+    #[serde(default, skip_serializing_if = "is_usual")]
     pub standing: Standing,
     /// Whether it goes with another one.
-    #[serde(default, skip_serializing_if = "Rank::is_primary")]
+    #[serde(default, skip_serializing_if = "is_usual")]
     pub rank: Rank,
 }
 
@@ -68,12 +68,6 @@ pub enum Standing {
     Duplicate,
 }
 
-impl Standing {
-    fn is_used(&self) -> bool {
-        *self == Self::Used
-    }
-}
-
 /// What becomes of an IPv4 address when another one of its subnet is deleted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -85,10 +79,8 @@ pub enum Rank {
     Secondary,
 }
 
-impl Rank {
-    fn is_primary(&self) -> bool {
-        *self == Self::Primary
-    }
+fn is_usual<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// A line that is not what iproute2 says.

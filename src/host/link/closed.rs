@@ -83,7 +83,7 @@ fn rules(address: IpAddr) -> Result<Vec<Rule>> {
     Ok(parse(&String::from_utf8_lossy(&said), address))
 }
 
-/// `10:	from 192.0.2.25 to 192.0.2.7 lookup main` and `11:	from 192.0.2.25 blackhole`.
+/// `10: from 192.0.2.25 to 192.0.2.7 lookup main` and `11: from 192.0.2.25 blackhole`.
 fn parse(said: &str, address: IpAddr) -> Vec<Rule> {
     let rule = |line: &str| {
         let words: Vec<&str> = line.split_whitespace().collect();

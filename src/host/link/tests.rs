@@ -71,7 +71,7 @@ impl Drop for Machine {
 
 const MAC: [&str; 2] = ["02:00:00:00:00:01", "02:00:00:00:00:02"];
 
-/// Two machines, each with `eth0` up: 192.0.2.1 and 2001:db8::1, 192.0.2.2 and 2001:db8::2.
+/// Two machines, each with `eth0` up: `192.0.2.1` and `2001:db8::1`, `192.0.2.2` and `2001:db8::2`.
 /// `None` without root.
 fn two() -> Option<[Machine; 2]> {
     if !rustix::process::geteuid().is_root() {
