@@ -7,6 +7,16 @@
 pub mod command;
 pub mod commands;
 pub mod dir;
+#[cfg_attr(
+    not(test),
+    expect(
+        dead_code,
+        unused_imports,
+        reason = "the switch that calls it is being written"
+    )
+)]
+pub(crate) mod link;
+pub mod network;
 pub mod probe;
 pub mod reach;
 pub mod remote;

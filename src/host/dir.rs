@@ -35,7 +35,7 @@ use crate::replicate::{self, Depth, Origin, OriginTree, Report};
 
 mod account_lock;
 mod replace;
-mod run;
+pub(super) mod run;
 mod still;
 mod switch;
 mod tree;

@@ -27,10 +27,10 @@ exec chroot --userspec=65534:65534 --groups= "$0" "$@"
 
 /// A program to run, its input, and how long it may be silent.
 #[derive(Debug)]
-pub(super) struct Order<'a> {
-    pub(super) argv: &'a [String],
-    pub(super) input: &'a [u8],
-    pub(super) patience: Duration,
+pub(in crate::host) struct Order<'a> {
+    pub(in crate::host) argv: &'a [String],
+    pub(in crate::host) input: &'a [u8],
+    pub(in crate::host) patience: Duration,
 }
 
 /// Runs a program inside a root as nobody, without environment, and with nothing to write to: it may
@@ -49,7 +49,7 @@ pub(super) fn as_nobody_in(root: &Path, order: &Order<'_>) -> Result<Option<Box<
 }
 
 /// Runs a program of the system that we run on.
-pub(super) fn as_root(order: &Order<'_>) -> Result<Option<Box<dyn Hearing>>> {
+pub(in crate::host) fn as_root(order: &Order<'_>) -> Result<Option<Box<dyn Hearing>>> {
     #[expect(clippy::disallowed_methods, reason = "host/ is where programs are run")]
     let mut command = Command::new(&order.argv[0]);
     command.args(&order.argv[1..]);
