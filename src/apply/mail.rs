@@ -275,7 +275,8 @@ impl Batch<'_> {
             },
             target: paths.target.clone(),
             ids: Arc::clone(&self.run.ids),
-            extraneous: tree.extraneous,
+            extraneous: tree.extraneous.clone(),
+            sealed: None,
             index: Some(index_file(&self.index, &change.user, paths.kind)),
             sample: 1,
         }

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Resource;
 use super::hand_over::{
-    Freeze, HostChange, IdentityProof, LastDelta, Leftover, LiveHandOver, Rounds, Start,
-    ServiceProbe, SwitchArming,
+    Freeze, HostChange, IdentityProof, LastDelta, Leftover, LiveHandOver, Rounds, ServiceProbe,
+    Start, SwitchArming,
 };
 use crate::host::Command;
 use crate::names::{Gid, GroupName, Side, Uid, UserName};
@@ -346,14 +346,17 @@ pub struct Rename {
     pub to: HostPath,
 }
 
-/// What happens to files on the target that the source does not have.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+/// What happens to files of the written tree that the other host does not have.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Extraneous {
     /// They are an error: the tree was empty or absent when the plan was made.
     Refuse,
-    /// They are removed: the tree is managed, and the source has authority.
+    /// They are removed: the tree is managed, and the other host has authority.
     Remove,
+    /// A reverse: they are kept, and so is all that is replaced, in the aside of this name, which is
+    /// one component; see [`crate::replicate`].
+    SetAside(String),
 }
 
 /// Which parts of a home are copied.

@@ -136,9 +136,12 @@ fn broken_by(action: &Action, given: &BTreeSet<&Fact>) -> Option<&'static str> {
         Change::StartServices(start) => (!(needs(Fact::IdentityProven)
             && needs(Fact::Armed(start.change.side))))
         .then_some("the copy is opened only when it is complete"),
-        Change::Rounds(_) | Change::ProveIdentity(_) | Change::Survey(_) | Change::ProbeService(_) | Change::Arm(_) | Change::EndLeftover(_) => {
-            None
-        }
+        Change::Rounds(_)
+        | Change::ProveIdentity(_)
+        | Change::Survey(_)
+        | Change::ProbeService(_)
+        | Change::Arm(_)
+        | Change::EndLeftover(_) => None,
         Change::ReleaseService(_) => (!needs(Fact::Authority(Side::Target)))
             .then_some("the target serves only once its mail counts"),
         Change::MergeAccounts(_) | Change::HoldService(_) => None,

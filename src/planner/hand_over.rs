@@ -402,7 +402,10 @@ fn parts(
         probe: ServiceProbe {
             to,
             addresses: cutover.address.iter().map(|net| net.0.addr()).collect(),
-            ports: crate::exposure::PORTS.iter().map(|(port, ..)| *port).collect(),
+            ports: crate::exposure::PORTS
+                .iter()
+                .map(|(port, ..)| *port)
+                .collect(),
             domain: domain(manifest),
             users: copies.iter().map(|copy| copy.user.clone()).collect(),
             recipient: cutover.probe.as_ref().and_then(|probe| probe.user.clone()),
@@ -441,7 +444,10 @@ fn budget(manifest: &Manifest) -> u64 {
 
 /// The domain of the users' addresses.
 fn domain(manifest: &Manifest) -> String {
-    let name = manifest.cutover.as_ref().and_then(|cutover| cutover.hostname.clone());
+    let name = manifest
+        .cutover
+        .as_ref()
+        .and_then(|cutover| cutover.hostname.clone());
     let of_name = name.and_then(|name| name.split_once('.').map(|(_, domain)| domain.to_owned()));
     let domain = manifest.mx.as_ref().map(|mx| mx.domain.clone()).or(of_name);
     domain.unwrap_or_else(|| "localhost".to_owned())

@@ -121,6 +121,7 @@ pub(crate) struct WireJob {
     pub(crate) tree: OriginTree,
     pub(crate) target: HostPath,
     pub(crate) extraneous: Extraneous,
+    pub(crate) sealed: Option<Timestamp>,
     pub(crate) index: Option<IndexFile>,
     pub(crate) sample: u64,
 }
@@ -130,7 +131,8 @@ impl From<&TreeJob> for WireJob {
         Self {
             tree: job.tree.clone(),
             target: job.target.clone(),
-            extraneous: job.extraneous,
+            extraneous: job.extraneous.clone(),
+            sealed: job.sealed,
             index: job.index.clone(),
             sample: job.sample as u64,
         }

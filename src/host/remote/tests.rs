@@ -213,6 +213,7 @@ impl Trees {
             target: at("target/alice"),
             ids: Arc::default(),
             extraneous: Extraneous::Remove,
+            sealed: None,
             index: Some(IndexFile {
                 dir: at("index"),
                 name: "alice.home".to_owned(),

@@ -37,7 +37,9 @@ pub(super) fn row(change: &Change) -> Row {
         Change::ProbeService(probe) => {
             let mut details = Vec::new();
             if let Some(user) = &probe.recipient {
-                details.push(format!("a message to {user} is sent, read back and removed"));
+                details.push(format!(
+                    "a message to {user} is sent, read back and removed"
+                ));
             }
             (
                 format!(

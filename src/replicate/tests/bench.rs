@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use jiff::Timestamp;
+
 use super::programs::Local;
 use crate::error::Result;
-use crate::names::Uid;
+use crate::names::{Side, Uid};
 use crate::plan::change::{Difference, Extraneous, IdMap, Selection, TreeKind};
 use crate::raw::HostPath;
 use crate::replicate::{
@@ -18,7 +20,7 @@ use crate::replicate::{
 };
 
 pub(super) struct Bench {
-    _dir: tempfile::TempDir,
+    pub(super) _dir: tempfile::TempDir,
     pub(super) source: PathBuf,
     pub(super) target: PathBuf,
     pub(super) index: PathBuf,
@@ -26,6 +28,7 @@ pub(super) struct Bench {
     pub(super) ids: IdMap,
     pub(super) selection: Selection,
     pub(super) extraneous: Extraneous,
+    pub(super) sealed: Option<Timestamp>,
     pub(super) stop: AtomicBool,
     pub(super) progress: Progress,
     pub(super) way: Way,
@@ -89,6 +92,7 @@ impl Bench {
             ids: IdMap::default(),
             selection: Selection::default(),
             extraneous: Extraneous::Remove,
+            sealed: None,
             stop: AtomicBool::new(false),
             progress: Progress::default(),
             way: Way::Here,
@@ -124,6 +128,7 @@ impl Bench {
                 Way::Programs => self.told(kind, dir),
             };
             let job = Job {
+                onto: Side::Target,
                 kind,
                 target: Place {
                     dir: to.as_fd(),
@@ -132,7 +137,8 @@ impl Bench {
                 owner: self.owner,
                 ids: &self.ids,
                 filter: &filter,
-                extraneous: self.extraneous,
+                extraneous: &self.extraneous,
+                sealed: self.sealed,
                 index: Some(Place {
                     dir: index.as_fd(),
                     name: Self::index_name(kind).as_bytes(),

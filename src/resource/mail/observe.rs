@@ -307,6 +307,7 @@ impl Observer<'_> {
             target: target.clone(),
             ids: Arc::clone(&self.ids),
             extraneous: Extraneous::Remove,
+            sealed: None,
             index: index.map(|dir| index_file(&dir, user, paths.kind)),
             sample: SAMPLE,
         };

@@ -62,6 +62,7 @@ fn meaning(oddity: Oddity) -> (Level, &'static str) {
         ),
         Oddity::ChangedWhileRead => (Warning, "files changed while they were read"),
         Oddity::ReservedName => (Warning, "names that reconcile uses for itself stay behind"),
+        Oddity::ChangedByHand => (Warning, "files were changed by hand"),
         Oddity::SourceAbsent => (
             Info,
             "nothing on the source, and so left alone on the target",
