@@ -16,6 +16,7 @@
 //! (trees come as open directories).
 
 mod attributes;
+mod changed;
 mod children;
 pub mod commands;
 mod compare;
@@ -41,6 +42,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use rustix::fs::syncfs;
 use serde::{Deserialize, Serialize};
 
+pub use changed::{changed_since, path_of};
 pub use index::PendingIndex;
 pub use origin::{Beside, ByPrograms, Here, Origin, OriginTree, Pipe, Session, There};
 pub use report::{Failure, IndexUse, Oddities, Oddity, OddityCount, Report};
