@@ -4,6 +4,7 @@
 //! beside its resource.
 
 mod execute;
+mod freeze;
 mod journal;
 mod lock;
 mod mail;
@@ -13,6 +14,7 @@ mod store;
 mod uidl;
 
 pub use execute::{Outcome, Run, execute};
+pub use freeze::{look, prove};
 pub use journal::{Entry, Journal, Moment, read_journal};
 pub use lock::{Owner, RunLock};
 pub use store::Store;
