@@ -4,6 +4,7 @@
 //! beside its resource.
 
 mod execute;
+mod freeze;
 mod hand_over;
 mod journal;
 mod lock;
@@ -15,6 +16,7 @@ mod store;
 mod uidl;
 
 pub use execute::{Outcome, Run, execute};
+pub use freeze::{look, prove};
 pub use hand_over::confirm;
 pub use journal::{Entry, Journal, Moment, read_journal};
 pub use lock::{Owner, RunLock};

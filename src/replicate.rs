@@ -21,6 +21,7 @@
 
 mod aside;
 mod attributes;
+mod changed;
 mod children;
 pub mod commands;
 mod compare;
@@ -48,6 +49,7 @@ use rustix::fs::syncfs;
 use serde::{Deserialize, Serialize};
 
 pub use aside::NAME as ASIDE;
+pub use changed::{changed_since, path_of};
 pub use index::PendingIndex;
 pub use origin::{Beside, ByPrograms, Here, Origin, OriginTree, Pipe, Session, There};
 pub use report::{Failure, IndexUse, Oddities, Oddity, OddityCount, Report};

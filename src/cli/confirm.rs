@@ -8,7 +8,7 @@ use super::session::Session;
 use super::{Failure, apply, session};
 use crate::apply::confirm;
 use crate::error::{Error, Exit, Kind};
-use crate::host::{Host as _, Operator};
+use crate::host::Operator;
 use crate::report::terminal::tell;
 
 #[derive(Args, Debug)]

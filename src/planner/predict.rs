@@ -54,13 +54,14 @@ pub fn predict(manifest: &Manifest, observation: &Observation, plan: &Plan) -> R
                 }
             }
             Change::Freeze(freeze) => {
-                services::predict_freeze(
-                    services_of(&mut after.services, freeze.change.side),
-                    freeze,
-                );
+                if let Some(host) = services_of(&mut after.services, freeze.change.side) {
+                    services::predict_freeze(host, freeze);
+                }
             }
             Change::StartServices(start) => {
-                services::predict_start(services_of(&mut after.services, start.change.side), start);
+                if let Some(host) = services_of(&mut after.services, start.change.side) {
+                    services::predict_start(host, start);
+                }
             }
             Change::LeaveAddresses(change) | Change::TakeAddresses(change) => {
                 address::predict_move(&mut after.address, change)?;

@@ -8,7 +8,11 @@ use crate::apply::hand_over::epoch;
 use crate::apply::probe::{self, Vantage};
 use crate::error::{Error, Kind, Result};
 use crate::host::switch::{Advance, Arming, Replacement};
+use crate::names::Side;
+use crate::plan::Change;
+use crate::plan::change::{CopiedTree, MailCopy};
 use crate::plan::hand_over::{Freeze, HostChange, ServiceProbe, Start, SwitchArming};
+use crate::replicate::OriginTree;
 use crate::report::Event;
 use crate::resource::{edit, services};
 
@@ -36,11 +40,36 @@ pub(crate) fn arm(context: &Context<'_>, armings: &[SwitchArming]) -> Result<()>
 pub(crate) fn freeze(context: &Context<'_>, freeze: &Freeze) -> Result<()> {
     let host = context.run.change(freeze.change.side)?;
     advance(context.run, &freeze.change)?;
-    let since = host.clock()?;
-    proof::prove(host, &context.run.plan.manifest.services, freeze, since)?;
+    let trees = trees(context.run, freeze.change.side);
+    proof::prove(host, &context.run.plan.manifest.services, freeze, &trees)?;
     let host = host.label();
     context.run.reporter.event(&Event::Frozen { host });
     Ok(())
+}
+
+/// All trees that move, on a side.
+fn trees(run: &Run<'_>, side: Side) -> Vec<OriginTree> {
+    let last = run
+        .plan
+        .actions
+        .iter()
+        .find_map(|action| match &action.change {
+            Change::LastDelta(last) => Some(last),
+            _ => None,
+        });
+    let of = |copy: &MailCopy| -> Vec<OriginTree> {
+        let tree = |tree: &CopiedTree| OriginTree {
+            kind: tree.paths.kind,
+            path: match side {
+                Side::Source => tree.paths.source.clone(),
+                Side::Target => tree.paths.target.clone(),
+            },
+            select: copy.select.clone(),
+            owner: copy.uid,
+        };
+        copy.trees.iter().map(tree).collect()
+    };
+    last.map_or_else(Vec::new, |last| last.copies.iter().flat_map(of).collect())
 }
 
 /// Looks at the service before it moves.

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::apply::execute::{Context, interrupted};
 use crate::error::{Error, Kind, Result};
 use crate::host::switch::{Moment, Settlement};
-use crate::host::{Host, ReadHost as _, Switch};
+use crate::host::{Host, Switch};
 use crate::manifest::{ConfirmedBy, MigrationName};
 use crate::names::Side;
 use crate::plan::change::HandOverRecord;
