@@ -37,6 +37,7 @@ mod server;
 mod smtp;
 mod wire;
 
+mod cutover;
 mod fallback;
 mod hosts;
 mod identity;
