@@ -14,6 +14,7 @@ mod session;
 mod status;
 mod validate;
 mod verify;
+mod watch;
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
@@ -78,6 +79,9 @@ enum Command {
     /// Serve this machine to a run elsewhere. Not for people.
     #[command(hide = true)]
     Agent(agent::Options),
+    /// Watch this machine's dead man's switch. Not for people.
+    #[command(hide = true)]
+    Watch(watch::Options),
 }
 
 /// Runs a command for an operator.
@@ -97,6 +101,7 @@ pub fn run(arguments: Arguments, operator: &Operator) -> Result<Exit, Failure> {
         Command::Completions(options) => documents::completions(&options, Arguments::command()),
         Command::Man => documents::man(Arguments::command()),
         Command::Agent(options) => agent::run(options),
+        Command::Watch(options) => watch::run(&options, operator),
     }
 }
 

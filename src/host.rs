@@ -7,14 +7,6 @@
 pub mod command;
 pub mod commands;
 pub mod dir;
-#[cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        unused_imports,
-        reason = "the switch that calls it is being written"
-    )
-)]
 pub(crate) mod link;
 pub mod network;
 pub mod probe;
