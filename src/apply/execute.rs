@@ -13,6 +13,7 @@ use super::store::Store;
 use super::{mail, progress, services, uidl};
 use crate::error::{Error, Kind, Result};
 use crate::host::{Host, ReadHost};
+use crate::names::Side;
 use crate::plan::change::{AccountsMerge, IdMap, Rename};
 use crate::plan::{Action, ActionId, Change, Fact, Plan};
 use crate::raw::HostPath;
@@ -251,6 +252,10 @@ fn perform(context: &Context<'_>, action: &Action) -> Result<()> {
         Change::SetAside { renames, .. } => renames
             .iter()
             .try_for_each(|Rename { from, to }| target.rename_new(from, to)),
+        Change::EditFile(file) if file.side == Side::Source => Err(Error::new(
+            Kind::Internal,
+            format!("{} on the source is edited in a reverse only", file.path),
+        )),
         Change::EditFile(file) => edit::perform(target, file),
         Change::HoldService(hold) => services::hold(context, hold),
         Change::ReleaseService(release) => services::release(context, release),
