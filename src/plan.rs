@@ -267,7 +267,7 @@ pub enum Fact {
     Settled(Side),
     /// This side's mail counts.
     Authority(Side),
-    /// The target's persistent configuration has this address.
+    /// The persistent configuration of the host that serves has this address.
     AddressConfigured(String),
     /// The target's `/etc/hosts` is right about this name.
     HostnameSet(String),

@@ -1,21 +1,39 @@
-//! The network of a running host: its interfaces and their addresses, as `ip` of iproute2 tells them.
+//! The network of a running host: its interfaces, their addresses, and the ways that lead out of it, as
+//! `ip` of iproute2 tells them.
 //!
-//! Both `ip -o link show` and `ip -o addr show` have told this in the same words since the last
-//! century; `-j` is younger than the hosts that people move away from.
+//! It has told this in the same words since the last century; `-j` is younger than the hosts that
+//! people move away from.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The interfaces of a running host, by name.
+/// The network of a running host.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(deny_unknown_fields)]
 pub struct Network {
-    /// Loopback included.
+    /// The interfaces by name.
     pub interfaces: BTreeMap<String, Link>,
+    /// The IPv4 routes that the kernel did not make by itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<Route>,
+}
+
+/// A way that leads out.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// Where it leads: `default`, or a subnet.
+    pub to: String,
+    /// Through which interfaces.
+    pub through: Vec<String>,
+    /// The address that what is sent there comes from, if the route says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<IpAddr>,
 }
 
 /// An interface.
@@ -30,7 +48,7 @@ pub struct Link {
 }
 
 /// Whether an interface can carry anything.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Carrier {
     /// It is up, and so is the wire.
@@ -53,6 +71,20 @@ pub struct Held {
     /// Whether it goes with another one.
     #[serde(default, skip_serializing_if = "is_usual")]
     pub rank: Rank,
+    /// Where it comes from.
+    #[serde(default, skip_serializing_if = "is_usual")]
+    pub lease: Lease,
+}
+
+/// For how long an interface has an address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Lease {
+    /// Until somebody takes it away.
+    #[default]
+    None,
+    /// Until it ends, unless DHCP or a router prolongs it: `dynamic`.
+    Dynamic,
 }
 
 /// How far the kernel is with an address, ip-address(8).
@@ -99,8 +131,8 @@ impl fmt::Display for BadLine {
 impl std::error::Error for BadLine {}
 
 impl Network {
-    /// From what `ip -o link show` and `ip -o addr show` say.
-    pub fn parse(links: &[u8], addresses: &[u8]) -> Result<Self, BadLine> {
+    /// From what `ip -o link show`, `ip -o addr show` and `ip -o -4 route show` say.
+    pub fn parse(links: &[u8], addresses: &[u8], routes: &[u8]) -> Result<Self, BadLine> {
         let mut network = Self::default();
         for line in String::from_utf8_lossy(links).lines() {
             let (name, carrier) = link(line).ok_or_else(|| bad(line))?;
@@ -114,6 +146,8 @@ impl Network {
                 link.addresses.push(held);
             }
         }
+        let routes = String::from_utf8_lossy(routes);
+        network.routes = routes.lines().filter_map(route).collect();
         Ok(network)
     }
 
@@ -150,7 +184,7 @@ pub fn parse_addresses(said: &[u8]) -> Result<Vec<(String, Held)>, BadLine> {
 fn held<'a>(mut words: impl Iterator<Item = &'a str>) -> Option<Held> {
     let address = words.next()?;
     let mut net = parse_net(address)?;
-    let (mut standing, mut rank) = (Standing::Used, Rank::Primary);
+    let (mut standing, mut rank, mut lease) = (Standing::Used, Rank::Primary, Lease::None);
     while let Some(word) = words.next() {
         match word {
             // Of a point-to-point address the prefix is the peer's.
@@ -160,6 +194,7 @@ fn held<'a>(mut words: impl Iterator<Item = &'a str>) -> Option<Held> {
             }
             "tentative" if standing == Standing::Used => standing = Standing::Tentative,
             "dadfailed" => standing = Standing::Duplicate,
+            "dynamic" => lease = Lease::Dynamic,
             "secondary" if net.addr().is_ipv4() => rank = Rank::Secondary,
             _ => {}
         }
@@ -168,6 +203,29 @@ fn held<'a>(mut words: impl Iterator<Item = &'a str>) -> Option<Held> {
         net,
         standing,
         rank,
+        lease,
+    })
+}
+
+/// `default via 192.0.2.1 dev eth0 proto static src 192.0.2.25`. `None` for what the kernel makes by
+/// itself with an address, and for what leads nowhere.
+fn route(line: &str) -> Option<Route> {
+    let words: Vec<&str> = line
+        .split([' ', '\t', '\\'])
+        .filter(|w| !w.is_empty())
+        .collect();
+    let after = |key: &'static str| {
+        let pairs = words.windows(2).filter(move |pair| pair[0] == key);
+        pairs.map(|pair| pair[1])
+    };
+    if after("proto").any(|by| by == "kernel") {
+        return None;
+    }
+    let through: Vec<String> = after("dev").map(str::to_owned).collect();
+    (!through.is_empty()).then(|| Route {
+        to: words[0].to_owned(),
+        through,
+        from: after("src").find_map(|from| from.parse().ok()),
     })
 }
 

@@ -35,6 +35,12 @@ pub enum Probe {
     PostfixParameters(Vec<String>),
     /// What mail clients would see of users' mailboxes.
     Mailboxes(Mailboxes),
+    /// The interfaces: `ip -o link show`, ip-link(8).
+    Links,
+    /// Their addresses: `ip -o addr show`, ip-address(8).
+    Addresses,
+    /// The IPv4 routes: `ip -o -4 route show`, ip-route(8).
+    Routes,
     /// So many bytes of nothing, for tests of the way that answers take.
     #[cfg(test)]
     Echo(u32),
@@ -71,6 +77,9 @@ const UNIT_PROPERTIES: &str = "--property=Id,Names,LoadState,ActiveState,SubStat
 
 /// In `/bin` both before and after the merge of `/bin` and `/usr/bin`.
 const SYSTEMCTL: &str = "/bin/systemctl";
+/// There on Debian and on Red Hat, whichever directory it is really in.
+const IP: &str = "/sbin/ip";
+
 /// A configuration file to be tried, and the mailbox that it is tried on.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Trial {
@@ -121,6 +130,9 @@ impl Probe {
                 &["/usr/bin/doveconf", "-a", "-f", &filter]
             }
             Self::DoveconfCheck => &["/usr/bin/doveconf", "-n"],
+            Self::Links => &[IP, "-o", "link", "show"],
+            Self::Addresses => &[IP, "-o", "addr", "show"],
+            Self::Routes => &[IP, "-o", "-4", "route", "show"],
             Self::Certificates(file) => {
                 path = file.to_string();
                 &["/bin/sed", "-n", CERTIFICATES, &path]
@@ -203,7 +215,10 @@ impl Probe {
             | Self::DoveconfCheck
             | Self::Certificates(_)
             | Self::PublicKey(_)
-            | Self::Letter(_) => &[],
+            | Self::Letter(_)
+            | Self::Links
+            | Self::Addresses
+            | Self::Routes => &[],
             Self::PopTrial(trial) => trial.content.as_bytes(),
             Self::Mailboxes(mailboxes) => &mailboxes.users,
         }
@@ -225,7 +240,10 @@ impl Probe {
             Self::Doveconf(_)
             | Self::DoveconfCheck
             | Self::Certificates(_)
-            | Self::PublicKey(_) => Duration::from_secs(10),
+            | Self::PublicKey(_)
+            | Self::Links
+            | Self::Addresses
+            | Self::Routes => Duration::from_secs(10),
             // Dovecot starts, answers and stops within a second or two.
             Self::PopTrial(_) => Duration::from_mins(1),
             // The headers of every message, if the server has none in its cache.

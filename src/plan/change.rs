@@ -42,7 +42,7 @@ pub enum Change {
     CopyMail(MailCopy),
     /// Compare a user's trees by content, every file.
     ProveMail(MailCopy),
-    /// Change lines of one configuration file on the target.
+    /// Change lines of one configuration file.
     EditFile(FileEdit),
     /// Stop a service of the target and keep it from being started.
     HoldService(ServiceHold),
@@ -514,7 +514,10 @@ pub enum Difference {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FileEdit {
-    /// The file on the target.
+    /// On which host.
+    #[serde(default = "target", skip_serializing_if = "is_target")]
+    pub side: Side,
+    /// The file.
     pub path: HostPath,
     /// Digest of the file as the plan saw it, its secrets hidden; `None` if it is absent.
     pub before: Option<String>,
@@ -529,6 +532,15 @@ pub struct FileEdit {
     pub mode: u32,
     /// Unified diff for people, with secrets hidden.
     pub diff: String,
+}
+
+fn target() -> Side {
+    Side::Target
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_target(side: &Side) -> bool {
+    *side == Side::Target
 }
 
 /// Our Dovecot drop-in on a live host, and how it is tried.

@@ -121,8 +121,11 @@ fn broken_by(action: &Action, given: &BTreeSet<&Fact>) -> Option<&'static str> {
             }
             let moves_service =
                 |fact: &Fact| matches!(fact, Fact::AddressConfigured(_) | Fact::HostnameSet(_));
-            (action.gives.iter().any(moves_service) && !needs(Fact::Authority(Side::Target)))
-                .then_some("the target gets the service address only once its mail counts")
+            (action.gives.iter().any(moves_service) && !needs(Fact::Authority(edit.side)))
+                .then_some(match edit.side {
+                    Side::Source => "the source gets the service address only once its mail counts",
+                    Side::Target => "the target gets the service address only once its mail counts",
+                })
         }
         Change::Freeze(freeze) => (!needs(Fact::Armed(freeze.change.side)))
             .then_some("nothing is frozen that would not thaw by itself"),

@@ -13,6 +13,7 @@ use similar::{Algorithm, DiffOp, TextDiff};
 
 use crate::error::{Error, Kind, Result};
 use crate::host::{Host, NewFile, ReadHost};
+use crate::names::Side;
 use crate::plan::change::{FileEdit, LineEdit, Redaction};
 use crate::raw::HostPath;
 pub use redact::{HIDDEN, Redacted};
@@ -20,7 +21,8 @@ pub use redact::{HIDDEN, Redacted};
 /// Lines shown around a change, as `diff -u` does.
 const CONTEXT: usize = 3;
 
-/// The edit that turns `before` (`None`: no such file) into `after`, in a file without secrets.
+/// The edit that turns `before` (`None`: no such file) into `after`, in a file of the target without
+/// secrets.
 /// `mode`: permission bits if the file is made new.
 pub fn between(path: &HostPath, before: Option<&str>, after: &str, mode: u32) -> FileEdit {
     let old = lines(before.unwrap_or_default());
@@ -32,6 +34,7 @@ pub fn between(path: &HostPath, before: Option<&str>, after: &str, mode: u32) ->
     let edits = diff.ops().iter().filter_map(|op| line_edit(op, &new));
     let from = before.map_or_else(|| "/dev/null".to_owned(), |_| path.to_string());
     FileEdit {
+        side: Side::Target,
         path: path.clone(),
         before: before.map(digest),
         after: digest(after),

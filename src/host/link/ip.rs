@@ -62,7 +62,7 @@ fn refused(words: &[&str], answer: &Answer) -> Error {
 /// Whether there is an interface.
 pub(super) fn exists(interface: &str) -> Result<bool> {
     let links = ask(&["-o", "link", "show"])?;
-    let network = crate::host::network::Network::parse(&links, &[]);
+    let network = crate::host::network::Network::parse(&links, &[], &[]);
     let network = network.doing(Kind::Malformed, || "cannot list the interfaces".to_owned())?;
     Ok(network.interfaces.contains_key(interface))
 }

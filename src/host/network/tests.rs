@@ -20,17 +20,47 @@ const ADDRESSES: &str = "\
 ";
 
 fn held(net: &str, standing: Standing, rank: Rank) -> Held {
-    let net = net.parse().unwrap();
     Held {
-        net,
+        net: net.parse().unwrap(),
         standing,
         rank,
+        lease: Lease::None,
     }
+}
+
+/// `ip -o -4 route show`, the last line of two equal ways out.
+const ROUTES: &str = "\
+default via 198.51.100.1 dev host0 proto dhcp src 198.51.100.25 metric 1024 
+198.51.100.0/24 dev host0 proto kernel scope link src 198.51.100.20 
+blackhole 10.0.0.0/8 
+10.9.0.0/16 proto static \\\tnexthop via 198.51.100.7 dev host0 weight 1 \\\tnexthop via 192.0.2.7 dev eth1 weight 1 
+";
+
+#[test]
+fn ways_out_are_known_with_the_address_that_they_are_for() {
+    let network = Network::parse(LINKS.as_bytes(), b"", ROUTES.as_bytes()).unwrap();
+    let route = |to: &str, through: &[&str], from: Option<&str>| Route {
+        to: to.to_owned(),
+        through: through.iter().map(|&name| name.to_owned()).collect(),
+        from: from.map(|from| from.parse().unwrap()),
+    };
+    let expected = [
+        route("default", &["host0"], Some("198.51.100.25")),
+        route("10.9.0.0/16", &["host0", "eth1"], None),
+    ];
+    assert_eq!(network.routes, expected);
+}
+
+#[test]
+fn a_leased_address_is_known() {
+    let said = b"2: eth0    inet 192.0.2.7/24 brd 192.0.2.255 scope global dynamic noprefixroute eth0\\       valid_lft 86000sec preferred_lft 86000sec\n";
+    let found = parse_addresses(said).unwrap();
+    assert_eq!(found[0].1.lease, Lease::Dynamic);
 }
 
 #[test]
 fn interfaces_are_known_with_their_carrier_and_addresses() {
-    let network = Network::parse(LINKS.as_bytes(), ADDRESSES.as_bytes()).unwrap();
+    let network = Network::parse(LINKS.as_bytes(), ADDRESSES.as_bytes(), b"").unwrap();
     let carriers: Vec<_> = network
         .interfaces
         .iter()
@@ -89,5 +119,5 @@ fn old_and_odd_lines_are_understood() {
 fn what_ip_does_not_say_is_an_error_that_shows_it() {
     let error = parse_addresses(b"2: eth0    inet bogus scope global eth0\n").unwrap_err();
     assert!(error.to_string().contains("inet bogus"), "{error}");
-    assert!(Network::parse(b"Device \"x\" does not exist.\n", b"").is_err());
+    assert!(Network::parse(b"Device \"x\" does not exist.\n", b"", b"").is_err());
 }

@@ -1,4 +1,8 @@
-//! The five backends behind one door: what to read, what it says, and how an address is added.
+//! The five backends behind one door: what to read, what it says, how an address is added, and how it
+//! is taken out.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 
@@ -56,4 +60,34 @@ pub fn add(
         Backend::NetworkManager => networkmanager::add(files, interface, addresses),
         Backend::Ifcfg => Ok(ifcfg::add(files, interface, addresses)),
     }
+}
+
+/// The files without these addresses: those that change, each as it will be. An address that a backend
+/// cannot take out without taking something else along stays where it is.
+pub fn remove(
+    files: &Files,
+    addresses: &BTreeSet<IpAddr>,
+    owner: &MigrationName,
+) -> Result<Vec<Placement>, BadFile> {
+    let mut all = ifupdown::remove(files, addresses)?;
+    all.extend(networkd::remove(files, addresses)?);
+    all.extend(netplan::remove(files, addresses, owner)?);
+    all.extend(networkmanager::remove(files, addresses)?);
+    all.extend(ifcfg::remove(files, addresses));
+    all.retain(|place| files.get(&place.path) != Some(place.text.as_str()));
+    Ok(all)
+}
+
+/// Whether an address stands in a line, with or without a prefix.
+pub(super) fn has_word(line: &str, address: IpAddr) -> bool {
+    let words = line.split(|c: char| !(c.is_ascii_hexdigit() || matches!(c, '.' | ':')));
+    words.into_iter().any(|word| word.parse() == Ok(address))
+}
+
+/// A text without some of its lines, by number from 1.
+pub(super) fn without_lines(text: &str, lines: &BTreeSet<usize>) -> String {
+    let kept = (1..).zip(text.split_inclusive('\n'));
+    kept.filter(|(number, _)| !lines.contains(number))
+        .map(|(_, line)| line)
+        .collect()
 }

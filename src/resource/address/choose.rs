@@ -7,6 +7,7 @@ use ipnet::IpNet;
 
 use super::Problem;
 use super::interface::{Backend, Family, Interface, Origin, Selector};
+use crate::names::Side;
 
 /// How an interface was found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -23,14 +24,15 @@ pub enum Found {
 /// another persistent address in its subnet; the only one that there is, if it has no static address
 /// of that family.
 pub fn choose<'a>(
+    side: Side,
     all: &'a [Interface],
     wanted: Option<&str>,
     net: IpNet,
     service: &BTreeSet<IpAddr>,
 ) -> Result<(&'a Interface, Found), Problem> {
     let (chosen, found) = match wanted {
-        Some(name) => (by_name(all, name, net.addr())?, Found::Sure),
-        None => by_subnet(all, net, service)?,
+        Some(name) => (by_name(side, all, name, net.addr())?, Found::Sure),
+        None => by_subnet(side, all, net, service)?,
     };
     match rival(all, chosen) {
         None => Ok((chosen, found)),
@@ -54,6 +56,7 @@ pub fn prefixed(interface: &Interface, net: IpNet, service: &BTreeSet<IpAddr>) -
 }
 
 fn by_name<'a>(
+    side: Side,
     all: &'a [Interface],
     name: &str,
     address: IpAddr,
@@ -76,6 +79,7 @@ fn by_name<'a>(
     let same_backend = found.iter().all(|i| i.backend == found[0].backend);
     match found.as_slice() {
         [] => Err(Problem::NotConfigured {
+            side,
             interface: name.to_owned(),
             candidates: names(all),
         }),
@@ -88,12 +92,13 @@ fn by_name<'a>(
                 one: (one.backend, one.file.clone()),
                 other: (other.backend, other.file.clone()),
             }),
-            None => Err(ambiguous(address, &found)),
+            None => Err(ambiguous(side, address, &found)),
         },
     }
 }
 
 fn by_subnet<'a>(
+    side: Side,
     all: &'a [Interface],
     net: IpNet,
     service: &BTreeSet<IpAddr>,
@@ -113,12 +118,13 @@ fn by_subnet<'a>(
         ([one], _) => Ok((one, Found::Sure)),
         ([], [only]) if !has_static(only, family, service) => Ok((only, Found::OnlyOne)),
         ([], _) => Err(Problem::NoInterface {
+            side,
             address: net.addr(),
             candidates: names(all),
         }),
         ([one, ..], _) => match rival(all, one) {
             Some(_) => Ok((one, Found::Sure)),
-            None => Err(ambiguous(net.addr(), &near)),
+            None => Err(ambiguous(side, net.addr(), &near)),
         },
     }
 }
@@ -146,12 +152,13 @@ fn shared(one: &Selector, other: &Selector) -> Option<String> {
     taken(one, other).or_else(|| taken(other, one))
 }
 
-fn ambiguous(address: IpAddr, found: &[&Interface]) -> Problem {
+fn ambiguous(side: Side, address: IpAddr, found: &[&Interface]) -> Problem {
     let candidates = found
         .iter()
         .map(|i| format!("{} ({})", i.selector, i.file))
         .collect();
     Problem::Ambiguous {
+        side,
         address,
         candidates,
     }

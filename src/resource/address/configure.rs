@@ -1,4 +1,4 @@
-//! Giving the target's interfaces the service addresses that they lack.
+//! Giving a host's interfaces the service addresses that they lack at boot.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -30,7 +30,12 @@ pub(super) struct Outcome {
 }
 
 /// Looks at every service address.
-pub(super) fn configure(cutover: &Cutover, files: &Files, owner: &MigrationName) -> Outcome {
+pub(super) fn configure(
+    cutover: &Cutover,
+    side: Side,
+    files: &Files,
+    owner: &MigrationName,
+) -> Outcome {
     let mut outcome = Outcome::default();
     let Some(first) = cutover.address.first() else {
         return outcome;
@@ -45,7 +50,7 @@ pub(super) fn configure(cutover: &Cutover, files: &Files, owner: &MigrationName)
     let service: BTreeSet<IpAddr> = cutover.address.iter().map(|net| net.0.addr()).collect();
     let mut lacking: BTreeMap<(HostPath, String), Lacking<'_>> = BTreeMap::new();
     for net in cutover.address.iter().map(|net| net.0) {
-        match lacks(&interfaces, cutover, net, &service, &mut outcome) {
+        match lacks(side, &interfaces, cutover, net, &service, &mut outcome) {
             Ok(None) => outcome.settled.push(net.addr()),
             Ok(Some(interface)) => {
                 let key = (interface.file.clone(), interface.selector.to_string());
@@ -59,7 +64,7 @@ pub(super) fn configure(cutover: &Cutover, files: &Files, owner: &MigrationName)
         }
     }
     let lacking: Vec<_> = lacking.into_values().collect();
-    match actions(&lacking, files, owner) {
+    match actions(side, &lacking, files, owner) {
         Ok(actions) => outcome.actions = actions,
         Err(bad) => outcome.problems.push((address(first.0.addr()), bad.into())),
     }
@@ -74,14 +79,15 @@ struct Lacking<'a> {
 
 /// The interface that lacks the address; `None` if it has it.
 fn lacks<'a>(
+    side: Side,
     interfaces: &'a [Interface],
     cutover: &Cutover,
     net: IpNet,
     service: &BTreeSet<IpAddr>,
     outcome: &mut Outcome,
 ) -> Result<Option<&'a Interface>, Problem> {
-    let wanted = cutover.interface.as_deref();
-    let (interface, found) = choose::choose(interfaces, wanted, net, service)?;
+    let wanted = wanted(cutover, side);
+    let (interface, found) = choose::choose(side, interfaces, wanted, net, service)?;
     if interface.holds(net.addr()).is_some() {
         return Ok(None);
     }
@@ -124,6 +130,14 @@ fn lacks<'a>(
     Ok(Some(interface))
 }
 
+/// The interface that the manifest names: it is one of the target's.
+pub(super) fn wanted(cutover: &Cutover, side: Side) -> Option<&str> {
+    match side {
+        Side::Source => None,
+        Side::Target => cutover.interface.as_deref(),
+    }
+}
+
 /// The changes of one file.
 #[derive(Default)]
 struct FileChange {
@@ -135,6 +149,7 @@ struct FileChange {
 
 /// One action for each file: two interfaces can be configured in the same one.
 fn actions(
+    side: Side,
     lacking: &[Lacking<'_>],
     files: &Files,
     owner: &MigrationName,
@@ -154,7 +169,10 @@ fn actions(
         let text = after.get(&path).unwrap_or_default();
         let redaction = redaction_of(&path);
         let before = files.redacted(&path);
-        let edit = edit::between_redacted(&path, redaction, before, text, change.mode);
+        let edit = FileEdit {
+            side,
+            ..edit::between_redacted(&path, redaction, before, text, change.mode)
+        };
         let interfaces: Vec<String> = change.interfaces.into_iter().collect();
         Action {
             id: ActionId(format!("address/{}/configure", change.nets[0].addr())),
@@ -164,7 +182,7 @@ fn actions(
                 interface: interfaces.join(", "),
                 backend: change.backend,
             },
-            needs: BTreeSet::from([Fact::Authority(Side::Target)]),
+            needs: BTreeSet::from([Fact::Authority(side)]),
             gives: change
                 .nets
                 .iter()

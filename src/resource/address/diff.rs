@@ -1,26 +1,37 @@
-//! What the target's configuration lacks of the service addresses and their name.
+//! What the configuration of the host that serves lacks of the service addresses, and of their name.
 
 use std::collections::BTreeSet;
 
 use super::configure::{self, address, configured, undo};
 use super::files::Files;
-use super::{Actual, HOSTS, Problem, backend, hosts};
+use super::{Actual, HOSTS, Problem, arrive, backend, hosts, leave};
 use crate::manifest::{Cutover, HostAddress, Manifest};
 use crate::names::Side;
 use crate::plan::{Action, ActionId, Change, Draft, Fact, Level, Obstacle, Reason, Resource, Risk};
 use crate::receipt::Receipt;
 use crate::resource::edit;
 
-/// Compares. While the source serves and shall serve, nothing is to be done: the address moves at the
-/// cutover. What would be in the way then is said already, as warnings.
+/// Compares. While the source serves as it always did, nothing is to be done: the address moves at the
+/// cutover. What would be in the way then is said already, as warnings. Once the address has moved,
+/// the host that serves is to have it after a reboot, too, whichever of the two that is.
 pub fn diff(manifest: &Manifest, actual: &Actual, receipt: Option<&Receipt>) -> Draft {
     let mut draft = Draft::default();
     let Some(cutover) = &manifest.cutover else {
         return draft;
     };
     let authority = receipt.map_or(Side::Source, |receipt| receipt.authority);
-    let outcome = configure::configure(cutover, &actual.target_files, &manifest.name);
-    if manifest.serve_from == Side::Source && authority == Side::Source {
+    // An offline source is never written; a live one only gets back what a cutover took from it.
+    let side = if manifest.source.host.is_live() && has_moved(receipt) {
+        manifest.serve_from
+    } else {
+        Side::Target
+    };
+    let outcome = configure::configure(cutover, side, actual.files(side), &manifest.name);
+    if manifest.serve_from == Side::Source && authority == Side::Source && side == Side::Target {
+        for (resource, problem) in ahead(manifest, cutover, actual) {
+            let text = format!("at the cutover: {problem}");
+            draft.note(resource, Level::Warning, text);
+        }
         for (resource, problem) in outcome.problems {
             draft.note(
                 resource,
@@ -50,9 +61,29 @@ pub fn diff(manifest: &Manifest, actual: &Actual, receipt: Option<&Receipt>) -> 
         .settled
         .extend(outcome.settled.into_iter().map(configured));
     draft.actions.extend(outcome.actions);
-    hostname(cutover, actual.hosts.as_deref(), &mut draft);
+    // The target's line goes on being right when the source serves again: it names the addresses.
+    if side == Side::Target {
+        hostname(cutover, actual.hosts.as_deref(), &mut draft);
+    }
     still_on_source(manifest, cutover, &actual.source_files, &mut draft);
     draft
+}
+
+/// Whether authority has changed hands before, which is when the UIDL format of then is noted.
+fn has_moved(receipt: Option<&Receipt>) -> bool {
+    receipt
+        .is_some_and(|receipt| receipt.authority == Side::Target || receipt.uidl_format.is_some())
+}
+
+/// What would be in the way of a cutover between the hosts as they run now.
+fn ahead(manifest: &Manifest, cutover: &Cutover, actual: &Actual) -> Vec<(Resource, Problem)> {
+    if actual.source_network.is_none() || actual.target_network.is_none() {
+        return Vec::new();
+    }
+    let leaving = leave(cutover, Side::Source, actual, &manifest.name);
+    let arriving = arrive(cutover, Side::Target, actual, &[]);
+    let problems = [leaving.err(), arriving.err()];
+    problems.into_iter().flatten().flatten().collect()
 }
 
 fn hostname(cutover: &Cutover, text: Option<&str>, draft: &mut Draft) {

@@ -2,6 +2,9 @@
 //!
 //! IPv4 addresses are added as the next `IPADDRn` and `PREFIXn`, IPv6 ones to `IPV6ADDR_SECONDARIES`.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
 use ipnet::IpNet;
 
 use super::backend::Placement;
@@ -106,6 +109,125 @@ fn with_secondaries(text: &str, more: &str) -> String {
     let init = text.lines().any(|line| line.starts_with("IPV6INIT="));
     let init = if init { "" } else { "IPV6INIT=yes\n" };
     format!("{text}{init}{KEY}=\"{more}\"\n")
+}
+
+/// The files without these addresses. The network scripts stop at the first number that is missing, so
+/// those that stay move up; where the first one goes, the next takes its place. An alias file
+/// (`ifcfg-eth0:1`) whose address goes is kept from coming up.
+pub(super) fn remove(files: &Files, addresses: &BTreeSet<IpAddr>) -> Vec<Placement> {
+    let dir = HostPath::from(DIRECTORY);
+    let mut changed = Vec::new();
+    for (path, name, text) in files.in_dir(&dir) {
+        let is_alias = name.contains(':');
+        let text = without_v6(&without_v4(text, addresses, is_alias), addresses);
+        changed.push(Placement {
+            path: path.clone(),
+            text,
+            mode: 0o644,
+        });
+    }
+    changed
+}
+
+/// What belongs to one address, with its number.
+const NUMBERED: [&str; 5] = ["IPADDR", "PREFIX", "NETMASK", "BROADCAST", "NETWORK"];
+
+/// A line that belongs to a numbered address: which setting, and the number as it is written.
+fn numbered(line: &str) -> Option<(&'static str, &str, &str)> {
+    let (key, value) = line.trim_start().split_once('=')?;
+    NUMBERED.iter().find_map(|setting| {
+        let number = key.strip_prefix(setting)?;
+        let digits = number.bytes().all(|b| b.is_ascii_digit());
+        digits.then_some((*setting, number, value))
+    })
+}
+
+fn without_v4(text: &str, addresses: &BTreeSet<IpAddr>, is_alias: bool) -> String {
+    let mut numbers: Vec<&str> = Vec::new();
+    let mut going = BTreeSet::new();
+    for (setting, number, value) in text.lines().filter_map(numbered) {
+        if setting != "IPADDR" {
+            continue;
+        }
+        numbers.push(number);
+        if unquoted(value)
+            .parse()
+            .is_ok_and(|one| addresses.contains(&one))
+        {
+            going.insert(number);
+        }
+    }
+    if going.is_empty() {
+        return text.to_owned();
+    }
+    numbers.sort_by_key(|number| number.parse::<u32>().map_or(0, |n| n + 1));
+    let staying: Vec<&str> = numbers
+        .iter()
+        .filter(|n| !going.contains(*n))
+        .copied()
+        .collect();
+    if staying.is_empty() && is_alias {
+        let off = |line: &&str| {
+            let key = line.split('=').next().unwrap_or_default().trim();
+            !matches!(key, "ONBOOT" | "ONPARENT")
+        };
+        let kept: String = text.split_inclusive('\n').filter(off).collect();
+        let feed = if kept.ends_with('\n') { "" } else { "\n" };
+        return format!("{kept}{feed}ONBOOT=no\nONPARENT=no\n");
+    }
+    // With no other address the interface would come up without any, and its gateway out of reach.
+    if staying.is_empty() && going.contains("") {
+        return text.to_owned();
+    }
+    let line = |line: &str| match numbered(line) {
+        Some((_, number, _)) if going.contains(number) => String::new(),
+        Some((setting, number, value)) => match staying.iter().position(|one| *one == number) {
+            Some(at) => {
+                let end = if line.ends_with('\n') { "\n" } else { "" };
+                format!("{setting}{}={}{end}", numbers[at], value.trim_end())
+            }
+            None => line.to_owned(),
+        },
+        None => line.to_owned(),
+    };
+    text.split_inclusive('\n').map(line).collect()
+}
+
+/// `IPV6ADDR` is the first one, `IPV6ADDR_SECONDARIES` are all others.
+fn without_v6(text: &str, addresses: &BTreeSet<IpAddr>) -> String {
+    const KEYS: [&str; 2] = ["IPV6ADDR", "IPV6ADDR_SECONDARIES"];
+    let key = |line: &str| {
+        let (key, value) = line.trim().split_once('=')?;
+        Some((
+            KEYS.iter().position(|one| *one == key)?,
+            unquoted(value).to_owned(),
+        ))
+    };
+    let goes = |one: &str| {
+        let address = one.split('/').next().unwrap_or_default().parse();
+        address.is_ok_and(|address| addresses.contains(&address))
+    };
+    let mut values = [Vec::new(), Vec::new()];
+    for (at, value) in text.lines().filter_map(key) {
+        values[at] = value.split_whitespace().map(str::to_owned).collect();
+    }
+    if !values.iter().flatten().any(|one| goes(one)) {
+        return text.to_owned();
+    }
+    for values in &mut values {
+        values.retain(|one| !goes(one));
+    }
+    let has_first = text.lines().filter_map(key).any(|(at, _)| at == 0);
+    if has_first && values[0].is_empty() && !values[1].is_empty() {
+        let next = values[1].remove(0);
+        values[0].push(next);
+    }
+    let line = |line: &str| match key(line) {
+        Some((at, _)) if values[at].is_empty() => String::new(),
+        Some((at, _)) => format!("{}=\"{}\"\n", KEYS[at], values[at].join(" ")),
+        None => line.to_owned(),
+    };
+    text.split_inclusive('\n').map(line).collect()
 }
 
 /// The number of `IPADDRn`; 0 where there is none.

@@ -3,7 +3,10 @@
 //! An address is added as one more `iface` stanza of the same interface: `ifup` applies all of them.
 //! It goes into a file of ours where `interfaces.d` is sourced, else into a marked block.
 
+mod remove;
+
 use std::collections::{BTreeSet, VecDeque};
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 
@@ -139,6 +142,38 @@ pub(super) fn add(
         text,
         mode: 0o644,
     })
+}
+
+/// The files without these addresses.
+pub(super) fn remove(
+    files: &Files,
+    addresses: &BTreeSet<IpAddr>,
+) -> Result<Vec<Placement>, BadFile> {
+    let paths: Vec<HostPath> = stanzas(files)?
+        .0
+        .into_iter()
+        .map(|(path, _)| path)
+        .collect();
+    let text = |path: &HostPath| files.get(path).unwrap_or_default();
+    let mut left: Vec<String> = paths
+        .iter()
+        .flat_map(|path| remove::names(text(path)))
+        .collect();
+    let changed = paths.iter().map(|path| Placement {
+        path: path.clone(),
+        text: remove::without(text(path), addresses, &mut left),
+        mode: 0o644,
+    });
+    Ok(changed.collect())
+}
+
+/// A hook that says an address: programs that we do not understand, which may set it.
+pub(super) fn hook(files: &Files, address: IpAddr) -> Result<Option<(HostPath, usize)>, BadFile> {
+    let found = stanzas(files)?.0.into_iter().find_map(|(path, _)| {
+        let line = remove::hook(files.get(&path).unwrap_or_default(), address)?;
+        Some((path, line))
+    });
+    Ok(found)
 }
 
 /// The text with a line feed at its end.

@@ -3,14 +3,15 @@
 //! Netplan merges lists of addresses across files, so an address is added by a file of ours that says
 //! nothing else of the device. Files in `/run` and `/usr/lib` hold no addresses that last.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 use serde_yaml::{Mapping, Value};
 
 use super::backend::Placement;
 use super::files::{BadFile, Files, has_extension};
-use super::interface::{Backend, Family, Interface, Selector};
+use super::interface::{Assigned, Backend, Family, Interface, Selector};
 use crate::error::Result;
 use crate::host::ReadHost;
 use crate::manifest::MigrationName;
@@ -185,14 +186,34 @@ pub(super) fn add(
     addresses: &[IpNet],
     owner: &MigrationName,
 ) -> Result<Placement, BadFile> {
-    let path = HostPath::from(DIRECTORY).join(format!("90-reconcile-{}.yaml", owner.as_str()));
-    let mut devices: BTreeMap<(String, String), Vec<IpNet>> = BTreeMap::new();
+    let path = own_file(owner);
     let all = read(files)?;
     let own = all
         .iter()
         .flat_map(|i| i.addresses.iter().map(move |a| (i, a)));
     let own = own.filter(|(_, a)| a.file == path).map(|(i, a)| (i, a.net));
-    for (device, net) in own.chain(addresses.iter().map(|net| (interface, *net))) {
+    let text = own_text(
+        own.chain(addresses.iter().map(|net| (interface, *net))),
+        owner,
+    );
+    Ok(Placement {
+        path,
+        text,
+        mode: 0o600,
+    })
+}
+
+fn own_file(owner: &MigrationName) -> HostPath {
+    HostPath::from(DIRECTORY).join(format!("90-reconcile-{}.yaml", owner.as_str()))
+}
+
+/// What our file says when devices have these addresses by it.
+fn own_text<'a>(
+    addresses: impl Iterator<Item = (&'a Interface, IpNet)>,
+    owner: &MigrationName,
+) -> String {
+    let mut devices: BTreeMap<(String, String), Vec<IpNet>> = BTreeMap::new();
+    for (device, net) in addresses {
         let key = (device.device_type.clone(), id(device).to_owned());
         devices.entry(key).or_default().push(net);
     }
@@ -210,11 +231,143 @@ pub(super) fn add(
         text.extend(["    ", &quoted(id), ":\n      addresses:\n"]);
         text.extend(nets.iter().map(|net| format!("        - \"{net}\"\n")));
     }
-    Ok(Placement {
-        path,
-        text,
-        mode: 0o600,
-    })
+    text
+}
+
+/// The files without these addresses. Ours is written anew; of the admin's only lines change, and only
+/// if what is left means exactly what it meant without them.
+pub(super) fn remove(
+    files: &Files,
+    addresses: &BTreeSet<IpAddr>,
+    owner: &MigrationName,
+) -> Result<Vec<Placement>, BadFile> {
+    let dir = HostPath::from(DIRECTORY);
+    let own = own_file(owner);
+    let all = read(files)?;
+    let mut changed = Vec::new();
+    for (path, _, text) in files.in_dir(&dir) {
+        let text = if *path == own {
+            let assigned = all
+                .iter()
+                .flat_map(|i| i.addresses.iter().map(move |a| (i, a)));
+            let stays = |(_, a): &(&Interface, &Assigned)| {
+                a.file == own && !addresses.contains(&a.net.addr())
+            };
+            let stays = assigned.filter(stays).map(|(i, a)| (i, a.net));
+            own_text(stays, owner)
+        } else {
+            without(text, addresses)
+        };
+        changed.push(Placement {
+            path: path.clone(),
+            text,
+            mode: 0o600,
+        });
+    }
+    Ok(changed)
+}
+
+/// The text without these addresses, or as it is where that cannot be done line by line.
+fn without(text: &str, addresses: &BTreeSet<IpAddr>) -> String {
+    let mut out: Vec<String> = Vec::new();
+    // The indentation of an address whose options, on the next lines, go with it.
+    let mut options_of = None;
+    // The line with `addresses:`, and how many of its items were met and how many stay.
+    let mut list: Option<(usize, usize, usize)> = None;
+    for line in text.split_inclusive('\n') {
+        let trimmed = line.trim_start();
+        let indent = line.len() - trimmed.len();
+        if options_of.is_some_and(|of| indent > of && !trimmed.is_empty()) {
+            continue;
+        }
+        options_of = None;
+        if let Some(item) = trimmed.strip_prefix("- ")
+            && let Some((_, met, stay)) = &mut list
+        {
+            *met += 1;
+            if addresses.contains(&item_address(item).unwrap_or(IpAddr::from([0; 4]))) {
+                options_of = Some(indent);
+                continue;
+            }
+            *stay += 1;
+        } else if !trimmed.is_empty() && !trimmed.starts_with('#') {
+            close_list(&mut out, list.take());
+            if trimmed.trim_end() == "addresses:" {
+                list = Some((out.len(), 0, 0));
+            }
+        }
+        out.push(without_elements(line, addresses));
+    }
+    close_list(&mut out, list);
+    let out = out.concat();
+    if meaning(text, addresses).is_some_and(|wanted| meaning(&out, addresses) == Some(wanted))
+        && !out.is_empty()
+    {
+        out
+    } else {
+        text.to_owned()
+    }
+}
+
+/// A list that lost all its items is an empty one.
+fn close_list(out: &mut [String], list: Option<(usize, usize, usize)>) {
+    if let Some((at, met, 0)) = list
+        && met > 0
+    {
+        out[at] = out[at].replacen("addresses:", "addresses: []", 1);
+    }
+}
+
+/// The address of a list's item: `192.0.2.25/24`, in quotes or not, with options or without.
+fn item_address(item: &str) -> Option<IpAddr> {
+    let item = item.split(" #").next()?.trim().trim_end_matches(':');
+    let item = item.trim_matches(['"', '\'']);
+    Some(item.parse::<IpNet>().ok()?.addr())
+}
+
+/// The line without these addresses in lists that are written in it: `[192.0.2.20/24, 192.0.2.25/24]`.
+fn without_elements(line: &str, addresses: &BTreeSet<IpAddr>) -> String {
+    let Some((before, rest)) = line.split_once('[') else {
+        return line.to_owned();
+    };
+    let Some((list, after)) = rest.split_once(']') else {
+        return line.to_owned();
+    };
+    let goes = |item: &str| item_address(item).is_some_and(|one| addresses.contains(&one));
+    let after = without_elements(after, addresses);
+    if before.trim_end().ends_with("addresses:") && list.split(',').any(goes) {
+        let stay: Vec<&str> = list.split(',').filter(|item| !goes(item)).collect();
+        format!("{before}[{}]{after}", stay.join(",").trim())
+    } else {
+        format!("{before}[{list}]{after}")
+    }
+}
+
+/// What a file says, these addresses of devices left out.
+fn meaning(text: &str, addresses: &BTreeSet<IpAddr>) -> Option<Value> {
+    let mut value: Value = serde_yaml::from_str(text).ok()?;
+    let Some(Value::Mapping(network)) = value.get_mut("network") else {
+        return Some(value);
+    };
+    for (_, devices) in network.iter_mut() {
+        let Value::Mapping(devices) = devices else {
+            continue;
+        };
+        for (_, device) in devices.iter_mut() {
+            let Some(Value::Sequence(all)) = device.get_mut("addresses") else {
+                continue;
+            };
+            all.retain(|one| {
+                let text = match one {
+                    Value::Mapping(options) => options.keys().next().and_then(Value::as_str),
+                    other => other.as_str(),
+                };
+                let net = text.and_then(|text| text.parse::<IpNet>().ok());
+                !net.is_some_and(|net| addresses.contains(&net.addr()))
+            });
+        }
+    }
+    Some(value)
 }
 
 /// A device id as a YAML key. Ids are plain words as a rule.

@@ -3,12 +3,12 @@
 //! An address is added by a drop-in of ours. `/run` is left out: nothing there outlives a reboot, and
 //! what netplan generates there is netplan's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::backend::Placement;
+use super::backend::{Placement, without_lines};
 use super::files::{BadFile, Files, has_extension, names_in};
 use super::ini::{self, Entry};
 use super::interface::{Backend, Family, Interface, Origin, Selector};
@@ -176,6 +176,59 @@ pub(super) fn add(
         text,
         mode: 0o644,
     }
+}
+
+/// The files in `/etc` without these addresses. What the distribution has in `/usr/lib` is not ours to
+/// edit.
+pub(super) fn remove(
+    files: &Files,
+    addresses: &BTreeSet<IpAddr>,
+) -> Result<Vec<Placement>, BadFile> {
+    let mut changed = Vec::new();
+    for (path, text) in files.range(..) {
+        let ours = path.as_path().starts_with(DIRECTORIES[0]);
+        let name = path.as_path();
+        let is_one = has_extension(&name.to_string_lossy(), "network")
+            || has_extension(&name.to_string_lossy(), "conf");
+        if !ours || !is_one {
+            continue;
+        }
+        let text = without(text, addresses).map_err(|malformed| bad(path, malformed))?;
+        changed.push(Placement {
+            path: path.clone(),
+            text,
+            mode: 0o644,
+        });
+    }
+    Ok(changed)
+}
+
+/// `Address=` of `[Network]` is a line; an `[Address]` section goes as a whole, because its other
+/// settings are the address's.
+fn without(text: &str, addresses: &BTreeSet<IpAddr>) -> Result<String, Malformed> {
+    let entries = ini::parse(text)?;
+    let goes = |entry: &&Entry<'_>| {
+        let address = entry.value.split('/').next().unwrap_or_default();
+        let address = address.trim().parse::<IpAddr>();
+        entry.key == "Address" && address.is_ok_and(|address| addresses.contains(&address))
+    };
+    let headers: Vec<usize> = (1..)
+        .zip(text.lines())
+        .filter(|(_, line)| line.trim_start().starts_with('['))
+        .map(|(number, _)| number)
+        .collect();
+    let mut lines = BTreeSet::new();
+    for entry in entries.iter().filter(goes) {
+        if entry.section == "Network" {
+            lines.insert(entry.line);
+        } else if entry.section == "Address" {
+            let from = headers.iter().rfind(|&&header| header < entry.line);
+            let to = headers.iter().find(|&&header| header > entry.line);
+            let from = from.copied().unwrap_or(entry.line);
+            lines.extend(from..to.copied().unwrap_or(text.lines().count() + 1));
+        }
+    }
+    Ok(without_lines(text, &lines))
 }
 
 fn bad(path: &HostPath, malformed: Malformed) -> BadFile {

@@ -3,6 +3,7 @@
 //! An address is added as the next `addressN=` of the connection, as `nmcli` writes it.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 
@@ -152,6 +153,75 @@ fn insert(text: &str, section: &str, net: IpNet) -> Result<String, Malformed> {
         }
         None => format!("{text}{feed}\n{header}\n{address}method=auto\n"),
     })
+}
+
+/// The keyfiles without these addresses.
+pub(super) fn remove(
+    files: &Files,
+    addresses: &BTreeSet<IpAddr>,
+) -> Result<Vec<Placement>, BadFile> {
+    let dir = HostPath::from(DIRECTORY);
+    let mut changed = Vec::new();
+    for (path, _, text) in files.in_dir(&dir) {
+        let mut text = text.to_owned();
+        for (section, _) in FAMILIES {
+            let without = without(&text, section, addresses);
+            text = without.map_err(|malformed| bad(path, malformed))?;
+        }
+        changed.push(Placement {
+            path: path.clone(),
+            text,
+            mode: 0o600,
+        });
+    }
+    Ok(changed)
+}
+
+/// A section without these addresses. A gateway that stands at one of them goes to the first that
+/// stays. A connection with `method=manual` needs an address and keeps what would be its last.
+fn without(text: &str, section: &str, addresses: &BTreeSet<IpAddr>) -> Result<String, Malformed> {
+    let entries = ini::parse(text)?;
+    let all: Vec<_> = self::addresses(&entries)
+        .filter(|e| e.section == section)
+        .collect();
+    let parts = |entry: &Entry<'_>| {
+        let mut parts = entry.value.split(',');
+        let address = parts.next().unwrap_or_default();
+        let address = address.split(['/', ';']).next().unwrap_or_default();
+        let gateway = parts.next().map(|gateway| gateway.trim().to_owned());
+        (
+            address.trim().parse::<IpAddr>().ok(),
+            gateway.filter(|gateway| !gateway.is_empty()),
+        )
+    };
+    let goes = |entry: &&&Entry<'_>| parts(entry).0.is_some_and(|a| addresses.contains(&a));
+    let going: Vec<_> = all.iter().filter(goes).collect();
+    let staying: Vec<_> = all.iter().filter(|entry| !goes(entry)).collect();
+    let manual = entries
+        .iter()
+        .any(|e| e.section == section && e.key == "method" && e.value == "manual");
+    // The old form, `addressesN=ADDRESS;PREFIX;GATEWAY;`, is not taken apart.
+    let old = going.iter().any(|entry| entry.value.contains(';'));
+    if going.is_empty() || old || (manual && staying.is_empty()) {
+        return Ok(text.to_owned());
+    }
+    let gateway = going.iter().find_map(|entry| parts(entry).1);
+    let heir = staying.first().filter(|entry| parts(entry).1.is_none());
+    let lines: BTreeSet<usize> = going.iter().map(|entry| entry.line).collect();
+    let mut out = String::with_capacity(text.len());
+    for (number, line) in (1..).zip(text.split_inclusive('\n')) {
+        if lines.contains(&number) {
+            continue;
+        }
+        match (&gateway, heir) {
+            (Some(gateway), Some(heir)) if heir.line == number => {
+                let line = line.trim_end().trim_end_matches(',');
+                out.push_str(&format!("{line},{gateway}\n"));
+            }
+            _ => out.push_str(line),
+        }
+    }
+    Ok(out)
 }
 
 fn bad(path: &HostPath, malformed: Malformed) -> BadFile {

@@ -3,9 +3,10 @@
 use super::backend;
 use super::files::Files;
 use super::{Actual, HOSTS};
-use crate::error::Result;
-use crate::host::ReadHost;
-use crate::manifest::Manifest;
+use crate::error::{Doing as _, Error, Kind, Result};
+use crate::host::network::{Held, Network};
+use crate::host::{HostState, Probe, ReadHost};
+use crate::manifest::{Cutover, Manifest};
 use crate::resource::edit;
 
 /// Reads what `diff` needs; nothing for a migration without `cutover`. A file of the target that is
@@ -15,19 +16,57 @@ pub fn observe(
     source: Option<&dyn ReadHost>,
     target: &dyn ReadHost,
 ) -> Result<Actual> {
-    if manifest.cutover.is_none() {
+    let Some(cutover) = &manifest.cutover else {
         return Ok(Actual::default());
-    }
-    let target_files = read(target)?;
-    let source_files = match source {
-        Some(source) => read(source)?,
-        None => Files::default(),
+    };
+    let (source_files, source_network) = match source {
+        Some(source) => (read(source)?, network(source, cutover)?),
+        None => (Files::default(), None),
     };
     Ok(Actual {
-        target_files,
+        target_files: read(target)?,
+        target_network: network(target, cutover)?,
         hosts: edit::text(target, &HOSTS.into())?,
         source_files,
+        source_network,
     })
+}
+
+/// What of a running host's network has to do with the service addresses: interfaces that come and go
+/// with containers do not. `None` if the host does not run, or has no `ip`.
+fn network(host: &dyn ReadHost, cutover: &Cutover) -> Result<Option<Network>> {
+    if host.state() == HostState::Offline {
+        return Ok(None);
+    }
+    let mut said = Vec::new();
+    for probe in [Probe::Links, Probe::Addresses, Probe::Routes] {
+        match host.probe(&probe)? {
+            Some(answer) if answer.status == Some(0) => said.push(answer.stdout),
+            Some(answer) => {
+                let what = format!("`{}` failed on {}", probe.argv().join(" "), host.label());
+                let cause = String::from_utf8_lossy(&answer.stderr).trim().to_owned();
+                return Err(Error::caused(Kind::Host, what, cause));
+            }
+            None => return Ok(None),
+        }
+    }
+    let mut network = Network::parse(&said[0], &said[1], &said[2])
+        .doing(Kind::Malformed, || {
+            format!("cannot read the network of {}", host.label())
+        })?;
+    network.interfaces.retain(|name, link| {
+        let near = |held: &Held| {
+            let mut nets = cutover.address.iter();
+            nets.any(|net| net.0.contains(&held.net.addr()))
+        };
+        cutover.interface.as_ref() == Some(name) || link.addresses.iter().any(near)
+    });
+    let interfaces = &network.interfaces;
+    let near = |name: &String| interfaces.contains_key(name);
+    network
+        .routes
+        .retain(|route| route.through.iter().any(near));
+    Ok(Some(network))
 }
 
 fn read(host: &dyn ReadHost) -> Result<Files> {

@@ -2,6 +2,7 @@
 
 use super::{Actual, HOSTS};
 use crate::error::{Error, Kind, Result};
+use crate::names::Side;
 use crate::plan::change::FileEdit;
 use crate::plan::render::{Row, Sign};
 use crate::plan::{Action, Fact, Resource};
@@ -50,9 +51,13 @@ pub fn predict(actual: &mut Actual, edit: &FileEdit) -> Result<()> {
         actual.hosts = Some(edit::apply(edit, actual.hosts.as_deref())?);
         return Ok(());
     }
-    let after = edit::apply(edit, actual.target_files.get(&edit.path))?;
+    let files = match edit.side {
+        Side::Source => &mut actual.source_files,
+        Side::Target => &mut actual.target_files,
+    };
+    let after = edit::apply(edit, files.get(&edit.path))?;
     let path = edit.path.clone();
-    actual.target_files.insert(path, &after).map_err(|bad| {
+    files.insert(path, &after).map_err(|bad| {
         Error::caused(
             Kind::Internal,
             format!("the edit of {} is malformed", bad.path),

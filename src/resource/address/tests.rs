@@ -66,7 +66,7 @@ fn actual(target_files: &[(&str, &str)]) -> Actual {
     Actual {
         target_files: Files::of(target_files),
         hosts: Some("127.0.0.1\tlocalhost\n".to_owned()),
-        source_files: Files::default(),
+        ..Actual::default()
     }
 }
 
