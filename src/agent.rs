@@ -220,7 +220,9 @@ impl Agent {
                 host.changed_since(&trees, since, most).map(Outcome::Paths)
             }
             Request::Writers(paths) => host.writers(&paths).map(Outcome::Writers),
-            Request::Expose(address) => host.expose(address).map(Outcome::Exposure),
+            Request::Expose { address, ports } => {
+                host.expose(address, &ports).map(Outcome::Exposure)
+            }
             Request::Recipients(query) => host.recipients(&query).map(Outcome::Refusals),
             Request::Send(letter) => host.send(&letter).map(Outcome::Accepted),
             Request::Arm(arming) => host.arm(&arming).map(done),

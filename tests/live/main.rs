@@ -33,6 +33,7 @@ mod server;
 mod smtp;
 mod wire;
 
+mod exposure;
 mod fallback;
 mod hosts;
 mod identity;
