@@ -221,7 +221,9 @@ impl Agent {
             }
             Request::AddressTowards(to) => host.address_towards(to).map(Outcome::Address),
             Request::Writers(paths) => host.writers(&paths).map(Outcome::Writers),
-            Request::Expose(address) => host.expose(address).map(Outcome::Exposure),
+            Request::Expose { address, ports } => {
+                host.expose(address, &ports).map(Outcome::Exposure)
+            }
             Request::Recipients(query) => host.recipients(&query).map(Outcome::Refusals),
             Request::Send(letter) => host.send(&letter).map(Outcome::Accepted),
             Request::Arm(arming) => host.arm(&arming).map(done),

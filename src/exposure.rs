@@ -32,7 +32,7 @@ pub use compare::{Missing, Weight, compare, notes};
 pub use look::{PATIENCE, look};
 pub use offer::Offer;
 
-/// The ports that are looked at: RFC 6409, RFC 8314, RFC 5804 and the well-known ones.
+/// The ports that can be looked at: RFC 6409, RFC 8314, RFC 5804 and the well-known ones.
 pub const PORTS: [(u16, Protocol, Start); 8] = [
     (25, Protocol::Smtp, Start::Clear),
     (110, Protocol::Pop3, Start::Clear),
@@ -83,7 +83,7 @@ pub enum Start {
 pub struct Exposure {
     /// The address.
     pub address: IpAddr,
-    /// By port: every one of [`PORTS`].
+    /// By port: those that were looked at, of [`PORTS`].
     pub ports: BTreeMap<u16, Seen>,
 }
 

@@ -38,7 +38,9 @@ pub use command::Command;
 pub use commands::CommandHost;
 pub use dir::DirHost;
 pub use probe::{Answer, Ended, Hearing, Probe};
-pub use reach::{Operator, SourceHost, reach_source, reach_target, refuse_one_host};
+pub use reach::{
+    Operator, SourceHost, reach_source, reach_target, reach_vantage, refuse_one_host,
+};
 pub use remote::{Bearer, RemoteHost};
 pub use step::Step;
 pub use switch::Switch;
@@ -199,8 +201,8 @@ pub trait ReadHost: Send + Sync {
     fn writers(&self, _paths: &[HostPath]) -> Result<Vec<Writer>> {
         Err(no_program(&self.label()))
     }
-    /// Looks at the mail service at an address from this host, as [`crate::exposure::look()`].
-    fn expose(&self, _address: IpAddr) -> Result<Exposure> {
+    /// Looks at the mail service on ports of an address from this host, as [`crate::exposure::look()`].
+    fn expose(&self, _address: IpAddr, _ports: &BTreeSet<u16>) -> Result<Exposure> {
         Err(reaches_nobody(&self.label()))
     }
     /// Asks the mail service at an address for recipients, as

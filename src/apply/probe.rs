@@ -4,6 +4,9 @@
 //! What is looked at is in the plan ([`ServiceProbe`]); what was seen before the move is a
 //! [`Survey`]. Nobody logs in. Each message that arrived is removed again, whatever else was found.
 
+mod message;
+
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,20 +14,21 @@ use std::time::{Duration, Instant};
 
 use super::execute::interrupted;
 use crate::error::{Error, Kind, Result, chain};
-use crate::exposure::smtp::{Accepted, Letter, Marker, Recipients, Refusal};
+use crate::exposure::smtp::{Accepted, Letter, Recipients, Refusal};
 use crate::exposure::{self, Exposure, Survey, Weight, smtp};
-use crate::host::{Command, Host, Probe, ReadHost, probe};
+use crate::host::{Host, ReadHost};
 use crate::names::UserName;
 use crate::plan::hand_over::ServiceProbe;
 
 /// Services were started a moment ago, and not all listen at once.
 const SETTLES_WITHIN: Duration = Duration::from_secs(15);
 
-/// How long a message may take from the server's promise to the INBOX.
-const ARRIVES_WITHIN: Duration = Duration::from_secs(30);
-
-/// Between two looks.
+/// Between two looks at an INBOX.
 const PAUSE: Duration = Duration::from_millis(250);
+
+/// Between two looks at a port that was not as before. Servers count connections, and turn away who
+/// makes too many: sendmail of Debian takes 10 a minute from a client.
+const LONG_PAUSE: Duration = Duration::from_secs(1);
 
 /// The port that mail comes in by.
 const SMTP: u16 = 25;
@@ -52,10 +56,10 @@ impl Vantage<'_> {
         }
     }
 
-    fn look(&self, address: IpAddr) -> Result<Exposure> {
+    fn look(&self, address: IpAddr, ports: &BTreeSet<u16>) -> Result<Exposure> {
         match self {
-            Self::Here => Ok(exposure::look(address, exposure::PATIENCE)),
-            Self::Host(host) => host.expose(address),
+            Self::Here => Ok(exposure::look(address, ports, exposure::PATIENCE)),
+            Self::Host(host) => host.expose(address, ports),
         }
     }
 
@@ -92,8 +96,7 @@ pub struct Probed {
 /// [`Kind::Blocked`] if nothing serves at an address from any place: nothing could be told afterwards.
 pub fn survey(plan: &ServiceProbe, vantages: &[Vantage<'_>]) -> Result<Survey> {
     let mut survey = Survey::default();
-    let all = looks(plan, vantages);
-    for (vantage, _, exposure) in look_all(&all) {
+    for ((vantage, _), exposure) in look_at_all(plan, vantages) {
         let place = survey.places.entry(vantage.label()).or_default();
         place.push(exposure?);
     }
@@ -141,7 +144,14 @@ pub fn probe(
         Some(_) if !wrong.is_empty() => {}
         Some((vantage, address)) => {
             wrong.extend(refused(plan, before, &vantage, address, &mut probed));
-            wrong.extend(messages(plan, before, vantages, server, stop, &mut probed)?);
+            wrong.extend(message::go_through(
+                plan,
+                before,
+                vantages,
+                server,
+                stop,
+                &mut probed,
+            )?);
         }
         None => probed.notes.push(format!(
             "no message was sent: port {SMTP} served nobody before"
@@ -169,22 +179,32 @@ fn looks<'a>(plan: &ServiceProbe, vantages: &[Vantage<'a>]) -> Vec<Look<'a>> {
     each.collect()
 }
 
-/// Looks from everywhere at once.
-fn look_all<'a>(looks: &[Look<'a>]) -> Vec<(Vantage<'a>, IpAddr, Result<Exposure>)> {
+/// Looks from everywhere at once, from each place at the ports that are given with it.
+fn look_all<'a>(looks: &[(Look<'a>, BTreeSet<u16>)]) -> Vec<(Look<'a>, Result<Exposure>)> {
     std::thread::scope(|scope| {
         let started: Vec<_> = looks
             .iter()
-            .map(|&(vantage, address)| {
-                let look = scope.spawn(move || vantage.look(address));
-                (vantage, address, look)
+            .map(|(look, ports)| {
+                let (vantage, address) = *look;
+                (*look, scope.spawn(move || vantage.look(address, ports)))
             })
             .collect();
-        let seen = started.into_iter().map(|(vantage, address, look)| {
-            let seen = look.join().expect("looking does not panic");
-            (vantage, address, seen)
+        let seen = started.into_iter().map(|(look, seen)| {
+            let seen = seen.join().expect("looking does not panic");
+            (look, seen)
         });
         seen.collect()
     })
+}
+
+/// Looks at the same ports from everywhere.
+fn look_at_all<'a>(
+    plan: &ServiceProbe,
+    vantages: &[Vantage<'a>],
+) -> Vec<(Look<'a>, Result<Exposure>)> {
+    let looks = looks(plan, vantages).into_iter();
+    let looks: Vec<_> = looks.map(|look| (look, plan.ports.clone())).collect();
+    look_all(&looks)
 }
 
 /// What is missing, once services had time to start.
@@ -196,45 +216,68 @@ fn offers(
     probed: &mut Probed,
 ) -> Result<Vec<String>> {
     let until = Instant::now() + SETTLES_WITHIN;
-    let mut left = looks(plan, vantages);
+    let mut seen = Vec::new();
+    for (look, exposure) in look_at_all(plan, vantages) {
+        seen.push((look, exposure?));
+    }
     loop {
         let mut wrong = Vec::new();
         let mut again = Vec::new();
-        for (vantage, address, after) in look_all(&left) {
+        for &((vantage, address), ref after) in &seen {
             let place = vantage.label();
-            let after = after?;
-            let seen = format!("{address} from {place}");
-            let Some(old) = before.of(&place, address).filter(|old| old.serves()) else {
-                let note = format!("{seen}: nothing served there before, nothing was compared");
-                probed.notes.push(note);
-                continue;
-            };
-            let missing = exposure::compare(old, &after);
-            let (breaks, lessens): (Vec<_>, Vec<_>) = missing
-                .iter()
-                .partition(|missing| missing.weight() == Weight::Breaks);
-            let breaks: Vec<_> = breaks
-                .into_iter()
-                .filter(|missing| plan.ports.contains(&missing.port))
-                .collect();
-            if breaks.is_empty() {
-                let lessens = lessens.iter().map(|missing| format!("{seen}: {missing}"));
-                probed.notes.extend(lessens);
-                let notes = exposure::notes(old, &after).into_iter();
-                probed
-                    .notes
-                    .extend(notes.map(|note| format!("{seen}: {note}")));
-            } else {
-                wrong.extend(breaks.iter().map(|missing| format!("{seen}: {missing}")));
-                again.push((vantage, address));
+            let breaks = before.of(&place, address).map(|old| {
+                let mut missing = exposure::compare(old, after);
+                missing.retain(|missing| missing.weight() == Weight::Breaks);
+                missing
+            });
+            let breaks = breaks.unwrap_or_default();
+            wrong.extend(
+                breaks
+                    .iter()
+                    .map(|missing| format!("{address} from {place}: {missing}")),
+            );
+            let ports: BTreeSet<u16> = breaks.iter().map(|missing| missing.port).collect();
+            if !ports.is_empty() {
+                again.push(((vantage, address), ports));
             }
         }
-        if wrong.is_empty() || Instant::now() > until {
+        if again.is_empty() || Instant::now() > until {
+            probed.notes.extend(differences(before, &seen));
             return Ok(wrong);
         }
-        pause(stop)?;
-        left = again;
+        pause(stop, LONG_PAUSE)?;
+        for ((vantage, address), exposure) in look_all(&again) {
+            let place = vantage.label();
+            let mut seen = seen.iter_mut();
+            let known = seen.find(|((vantage, at), _)| *at == address && vantage.label() == place);
+            let (_, known) = known.expect("it was looked at before");
+            known.ports.extend(exposure?.ports);
+        }
     }
+}
+
+/// What is otherwise than before, and nothing breaks by it.
+fn differences(before: &Survey, seen: &[(Look<'_>, Exposure)]) -> Vec<String> {
+    let mut notes = Vec::new();
+    for ((vantage, address), after) in seen {
+        let place = vantage.label();
+        let mut note = |text: &dyn fmt::Display| {
+            notes.push(format!("{address} from {place}: {text}"));
+        };
+        let Some(old) = before.of(&place, *address).filter(|old| old.serves()) else {
+            note(&"nothing served there before, nothing was compared");
+            continue;
+        };
+        for missing in exposure::compare(old, after) {
+            if missing.weight() == Weight::Lessens {
+                note(&missing);
+            }
+        }
+        for other in exposure::notes(old, after) {
+            note(&other);
+        }
+    }
+    notes
 }
 
 /// The first place and address where the server took mail before.
@@ -285,122 +328,10 @@ fn refused(
     wrong
 }
 
-/// A message under way.
-struct UnderWay {
-    marker: Marker,
-    /// Where it was sent, and from where.
-    seen: String,
-    /// What the server said when it took it.
-    said: String,
-}
-
-/// Sends messages, waits for them, removes them; what went wrong.
-fn messages(
-    plan: &ServiceProbe,
-    before: &Survey,
-    vantages: &[Vantage<'_>],
-    server: &dyn Host,
-    stop: &AtomicBool,
-    probed: &mut Probed,
-) -> Result<Vec<String>> {
-    let Some(user) = &plan.recipient else {
-        let note = "no message was sent: nobody is named who could get one";
-        probed.notes.push(note.to_owned());
-        return Ok(Vec::new());
-    };
-    let mut wrong = Vec::new();
-    let mut under_way = Vec::new();
-    for (vantage, address) in looks(plan, vantages) {
-        if !takes_mail(before, &vantage, address) {
-            continue;
-        }
-        let letter = Letter {
-            address,
-            from: String::new(),
-            to: user.clone(),
-            domain: plan.domain.clone(),
-            marker: Marker::random()?,
-        };
-        let seen = format!("{address} from {}", vantage.label());
-        match vantage.send(&letter) {
-            Ok(Accepted { said }) => under_way.push(UnderWay {
-                marker: letter.marker,
-                seen,
-                said,
-            }),
-            Err(error) => wrong.push(format!("{seen}: {}", chain(&error))),
-        }
-    }
-    let until = Instant::now() + ARRIVES_WITHIN;
-    loop {
-        let mut missing = Vec::new();
-        for message in under_way {
-            if arrived(server, user, &message.marker)? {
-                probed.messages += 1;
-                probed.notes.extend(remove(server, user, &message.marker)?);
-            } else {
-                missing.push(message);
-            }
-        }
-        under_way = missing;
-        if under_way.is_empty() || Instant::now() > until {
-            wrong.extend(under_way.iter().map(|message| {
-                format!(
-                    "{}: a message was taken ({}) and is not in the INBOX of {user} after {} seconds",
-                    message.seen,
-                    message.said,
-                    ARRIVES_WITHIN.as_secs()
-                )
-            }));
-            return Ok(wrong);
-        }
-        pause(stop)?;
-    }
-}
-
-/// Whether a message is in the INBOX.
-fn arrived(server: &dyn Host, user: &UserName, marker: &Marker) -> Result<bool> {
-    let question = Probe::Letter(probe::Letter {
-        user: user.to_string(),
-        marker: marker.as_str().to_owned(),
-    });
-    let what = || {
-        let label = server.label();
-        format!("the INBOX of {user} on {label} cannot be read")
-    };
-    let Some(answer) = server.probe(&question)? else {
-        let why = "doveadm is not there or hangs";
-        return Err(Error::caused(Kind::Verification, what(), why));
-    };
-    if answer.status != Some(0) {
-        let said = crate::raw::escape(answer.stderr.trim_ascii());
-        return Err(Error::caused(Kind::Verification, what(), said));
-    }
-    // The first line is the column's name.
-    let lines = answer.stdout.split(|&byte| byte == b'\n').skip(1);
-    Ok(lines.filter(|line| !line.is_empty()).count() > 0)
-}
-
-/// Removes a message, and makes sure that it is gone: a doveadm that may not write says so on standard
-/// error only. That it stays is no reason to go back.
-fn remove(server: &dyn Host, user: &UserName, marker: &Marker) -> Result<Option<String>> {
-    let answer = server.run(&Command::ExpungeLetter {
-        user: user.to_string(),
-        marker: marker.as_str().to_owned(),
-    })?;
-    if answer.status == Some(0) && !arrived(server, user, marker)? {
-        return Ok(None);
-    }
-    Ok(Some(format!(
-        "the message that was sent to {user} could not be removed: {}",
-        crate::raw::escape(answer.stderr.trim_ascii())
-    )))
-}
-
-fn pause(stop: &AtomicBool) -> Result<()> {
+fn pause(stop: &AtomicBool, time: Duration) -> Result<()> {
     if stop.load(Ordering::Relaxed) {
         return Err(interrupted());
     }
-    std::thread::sleep(PAUSE);
+    std::thread::sleep(time);
     Ok(())
 }

@@ -1,6 +1,6 @@
-//! Looking at every port of an address, all at once.
+//! Looking at ports of an address, all at once.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -13,19 +13,22 @@ use super::{Exposure, PORTS, Protocol, Seen, Service, Start, Tls};
 /// it is for 5 seconds (`Timeout.ident`), postscreen(8) has it wait for 6, and names are looked up.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Looks at a service from this machine. Takes no longer than `patience`, and a moment.
-pub fn look(address: IpAddr, patience: Duration) -> Exposure {
+/// Looks at ports of an address, from this machine. Takes no longer than `patience`, and a moment.
+pub fn look(address: IpAddr, ports: &BTreeSet<u16>, patience: Duration) -> Exposure {
+    let wanted = PORTS.iter().filter(|(port, ..)| ports.contains(port));
     let ports = std::thread::scope(|scope| {
-        let looking = PORTS.map(|(port, protocol, start)| {
-            let address = SocketAddr::new(address, port);
-            let look = scope.spawn(move || look_at(address, protocol, start, patience));
-            (port, look)
-        });
-        let seen = looking.map(|(port, look)| {
+        let looking: Vec<_> = wanted
+            .map(|&(port, protocol, start)| {
+                let address = SocketAddr::new(address, port);
+                let look = scope.spawn(move || look_at(address, protocol, start, patience));
+                (port, look)
+            })
+            .collect();
+        let seen = looking.into_iter().map(|(port, look)| {
             let seen = look.join().expect("looking at a port does not panic");
             (port, seen)
         });
-        BTreeMap::from(seen)
+        seen.collect()
     });
     Exposure { address, ports }
 }

@@ -215,7 +215,7 @@ pub(super) fn ask_at(address: SocketAddr, query: &Recipients) -> Result<Vec<(Use
         }
         tries = 0;
         rest = others;
-        if session.asked >= TO_ONE || rest.is_empty() {
+        if rest.is_empty() || session.is_spent() {
             session.end();
         } else {
             open = Some(session);
@@ -228,11 +228,15 @@ pub(super) fn ask_at(address: SocketAddr, query: &Recipients) -> Result<Vec<(Use
 const TRIES: usize = 3;
 
 /// Recipients of one message; every server takes 100, RFC 5321, 4.5.3.1.8.
-const AT_ONCE: usize = 50;
+const AT_ONCE: usize = 100;
 
-/// Recipients of one connection: well below the junk commands that Postfix bears (RSET is one,
-/// `smtpd_junk_command_limit`, 100), and each connection has a time of its own.
-const TO_ONE: usize = 500;
+/// Recipients of one connection: each has a time and a length of its own. Not fewer than need be:
+/// sendmail of Debian takes 10 connections a minute from a client (`ClientRate` in its access table).
+const TO_ONE: usize = 2000;
+
+/// Transactions of one connection, well below the 100 RSETs from which on Postfix takes each for an
+/// error (`smtpd_junk_command_limit`).
+const TRANSACTIONS: usize = 50;
 
 /// A connection that recipients are asked for on.
 struct Session {
@@ -241,6 +245,7 @@ struct Session {
     asked: usize,
     /// In this transaction.
     taken: usize,
+    transactions: usize,
 }
 
 enum Verdict {
@@ -256,7 +261,12 @@ impl Session {
             line,
             asked: 0,
             taken: 0,
+            transactions: 1,
         })
+    }
+
+    fn is_spent(&self) -> bool {
+        self.asked >= TO_ONE || self.transactions >= TRANSACTIONS
     }
 
     fn ask(&mut self, to: &str) -> Result<Verdict, Unsound> {
@@ -293,6 +303,7 @@ impl Session {
         }
         begin(&mut self.line)?;
         self.taken = 0;
+        self.transactions += 1;
         Ok(())
     }
 

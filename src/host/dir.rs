@@ -392,9 +392,9 @@ impl ReadHost for DirHost {
         still::writers(self, paths)
     }
 
-    fn expose(&self, address: IpAddr) -> Result<Exposure> {
+    fn expose(&self, address: IpAddr, ports: &BTreeSet<u16>) -> Result<Exposure> {
         self.must_reach()?;
-        Ok(exposure::look(address, exposure::PATIENCE))
+        Ok(exposure::look(address, ports, exposure::PATIENCE))
     }
 
     fn recipients(&self, query: &Recipients) -> Result<Vec<(UserName, Refusal)>> {

@@ -95,6 +95,26 @@ pub fn reach_target(described: &Source, operator: &Operator) -> Result<Box<dyn H
     }
 }
 
+/// Opens a host that is no side of the migration, to look at the service from there. This program has
+/// to run on it, as root as everywhere.
+///
+/// # Errors
+///
+/// As [`reach_target`]; [`Kind::Usage`] for a directory, from which nothing can be looked at.
+pub fn reach_vantage(described: &Source, operator: &Operator) -> Result<Box<dyn ReadHost>> {
+    let label = described.host.to_string();
+    // It has to be one of them, and writes nothing.
+    let side = Side::Target;
+    let Some(login) = Login::new(side, described) else {
+        let what = format!("no mail service can be looked at from {label}");
+        return Err(Error::new(Kind::Usage, what).hint("name a host that runs: ssh://..."));
+    };
+    match connect(side, &Login { label, ..login }, operator)? {
+        Reached::Whole(host) => Ok(host),
+        Reached::ForReading(_, why) => Err(why.into_error()),
+    }
+}
+
 enum Reached {
     Whole(Box<dyn Host>),
     /// The host is there, and does not run our program.
@@ -112,13 +132,17 @@ fn get_to(side: Side, described: &Source, operator: &Operator) -> Result<Reached
             return Err(Error::new(Kind::Internal, "an ssh host without a login"));
         }
     };
-    let connection = Connection::open(&login, &operator.environment, &operator.stop)?;
+    connect(side, &login, operator)
+}
+
+fn connect(side: Side, login: &Login, operator: &Operator) -> Result<Reached> {
+    let connection = Connection::open(login, &operator.environment, &operator.stop)?;
     let arguments = arguments(side, &login.label);
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match connection.start_agent(&operator.program, &arguments)? {
         Start::Running(running) => {
             let digest = agent::digest(&operator.program)?;
-            let remote = over_ssh(side, &login, connection, running, &digest)?;
+            let remote = over_ssh(side, login, connection, running, &digest)?;
             Ok(Reached::Whole(Box::new(remote)))
         }
         Start::CannotRun(why) => Ok(Reached::ForReading(Arc::new(connection), why)),

@@ -266,8 +266,9 @@ impl ReadHost for RemoteHost {
         ask!(self, Request::Writers(paths.to_vec()), Writers)
     }
 
-    fn expose(&self, address: IpAddr) -> Result<Exposure> {
-        ask!(self, Request::Expose(address), Exposure)
+    fn expose(&self, address: IpAddr, ports: &BTreeSet<u16>) -> Result<Exposure> {
+        let ports = ports.clone();
+        ask!(self, Request::Expose { address, ports }, Exposure)
     }
 
     fn recipients(&self, query: &Recipients) -> Result<Vec<(UserName, Refusal)>> {

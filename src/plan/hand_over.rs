@@ -140,7 +140,7 @@ pub struct ServiceProbe {
     pub to: Side,
     /// The addresses.
     pub addresses: BTreeSet<IpAddr>,
-    /// Ports on which nothing may be missing that was offered before, of [`crate::exposure::PORTS`].
+    /// The ports that are looked at, of [`crate::exposure::PORTS`]: nothing may be missing there.
     pub ports: BTreeSet<u16>,
     /// The users' domain.
     pub domain: String,

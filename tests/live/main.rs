@@ -38,6 +38,7 @@ mod smtp;
 mod wire;
 
 mod cutover;
+mod exposure;
 mod fallback;
 mod hosts;
 mod identity;

@@ -96,7 +96,10 @@ pub(crate) enum Request {
     Advance(Advance),
     Trip(MigrationName),
     Settle(Settlement),
-    Expose(IpAddr),
+    Expose {
+        address: IpAddr,
+        ports: BTreeSet<u16>,
+    },
     Recipients(Recipients),
     Send(Letter),
 }
