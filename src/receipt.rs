@@ -44,6 +44,11 @@ pub struct Receipt {
     /// Services of the target that this migration stopped and holds.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub services: BTreeMap<String, Held>,
+    /// On a source that handed over: since when nothing but this program writes mail there, by that
+    /// host's own clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub sealed: Option<Timestamp>,
     /// The UIDL format that clients know, in the target's syntax; set when authority changed hands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uidl_format: Option<String>,
@@ -84,6 +89,7 @@ impl Receipt {
             accounts: BTreeSet::new(),
             trees: BTreeMap::new(),
             services: BTreeMap::new(),
+            sealed: None,
             uidl_format: None,
         }
     }
@@ -94,6 +100,12 @@ impl Receipt {
         self.since = now;
         self.accounts.extend(keep.users.iter().cloned());
         self.uidl_format.clone_from(&keep.uidl_format);
+    }
+
+    /// The name of what a reverse sets aside: another one each time that authority changed hands, the
+    /// same for each try of one reverse.
+    pub fn aside_name(&self) -> String {
+        format!("{}.{}", self.name, self.since.strftime("%Y%m%dT%H%M%SZ"))
     }
 
     /// The directory of a migration's records on a host.

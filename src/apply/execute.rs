@@ -13,6 +13,7 @@ use super::store::Store;
 use super::{mail, progress, services, uidl};
 use crate::error::{Error, Kind, Result};
 use crate::host::{Host, ReadHost};
+use crate::names::Side;
 use crate::plan::change::{AccountsMerge, IdMap, Rename};
 use crate::plan::{Action, ActionId, Change, Fact, Plan};
 use crate::raw::HostPath;
@@ -29,6 +30,8 @@ pub struct Run<'a> {
     pub ids: Arc<IdMap>,
     /// The old host; `None` once the target has authority and the source is gone.
     pub source: Option<&'a dyn ReadHost>,
+    /// The same host where it may be written, as a reverse does; `None` where it may not.
+    pub writable_source: Option<&'a dyn Host>,
     /// The new host.
     pub target: &'a dyn Host,
     /// Who listens.
@@ -42,6 +45,29 @@ impl std::fmt::Debug for Run<'_> {
         f.debug_struct("Run")
             .field("basis", &self.plan.basis)
             .finish_non_exhaustive()
+    }
+}
+
+impl<'a> Run<'a> {
+    /// A host to read from.
+    pub(super) fn reading(&self, side: Side) -> Result<&'a dyn ReadHost> {
+        match side {
+            Side::Source => self
+                .source
+                .ok_or_else(|| Error::new(Kind::Host, "the source is gone")),
+            Side::Target => Ok(self.target),
+        }
+    }
+
+    /// A host to write to.
+    pub(super) fn writing(&self, side: Side) -> Result<&'a dyn Host> {
+        match side {
+            Side::Source => self.writable_source.ok_or_else(|| {
+                let what = "the source is not there, or reconcile cannot run on it";
+                Error::new(Kind::Host, what)
+            }),
+            Side::Target => Ok(self.target),
+        }
     }
 }
 
@@ -272,20 +298,16 @@ fn perform(context: &Context<'_>, action: &Action) -> Result<()> {
 
 /// Merges, and looks again: nothing may be left to merge.
 fn merge_accounts(context: &Context<'_>, merge: &AccountsMerge) -> Result<()> {
-    let source = context.run.source.ok_or_else(|| {
-        Error::new(
-            Kind::Host,
-            "the source is gone, and its password hashes with it",
-        )
-    })?;
+    let run = context.run;
+    let (from, onto) = (run.reading(merge.onto.other())?, run.writing(merge.onto)?);
     // Before the merge: an account that exists and is not on record would look like a stranger.
     context.store.update(|receipt| {
         receipt
             .accounts
             .extend(merge.users.iter().map(|user| user.name.clone()));
     })?;
-    accounts::merge(source, context.run.target, merge)?;
-    let actual = accounts::observe(Some(source), context.run.target)?;
+    accounts::merge(from, onto, merge)?;
+    let actual = accounts::observe(Some(run.reading(Side::Source)?), run.target)?;
     let receipt = Receipt::read(context.run.target, &context.run.plan.manifest.name)?;
     let manifest = &context.run.plan.manifest;
     let resolved = accounts::resolve(manifest, &actual, receipt.as_ref());
@@ -293,7 +315,10 @@ fn merge_accounts(context: &Context<'_>, merge: &AccountsMerge) -> Result<()> {
     if left.actions.is_empty() && left.blocked.is_empty() {
         return Ok(());
     }
-    let what = "the accounts were merged, but the target's files are still not as planned";
+    let what = format!(
+        "the accounts were merged, but the {}'s files are still not as planned",
+        merge.onto
+    );
     Err(Error::new(Kind::Verification, what)
         .hint("another program may have changed them; run `reconcile plan` to see what differs"))
 }

@@ -143,6 +143,7 @@ fn carry_out(
         plan,
         ids: Arc::new(plan.ids.clone()),
         source: session.source(),
+        writable_source: None,
         target,
         reporter,
         stop,
