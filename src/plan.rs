@@ -45,7 +45,7 @@ pub struct Plan {
     pub blocked: Vec<Blocked>,
     /// What a person should know; nothing will be done about it.
     pub notes: Vec<Note>,
-    /// How the numeric owners of files on the source translate to the target.
+    /// How the numeric owners of files on the side whose mail counts translate to the other.
     pub ids: change::IdMap,
     /// The same for people: names whose number is another one on the target; files follow.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

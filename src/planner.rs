@@ -61,7 +61,12 @@ pub fn plan(manifest: &Manifest, observation: &Observation) -> Result<Plan> {
         draft.absorb(services::diff(manifest, &observation.services, receipt));
         draft.absorb(beside::diff(&observation.beside));
         draft.absorb(hand_over(manifest, observation, &resolved, authority));
-        ids = resolved.ids;
+        ids = if mail::reverses(manifest, receipt) {
+            // Where it cannot be turned round `accounts::diff` blocks.
+            accounts::ids_back(&observation.accounts, &resolved).unwrap_or_default()
+        } else {
+            resolved.ids
+        };
         renumbered = resolved.renumbered;
     }
     finish(manifest, observation, authority, draft, ids, renumbered)

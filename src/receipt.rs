@@ -138,6 +138,12 @@ impl Receipt {
         Ok((!id.is_empty()).then(|| digest.to_hex()[..16].to_owned()))
     }
 
+    /// The name of what a reverse sets aside: another one each time that authority changed hands, the
+    /// same for each try of one reverse.
+    pub fn aside_name(&self) -> String {
+        format!("{}.{}", self.name, self.since.strftime("%Y%m%dT%H%M%SZ"))
+    }
+
     /// The directory of a migration's records on a host.
     pub fn directory(name: &MigrationName) -> HostPath {
         HostPath::from(RECORDS).join(name.as_str())

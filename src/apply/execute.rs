@@ -372,20 +372,16 @@ fn perform(context: &Context<'_>, action: &Action) -> Result<()> {
 
 /// Merges, and looks again: nothing may be left to merge.
 fn merge_accounts(context: &Context<'_>, merge: &AccountsMerge) -> Result<()> {
-    let source = context.run.source.ok_or_else(|| {
-        Error::new(
-            Kind::Host,
-            "the source is gone, and its password hashes with it",
-        )
-    })?;
+    let run = context.run;
+    let (from, onto) = (run.read(merge.onto.other())?, run.change(merge.onto)?);
     // Before the merge: an account that exists and is not on record would look like a stranger.
     context.store.update(|receipt| {
         receipt
             .accounts
             .extend(merge.users.iter().map(|user| user.name.clone()));
     })?;
-    accounts::merge(source, context.run.target, merge)?;
-    let actual = accounts::observe(Some(source), context.run.target)?;
+    accounts::merge(from, onto, merge)?;
+    let actual = accounts::observe(Some(run.read(Side::Source)?), run.target)?;
     let receipt = Receipt::read(context.run.target, &context.run.plan.manifest.name)?;
     let manifest = &context.run.plan.manifest;
     let resolved = accounts::resolve(manifest, &actual, receipt.as_ref());
@@ -393,7 +389,10 @@ fn merge_accounts(context: &Context<'_>, merge: &AccountsMerge) -> Result<()> {
     if left.actions.is_empty() && left.blocked.is_empty() {
         return Ok(());
     }
-    let what = "the accounts were merged, but the target's files are still not as planned";
+    let what = format!(
+        "the accounts were merged, but the {}'s files are still not as planned",
+        merge.onto
+    );
     Err(Error::new(Kind::Verification, what)
         .hint("another program may have changed them; run `reconcile plan` to see what differs"))
 }

@@ -1,12 +1,12 @@
 //! Copying and proving mail trees: several users at a time, one flush for all of them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::execute::{Context, Run};
 use crate::error::{Error, Kind, Result};
-use crate::host::{HostState, Pending, ReadHost, TreeJob, Watch};
+use crate::host::{HostState, Pending, TreeJob, Watch};
 use crate::names::{Side, UserName};
 use crate::parallel;
 use crate::plan::change::{CopiedTree, Extraneous, MailCopy};
@@ -121,8 +121,8 @@ struct Batch<'a> {
     progress: &'a Progress,
     /// The directory of the indexes.
     index: HostPath,
-    /// Trees of the target that were written, or have to be durable for another reason.
-    written: Mutex<BTreeSet<HostPath>>,
+    /// Trees that were written, or have to be durable for another reason, by the side that has them.
+    written: Mutex<BTreeMap<Side, BTreeSet<HostPath>>>,
 }
 
 impl<'a> Batch<'a> {
@@ -156,42 +156,39 @@ impl Batch<'_> {
     fn copy(&self, change: &MailCopy) -> Result<Written> {
         let mut written = Written::default();
         for tree in &change.trees {
-            let target = &tree.paths.target;
-            self.run.target.make_dirs(&target.parent(), 0o755)?;
+            let onto = change.from.other();
+            let (from, to) = (self.run.read(change.from)?, self.run.change(onto)?);
+            to.make_dirs(&tree.paths.on(onto).parent(), 0o755)?;
+            to.make_dirs(&self.index, 0o700)?;
             let job = self.job(change, tree);
             let mut watch = self.watch(self.progress);
-            let copied = self.run.target.copy(&job, self.source()?, &mut watch)?;
+            let copied = to.copy(&job, from, &mut watch)?;
             readable(change, &copied.report)?;
             written.moved |= changed(&copied.report) > 0;
             written.changed |= !copied.report.delta.is_empty();
             written.indexes.extend(copied.index);
-            self.wrote(target);
+            self.wrote(onto, tree.paths.on(onto));
         }
         Ok(written)
     }
 
     /// Remembers that a tree has to be made durable.
-    fn wrote(&self, tree: &HostPath) {
+    fn wrote(&self, side: Side, tree: &HostPath) {
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        written.insert(tree.clone());
+        written.entry(side).or_default().insert(tree.clone());
     }
 
     /// One flush for each file system that was written.
     fn flush(&self) -> Result<()> {
         let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        self.run.target.sync(&written)
-    }
-
-    fn source(&self) -> Result<&dyn ReadHost> {
-        self.run
-            .source
-            .ok_or_else(|| Error::new(Kind::Host, "the source is gone"))
+        let mut sides = written.iter();
+        sides.try_for_each(|(&side, trees)| self.run.change(side)?.sync(trees))
     }
 
     /// The data is durable: the index may say so. Then all trees of the user are looked at again.
     ///
     /// Between live hosts this second look is what takes a mailbox together with its index: a user
-    /// whose trees show no difference then has on the target what the source had at one moment. One
+    /// whose trees show no difference then has on one side what the other had at one moment. One
     /// whose mail moved meanwhile is copied again, a few times; the rest is left to the next run.
     fn commit(&self, action: &Action, written: Written) -> Result<()> {
         let Change::CopyMail(copy) = &action.change else {
@@ -244,15 +241,16 @@ impl Batch<'_> {
         depth: Depth,
         progress: &Progress,
     ) -> Result<Option<Found>> {
+        let onto = change.from.other();
+        let (from, to) = (self.run.read(change.from)?, self.run.read(onto)?);
         for tree in &change.trees {
             if depth == Depth::Content {
                 // What a killed run placed may be equal in memory only: a proof is flushed as well,
                 // because the hand-over rests on it.
-                self.wrote(&tree.paths.target);
+                self.wrote(onto, tree.paths.on(onto));
             }
             let (job, mut watch) = (self.job(change, tree), self.watch(progress));
-            let target = self.run.target;
-            let report = target.compare(&job, depth, self.source()?, &mut watch)?;
+            let report = to.compare(&job, depth, from, &mut watch)?;
             readable(change, &report)?;
             if let Some(first) = report.delta.sample.into_iter().next() {
                 return Ok(Some(Found::Differs(first.path)));
@@ -269,11 +267,11 @@ impl Batch<'_> {
         TreeJob {
             tree: OriginTree {
                 kind: paths.kind,
-                path: paths.source.clone(),
+                path: paths.on(change.from).clone(),
                 select: change.select.clone(),
                 owner: change.uid,
             },
-            target: paths.target.clone(),
+            target: paths.on(change.from.other()).clone(),
             ids: Arc::clone(&self.run.ids),
             extraneous: tree.extraneous.clone(),
             sealed: None,
@@ -335,12 +333,15 @@ impl Found {
     }
 }
 
-/// The copy once more: what the target has by now came from this very action, so a message that was
-/// renamed on the source meanwhile goes under its old name, also where a first copy expects nothing.
+/// The copy once more: what is there by now came from this very action, so a message that was renamed
+/// on the side that counts meanwhile goes under its old name, also where a first copy expects nothing.
 fn ours_by_now(change: &MailCopy) -> MailCopy {
     let mut change = change.clone();
     for tree in &mut change.trees {
-        tree.extraneous = Extraneous::Remove;
+        // What is set aside is kept once only.
+        if tree.extraneous == Extraneous::Refuse {
+            tree.extraneous = Extraneous::Remove;
+        }
     }
     change
 }

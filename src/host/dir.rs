@@ -26,7 +26,7 @@ use super::{
     HostState, MAX_LINKS, NewFile, Pending, Probe, ReadHost, Relay, Space, Stat, TreeJob, Watch,
     Writer, failed,
 };
-use crate::error::{Doing as _, Error, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::exposure::smtp::{Accepted, Letter, Recipients, Refusal};
 use crate::exposure::{self, Exposure};
 use crate::manifest::MigrationName;

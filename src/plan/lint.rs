@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::change::{CopiedTree, Extraneous};
+use super::change::{CopiedTree, Extraneous, MailCopy};
 use super::{Action, Change, Fact, Plan, Risk, Undo};
 use crate::error::{Error, Kind, Result};
 use crate::names::{Side, UserName};
@@ -78,6 +78,11 @@ fn broken_by(action: &Action, given: &BTreeSet<&Fact>) -> Option<&'static str> {
             (!users.keys().all(clear))
                 .then_some("trees are claimed only when nothing is in their way")
         }
+        Change::CopyMail(copy) if copy.from == Side::Target => broken_by_copy_back(copy, action),
+        Change::ProveMail(copy) if copy.from == Side::Target => {
+            (!needs(Fact::MailCopied(copy.user.clone())))
+                .then_some("mail is proven only once it is copied")
+        }
         Change::SetAside { .. } | Change::CopyMail(_) | Change::ProveMail(_)
             if !needs(Fact::TargetQuiet) =>
         {
@@ -151,19 +156,35 @@ fn broken_by(action: &Action, given: &BTreeSet<&Fact>) -> Option<&'static str> {
     }
 }
 
+fn broken_by_copy_back(copy: &MailCopy, action: &Action) -> Option<&'static str> {
+    if !action.needs.contains(&Fact::MailFrozen(Side::Source)) {
+        return Some("mail on the source is touched only while nothing there opens it");
+    }
+    let lost = |tree: &CopiedTree| !matches!(tree.extraneous, Extraneous::SetAside(_));
+    if copy.trees.iter().any(lost) {
+        return Some("nothing on the source is replaced or removed that is not set aside");
+    }
+    let bad = |tree: &CopiedTree| tree.paths.source.is_root() || climbs(&tree.paths.source);
+    copy.trees
+        .iter()
+        .any(bad)
+        .then_some("the root directory, or what climbs up to it, is nobody's tree")
+}
+
 /// Whether a change brings mail of the source to the target while staging.
 fn stages_mail(change: &Change) -> bool {
-    matches!(
-        change,
-        Change::SetAside { .. }
-            | Change::ClaimTrees { .. }
-            | Change::ProveMail(_)
-            | Change::CopyMail(_)
-            | Change::HandOver {
-                to: Side::Target,
-                ..
-            }
-    )
+    match change {
+        Change::CopyMail(copy) | Change::ProveMail(copy) => copy.from == Side::Source,
+        change => matches!(
+            change,
+            Change::SetAside { .. }
+                | Change::ClaimTrees { .. }
+                | Change::HandOver {
+                    to: Side::Target,
+                    ..
+                }
+        ),
+    }
 }
 
 /// The side that hands mail over in a change.

@@ -389,7 +389,7 @@ fn parts(
     let leave = sort_out(leave, by_address, draft);
     let take = address::arrive(cutover, to, &observation.address, &friends);
     let take = sort_out(take, by_address, draft);
-    let commit_to = address::commit(cutover, to, &observation.address);
+    let commit_to = take.as_ref().map_or_else(Vec::new, address::commit);
     let mut commit_from = Vec::new();
     if from == Side::Source && cutover.source_after == SourceAfter::PowerOff {
         commit_from.push(Step::PowerOff);

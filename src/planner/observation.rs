@@ -141,6 +141,17 @@ impl Observation {
                 tree.delta = Delta::default();
                 tree.oddities = Oddities::default();
             }
+            if let Some(back) = &mut stable.mail.back {
+                for volume in &mut back.volumes {
+                    volume.free_bytes = 0;
+                    volume.free_inodes = None;
+                }
+                for tree in back.users.values_mut().flat_map(|u| &mut u.trees) {
+                    tree.size = Count::default();
+                    tree.delta = Delta::default();
+                    tree.oddities = Oddities::default();
+                }
+            }
             stable.spool = spool::Actual::default();
             stable.beside.queued.clear();
         }
@@ -170,7 +181,20 @@ pub fn observe(
             mail::observe(manifest, source, hosts.target, &resolved, receipt_ref, look)?,
             beside::observe(source, hosts.target, &resolved)?,
         ),
-        _ => (mail::Actual::default(), beside::Actual::default()),
+        (Some(source), Side::Target) => {
+            let back = match receipt_ref.filter(|_| mail::reverses(manifest, receipt_ref)) {
+                Some(receipt) => {
+                    way_back(manifest, (source, hosts.target), &accounts, receipt, look)?
+                }
+                None => None,
+            };
+            let mail = mail::Actual {
+                back,
+                ..mail::Actual::default()
+            };
+            (mail, beside::Actual::default())
+        }
+        (None, _) => (mail::Actual::default(), beside::Actual::default()),
     };
     let serving = match (hosts.source, authority) {
         (Some(source), Side::Source) => source,
@@ -213,6 +237,25 @@ pub(super) fn newest(target: Option<Receipt>, source: Option<&Receipt>) -> Optio
         receipt.epoch = source.epoch;
     }
     Some(receipt)
+}
+
+/// What a reverse would bring back; `None` where owners cannot be told apart.
+fn way_back(
+    manifest: &Manifest,
+    (source, target): (&dyn ReadHost, &dyn ReadHost),
+    accounts: &accounts::Actual,
+    receipt: &Receipt,
+    look: &mail::Look<'_>,
+) -> Result<Option<mail::Back>> {
+    let resolved = accounts::resolve(manifest, accounts, Some(receipt));
+    let Ok(ids) = accounts::ids_back(accounts, &resolved) else {
+        // `accounts::diff` says so.
+        return Ok(None);
+    };
+    let theirs = Receipt::read(source, &manifest.name)?;
+    let sealed = theirs.and_then(|theirs| theirs.sealed);
+    let hosts = (source, target);
+    mail::observe_back(manifest, hosts, &resolved, &ids, receipt, sealed, look).map(Some)
 }
 
 fn observe_dovecot(

@@ -2,6 +2,7 @@
 //! times the same reason.
 
 use super::{Row, Sign, hand_over};
+use crate::names::Side;
 use crate::plan::{Action, Change, Plan, Resource, Risk, Undo};
 use crate::report::counted;
 use crate::resource::{accounts, address, dovecot, mail, services};
@@ -57,9 +58,11 @@ const PROVE: &str = "Prove the copies";
 
 fn heading(action: &Action) -> &'static str {
     match &action.change {
+        Change::MergeAccounts(merge) if merge.onto == Side::Source => "Merge accounts back",
         Change::MergeAccounts(_) => "Merge accounts",
         Change::ClaimTrees { .. } => "Claim the trees",
         Change::SetAside { .. } => "Set aside",
+        Change::CopyMail(copy) if copy.from == Side::Target => "Carry mail back",
         Change::CopyMail(_) => "Copy mail",
         Change::ProveMail(_) => PROVE,
         Change::EditFile(_) | Change::EnforceUidl(_) => "Edit configuration",

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 
 use super::bench::{Bench, Way, root, run, write};
 use super::random::{Step, apply, step};
-use crate::plan::change::{Difference, Extraneous};
+use crate::plan::change::Extraneous;
 use crate::replicate::{Depth, Oddity};
 
 const LABEL: &str = "old-to-new.2";
@@ -128,4 +128,281 @@ proptest! {
         bench.converge();
         bench.assert_nothing_lost(&before);
     }
+}
+
+/// The top of the aside of a tree in `dir`.
+fn upper(bench: &Bench, dir: &str) -> PathBuf {
+    let asides = bench.target.join(dir).join(".reconcile-aside");
+    asides.join(LABEL).join("alice")
+}
+
+fn inode(path: &Path) -> u64 {
+    fs::symlink_metadata(path).unwrap().ino()
+}
+
+#[test]
+fn the_kernel_makes_of_tree_and_aside_what_was_there() {
+    if !root() {
+        return;
+    }
+    let bench = Bench::keeping();
+    let there = bench.there();
+    for (name, content) in [
+        ("kept", "same"),
+        ("mail/a", "old"),
+        ("mail/gone", "gone"),
+        ("d/deep/x", "x"),
+    ] {
+        write(there.join(name), content);
+    }
+    fs::hard_link(there.join("mail/a"), there.join("mail/b")).unwrap();
+    symlink("kept", there.join("link")).unwrap();
+    run("chmod", &["0711", text(&there.join("mail"))]);
+    run(
+        "setfattr",
+        &[
+            "-n",
+            "user.note",
+            "-v",
+            "old",
+            text(&there.join("mail/gone")),
+        ],
+    );
+    write(bench.target.join("mail/alice"), "mbox of old");
+    let before = bench.before();
+    let home = bench.home();
+    write(home.join("kept"), "same");
+    write(home.join("mail/a"), "new");
+    write(home.join("mail/new"), "new");
+    write(home.join("d"), "a file now");
+    fs::create_dir(home.join("link")).unwrap();
+    write(home.join("link/in"), "new");
+    write(bench.source.join("mail/alice"), "mbox");
+    bench.converge();
+    fs::rename(home.join("mail/new"), home.join("mail/newer")).unwrap();
+    fs::remove_file(home.join("d")).unwrap();
+    write(home.join("d/deep/y"), "y");
+    bench.converge();
+
+    let merged = tempfile::tempdir().unwrap();
+    let to = text(merged.path());
+    let (lower, above) = (bench.there(), upper(&bench, "home"));
+    let layers = format!("lowerdir={}:{}", text(&above), text(&lower));
+    run("mount", &["-t", "overlay", "none", "-o", &layers, to]);
+    let was = format!("{}/", text(&before.copy.join("home/alice")));
+    let out = run(
+        "rsync",
+        &[
+            "-aHXn",
+            "--numeric-ids",
+            "--checksum",
+            "--itemize-changes",
+            "--delete",
+            &was,
+            &format!("{to}/"),
+        ],
+    );
+    run("umount", &[to]);
+    assert_eq!(out, "");
+    let mbox = fs::read(upper(&bench, "mail")).unwrap();
+    assert_eq!(mbox, b"mbox of old");
+}
+
+#[test]
+fn a_file_that_is_kept_is_the_very_one_and_nothing_of_it_changes() {
+    if !root() {
+        return;
+    }
+    let bench = Bench::keeping();
+    for (side, mode) in [(bench.home(), 0o640), (bench.there(), 0o600)] {
+        write(side.join("mail/box"), "same content");
+        fs::set_permissions(side.join("mail/box"), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let old = bench.there().join("mail/box");
+    let (was, ino) = (fs::metadata(&old).unwrap(), inode(&old));
+    bench.converge();
+    let kept = upper(&bench, "home").join("mail/box");
+    let is = fs::metadata(&kept).unwrap();
+    assert_eq!(inode(&kept), ino);
+    assert_eq!(
+        (is.mode(), is.uid(), is.mtime_nsec()),
+        (was.mode(), was.uid(), was.mtime_nsec())
+    );
+    assert_eq!(fs::metadata(&old).unwrap().mode() & 0o777, 0o640);
+    assert_ne!(inode(&old), ino);
+}
+
+#[test]
+fn only_root_can_enter_the_aside_and_no_walk_sees_it() {
+    if !root() {
+        return;
+    }
+    let bench = Bench::keeping();
+    write(bench.home().join("a"), "new");
+    write(bench.there().join("a"), "old");
+    // As /home may have it.
+    run(
+        "setfacl",
+        &["-d", "-m", "u:1234:rwx", text(&bench.target.join("home"))],
+    );
+    run("chmod", &["2777", text(&bench.target.join("home"))]);
+    bench.converge();
+    for name in ["", LABEL] {
+        let dir = bench.target.join("home/.reconcile-aside").join(name);
+        let meta = fs::metadata(&dir).unwrap();
+        assert_eq!(
+            (meta.mode() & 0o7777, meta.uid(), meta.gid()),
+            (0o700, 0, 0)
+        );
+        let acl = run("getfacl", &["-pcn", text(&dir)]);
+        assert!(!acl.contains("1234"), "{acl}");
+    }
+}
+
+#[test]
+fn the_aside_of_a_home_that_is_a_file_system_of_its_own_is_within_it_and_no_mail() {
+    if !root() {
+        return;
+    }
+    let bench = Bench::keeping();
+    let there = bench.there();
+    fs::create_dir(&there).unwrap();
+    run(
+        "mount",
+        &["-t", "tmpfs", "-o", "mode=0700", "none", text(&there)],
+    );
+    let kept = there.join(".reconcile-aside").join(LABEL).join("alice");
+    let checked = std::panic::catch_unwind(|| {
+        write(there.join("mail/a"), "old");
+        write(bench.home().join("mail/a"), "new");
+        bench.converge();
+        assert_eq!(fs::read(kept.join("mail/a")).unwrap(), b"old");
+        assert_eq!(fs::metadata(&kept).unwrap().mode() & 0o777, 0o700);
+        // Read as the other side, it is no mail either.
+        fs::create_dir(bench.home().join(".reconcile-aside")).unwrap();
+        let report = bench.copy();
+        assert_eq!(report.oddities.count(Oddity::ReservedName), 1);
+        assert_eq!(fs::read(kept.join("mail/a")).unwrap(), b"old");
+    });
+    run("umount", &[text(&there)]);
+    checked.unwrap();
+}
+
+#[test]
+fn the_name_of_the_aside_taken_by_something_else_is_refused() {
+    if !root() {
+        return;
+    }
+    for plant in [
+        "ln -s /tmp \"$1\"",
+        "mkdir \"$1\"; chown 1234 \"$1\"",
+        "touch \"$1\"",
+    ] {
+        let bench = Bench::keeping();
+        write(bench.home().join("a"), "new");
+        write(bench.there().join("a"), "old");
+        let name = bench.target.join("home/.reconcile-aside");
+        run("sh", &["-c", plant, "plant", text(&name)]);
+        let error = bench.try_copy().unwrap_err();
+        assert!(
+            error.remedy().unwrap().contains(".reconcile-aside"),
+            "{error}"
+        );
+        assert_eq!(fs::read(bench.there().join("a")).unwrap(), b"old");
+    }
+}
+
+#[test]
+fn each_hand_over_has_an_aside_of_its_own() {
+    let mut bench = Bench::keeping();
+    write(bench.there().join("a"), "first");
+    write(bench.home().join("a"), "second");
+    bench.converge();
+    bench.extraneous = Extraneous::SetAside("old-to-new.4".to_owned());
+    write(bench.home().join("a"), "third");
+    bench.converge();
+    let asides = bench.target.join("home/.reconcile-aside");
+    for (label, content) in [(LABEL, "first"), ("old-to-new.4", "second")] {
+        let kept = asides.join(label).join("alice/a");
+        assert_eq!(fs::read_to_string(kept).unwrap(), content);
+    }
+    for label in ["", "..", ".x", "a/b"] {
+        bench.extraneous = Extraneous::SetAside(label.to_owned());
+        bench.try_copy().unwrap_err();
+    }
+}
+
+#[test]
+fn what_was_changed_by_hand_is_told_and_what_we_wrote_is_not() {
+    let mut bench = Bench::new();
+    for name in ["a", "b", "c"] {
+        write(bench.home().join("mail").join(name), name);
+    }
+    bench.converge();
+    bench.extraneous = Extraneous::SetAside(LABEL.to_owned());
+    bench.sealed = Some(Timestamp::now());
+    std::thread::sleep(std::time::Duration::from_millis(30));
+    let by_hand = |bench: &Bench| {
+        let report = bench.compare();
+        let seen = report.oddities.seen.get(&Oddity::ChangedByHand);
+        seen.map_or(Vec::new(), |seen| {
+            seen.first.iter().map(ToString::to_string).collect()
+        })
+    };
+    // What arrived on the other side was changed by nobody here.
+    write(bench.home().join("mail/a"), "a and more");
+    write(bench.home().join("mail/new"), "new");
+    assert_eq!(by_hand(&bench), Vec::<String>::new());
+    bench.copy();
+    write(bench.home().join("mail/a"), "a and more and more");
+    fs::remove_file(bench.home().join("mail/new")).unwrap();
+    assert_eq!(by_hand(&bench), Vec::<String>::new(), "we wrote these");
+    write(bench.there().join("mail/b"), "by hand");
+    write(bench.there().join("mail/by-hand"), "by hand");
+    // The same on both sides: nothing would be lost.
+    write(bench.there().join("mail/c"), "c");
+    run(
+        "touch",
+        &[
+            "-r",
+            text(&bench.home().join("mail/c")),
+            text(&bench.there().join("mail/c")),
+        ],
+    );
+    assert_eq!(by_hand(&bench), ["mail/b", "mail/by-hand"]);
+    bench.copy();
+    let kept = upper(&bench, "home").join("mail/b");
+    assert_eq!(fs::read(kept).unwrap(), b"by hand");
+    assert_eq!(bench.differences(Depth::Content), []);
+}
+
+#[test]
+fn a_home_that_was_not_there_is_known_not_to_have_been() {
+    let bench = Bench::keeping();
+    write(bench.home().join("mail/a"), "new");
+    let before = bench.before();
+    bench.converge();
+    fs::rename(bench.home().join("mail/a"), bench.home().join("mail/b")).unwrap();
+    bench.converge();
+    bench.assert_nothing_lost(&before);
+    assert!(
+        fs::read_dir(upper(&bench, "home")).is_err(),
+        "not a directory"
+    );
+}
+
+#[test]
+fn a_spool_directory_of_folders_is_kept_like_a_home() {
+    let bench = Bench::keeping();
+    for n in 0..3 {
+        write(bench.target.join(format!("mail/alice/cur/{n}")), "old");
+    }
+    write(bench.source.join("mail/alice/cur/1"), "new");
+    let before = bench.before();
+    bench.converge();
+    bench.assert_nothing_lost(&before);
+    fs::remove_dir_all(bench.source.join("mail/alice")).unwrap();
+    write(bench.source.join("mail/alice"), "an mbox now");
+    bench.converge();
+    bench.assert_nothing_lost(&before);
 }

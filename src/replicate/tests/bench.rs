@@ -207,6 +207,14 @@ impl Bench {
         all
     }
 
+    /// Compares by the index; what was found of the home.
+    pub(super) fn compare(&self) -> Report {
+        let [home, _] = self.with(|job, source| {
+            replicate::compare(job, source, Depth::Index, &mut |_, _| {}).unwrap()
+        });
+        home
+    }
+
     /// Copies, and has it proven by our own comparison and by rsync.
     pub(super) fn converge(&self) -> Report {
         let report = self.copy();
