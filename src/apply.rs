@@ -8,6 +8,7 @@ mod journal;
 mod lock;
 mod mail;
 mod progress;
+pub mod queue;
 mod services;
 mod store;
 mod uidl;

@@ -8,6 +8,7 @@ pub mod command;
 pub mod commands;
 pub mod dir;
 pub mod probe;
+pub mod queue;
 pub mod reach;
 pub mod remote;
 pub mod ssh;

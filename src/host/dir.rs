@@ -31,6 +31,7 @@ use crate::raw::{HostPath, Raw};
 use crate::replicate::{self, Depth, Origin, OriginTree, Report};
 
 mod account_lock;
+mod queue;
 mod replace;
 mod run;
 mod still;
