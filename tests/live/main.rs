@@ -38,6 +38,7 @@ mod hosts;
 mod identity;
 mod labs;
 mod mail;
+mod queue;
 mod readme;
 mod services;
 mod staging;

@@ -17,6 +17,8 @@ use super::DirHost;
 use crate::error::Result;
 use crate::host::failed;
 use crate::host::queue::{QueueMove, QueueStep};
+#[cfg(test)]
+use crate::host::queue::QueueAside;
 use crate::raw::HostPath;
 
 impl DirHost {
