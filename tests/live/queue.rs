@@ -139,9 +139,10 @@ fn message(subject: &str) -> Vec<u8> {
 
 /// How often a user's mailbox has a message of this subject.
 fn in_mailbox(host: &Host, user: &str, subject: &str) -> usize {
-    let mailbox = host.run(format!("cat /var/mail/{user} 2>/dev/null || true | iconv -c -t ascii"));
+    let mailbox = host.command("cat").arg(format!("/var/mail/{user}")).output().unwrap();
     let line = format!("Subject: {subject}");
-    mailbox.lines().filter(|found| **found == line).count()
+    let lines = mailbox.stdout.split(|&byte| byte == b'\n');
+    lines.filter(|found| *found == line.as_bytes()).count()
 }
 
 /// Waits until it is there.

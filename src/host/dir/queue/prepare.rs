@@ -172,9 +172,14 @@ impl Message<'_> {
         Ok(vec![self.path.clone(), body_path])
     }
 
-    /// sendmail's own files, as they are.
+    /// sendmail's own files, as they are; but what waited for a daemon is the daemon's now, and loses
+    /// what only a submission has (`${daemon_flags}c u`: names are still to be completed).
     fn sendmail_itself(&self, dir: &HostPath) -> Result<Vec<PathBuf>, Refused> {
-        let (control, body_path) = self.control_and_body()?;
+        let (mut control, body_path) = self.control_and_body()?;
+        if self.staged.from.kind == QueueKind::SendmailClient {
+            let (envelope, headers) = sendmail::read(&control).map_err(Refused::Message)?;
+            control = sendmail::write(&envelope, &headers);
+        }
         let name = self.path.file_name().expect("it was listed").as_bytes();
         let prefix = if name.starts_with(b"hf") { "hf" } else { "qf" };
         let body = File::open(&body_path)?;
