@@ -11,6 +11,7 @@ mod lock;
 mod mail;
 mod probe;
 mod progress;
+pub mod queue;
 mod services;
 mod store;
 mod uidl;

@@ -10,6 +10,7 @@ pub mod dir;
 pub(crate) mod link;
 pub mod network;
 pub mod probe;
+pub mod queue;
 pub mod reach;
 pub mod remote;
 pub mod ssh;

@@ -35,6 +35,7 @@
 //! | 1 | [`exposure`] | a mail service as clients and senders meet it at an address |
 //! | 1 | [`wire`] | frames between a run and its agents |
 //! | 1 | [`report`] | events, and who listens |
+//! | 0 | [`queue_file`] | what an MTA keeps a waiting message in |
 //! | 0 | [`error`], [`names`], [`raw`], [`secret`], [`uidl`], [`certificate`], [`failpoint`] | words that everything is said in |
 //!
 //! The one exception is that a plan's data names the conflict types that each resource defines beside
@@ -55,6 +56,7 @@ pub mod names;
 mod parallel;
 pub mod plan;
 pub mod planner;
+pub mod queue_file;
 pub mod raw;
 pub mod receipt;
 pub mod replicate;

@@ -179,6 +179,7 @@ impl Resource {
             | Change::Survey(_)
             | Change::ProbeService(_)
             | Change::Arm(_)
+            | Change::CarryQueue(_)
             | Change::Freeze(_)
             | Change::LastDelta(_)
             | Change::LeaveAddresses(_)

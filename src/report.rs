@@ -66,6 +66,13 @@ pub enum Event {
         /// On which host.
         host: String,
     },
+    /// What waited in the mail queues is kept ready on the host that takes over.
+    Queue {
+        /// Messages that waited.
+        waiting: u64,
+        /// Those that are carried.
+        carried: u64,
+    },
     /// Everything is ready, and a person has to confirm.
     Waiting {
         /// Until when.

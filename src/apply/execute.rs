@@ -345,6 +345,7 @@ fn perform(context: &Context<'_>, action: &Action) -> Result<()> {
         Change::ProbeService(probe) => hand_over::look_again(context, probe),
         Change::Arm(armings) => hand_over::arm(context, armings),
         Change::Freeze(freeze) => hand_over::freeze(context, freeze),
+        Change::CarryQueue(carry) => hand_over::carry_queue(context, carry),
         Change::LastDelta(last) => hand_over::last_delta(context, last),
         Change::LeaveAddresses(change) => hand_over::leave(context, change),
         Change::TakeAddresses(change) => hand_over::take(context, change),

@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-pub(super) use advance::{arm, freeze, leave, look_again, start, survey, take};
+pub(super) use advance::{arm, carry_queue, freeze, leave, look_again, start, survey, take};
 pub use authority::confirm;
 pub(super) use authority::hand_over;
 pub(super) use identity::prove;
@@ -70,6 +70,7 @@ pub(super) fn towards(action: &Action) -> Option<Side> {
         Change::Arm(armings) => armings.last().map(|arming| arming.side.other()),
         Change::Freeze(freeze) => Some(freeze.change.side.other()),
         Change::LastDelta(last) => Some(last.from.other()),
+        Change::CarryQueue(carry) => Some(carry.from.other()),
         Change::ProveIdentity(proof) => Some(proof.from.other()),
         Change::LeaveAddresses(change) => Some(change.side.other()),
         Change::TakeAddresses(change) => Some(change.side),

@@ -49,11 +49,25 @@ pub enum Command {
         /// The marker.
         marker: String,
     },
+    /// `postqueue -f`: Postfix tries again at once what it has put off; does not wait for it.
+    FlushPostfix,
+    /// `sendmail -q`: sendmail tries once all that waits, in its queue and in the client's, for a
+    /// minute at most; what is not delivered by then waits on.
+    FlushSendmail,
 }
 
 /// A daemon that a script starts may keep what it inherits; whoever waits for the end of its output
 /// waits for ever. Dovecot 2.3 does so.
 const WITHOUT_OUTPUT: &str = r#"exec "$0" start </dev/null >/dev/null 2>&1"#;
+
+/// A message whose host hangs holds up the run of a queue for as long as it likes. That it was ended
+/// is no failure: sendmail's own runs are ended like that by a shutdown.
+const FLUSH_SENDMAIL: &str = "
+for queue in '' -Ac; do
+    timeout 30 /usr/sbin/sendmail $queue -q </dev/null >/dev/null 2>&1
+done
+exit 0
+";
 
 /// In `/bin` both before and after the merge of `/bin` and `/usr/bin`.
 const SYSTEMCTL: &str = "/bin/systemctl";
@@ -97,6 +111,8 @@ impl Command {
                 ],
                 &[],
             ),
+            Self::FlushPostfix => (&["/usr/sbin/postqueue", "-f"], &[]),
+            Self::FlushSendmail => (&["/bin/sh", "-c", FLUSH_SENDMAIL], &[]),
         };
         let words = words.iter().map(|&word| word.to_owned());
         words.chain(units.iter().cloned()).collect()
@@ -114,7 +130,9 @@ impl Command {
             | Self::UpdateRcDisable(_)
             | Self::UpdateRcEnable(_)
             | Self::ChkconfigOff(_)
-            | Self::ChkconfigOn(_) => Duration::from_secs(90),
+            | Self::ChkconfigOn(_)
+            | Self::FlushPostfix
+            | Self::FlushSendmail => Duration::from_secs(90),
             Self::StopUnits(_)
             | Self::StartUnits(_)
             | Self::StopDovecot
@@ -131,6 +149,7 @@ impl fmt::Display for Command {
         let argv = self.argv();
         match self {
             Self::StartScript(name) => return write!(f, "/etc/init.d/{name} start"),
+            Self::FlushSendmail => return f.write_str("sendmail -q"),
             Self::StopScript(_) => f.write_str(&argv[0])?,
             _ => f.write_str(argv[0].rsplit('/').next().unwrap_or(&argv[0]))?,
         }

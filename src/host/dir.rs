@@ -35,6 +35,7 @@ use crate::raw::{HostPath, Raw};
 use crate::replicate::{self, Depth, Origin, OriginTree, Report};
 
 mod account_lock;
+mod queue;
 mod replace;
 pub(super) mod run;
 mod still;

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Resource;
 use super::hand_over::{
-    Freeze, HostChange, IdentityProof, LastDelta, Leftover, LiveHandOver, Rounds, ServiceProbe,
-    Start, SwitchArming,
+    Freeze, HostChange, IdentityProof, LastDelta, Leftover, LiveHandOver, QueueCarry, Rounds,
+    ServiceProbe, Start, SwitchArming,
 };
 use crate::host::Command;
 use crate::names::{Gid, GroupName, Side, Uid, UserName};
@@ -63,6 +63,8 @@ pub enum Change {
     Arm(Vec<SwitchArming>),
     /// Stop all that writes mail on the host that hands over.
     Freeze(Freeze),
+    /// Keep what waits in the mail queues ready on the other host.
+    CarryQueue(QueueCarry),
     /// Bring over what changed last, and compare it by content.
     LastDelta(LastDelta),
     /// The host that hands over lets go of the service addresses.

@@ -98,6 +98,7 @@ fn phase(action: &Action) -> u8 {
         | Change::Survey(_)
         | Change::ProbeService(_)
         | Change::Arm(_)
+        | Change::CarryQueue(_)
         | Change::Freeze(_)
         | Change::LastDelta(_)
         | Change::LeaveAddresses(_)

@@ -10,7 +10,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::change::{FileEdit, MailCopy};
-use crate::host::Step;
+use crate::host::queue::{QueueAside, QueueMove};
+use crate::host::{Command, Step};
 use crate::manifest::ConfirmedBy;
 use crate::names::{Side, UserName};
 use crate::raw::HostPath;
@@ -87,6 +88,9 @@ pub struct Rounds {
     pub copies: Vec<MailCopy>,
     /// The freeze may take so many seconds.
     pub budget: u64,
+    /// What makes the mail queue small before that, on the host that hands over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flush: Vec<Command>,
 }
 
 /// The last delta: everything that differs is copied, and what was copied is compared by content.
@@ -187,4 +191,41 @@ pub struct LiveHandOver {
     pub holds: BTreeMap<String, Hold>,
     /// Services that the host which takes over holds no longer.
     pub started: BTreeSet<String>,
+}
+
+/// What waits in the mail queues of the host that hands over is carried to the other.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct QueueCarry {
+    /// Whose queues.
+    pub from: Side,
+    /// What delivers as much as can be while that host still serves.
+    pub flush: Vec<Command>,
+    /// Done first, on the host that takes over: nothing is left there of an earlier try, and nothing
+    /// will be of this one if it is taken back.
+    pub begin: HostChange,
+    /// The directories that are copied.
+    pub trees: Vec<QueueTree>,
+    /// Done then, on the host that takes over: its MTA could be given the messages.
+    pub ready: HostChange,
+    /// What there is to move.
+    pub queue: QueueMove,
+    /// What is put aside in the end.
+    pub aside: QueueAside,
+    /// What follows on the host that takes over once authority has changed hands.
+    pub commit_to: Vec<Step>,
+    /// What follows on the host that hands over.
+    pub commit_from: Vec<Step>,
+}
+
+/// A queue directory that is copied as it is.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct QueueTree {
+    /// On the host that hands over.
+    pub from: HostPath,
+    /// On the host that takes over.
+    pub to: HostPath,
+    /// Only these names at its top; `None` for all.
+    pub parts: Option<Vec<String>>,
 }

@@ -134,6 +134,8 @@ fn broken_by(action: &Action, given: &BTreeSet<&Fact>) -> Option<&'static str> {
         }
         Change::Freeze(freeze) => (!needs(Fact::Armed(freeze.change.side)))
             .then_some("nothing is frozen that would not thaw by itself"),
+        Change::CarryQueue(carry) => (!needs(Fact::MailFrozen(carry.from)))
+            .then_some("the queue is taken of an MTA that stands still"),
         Change::LastDelta(last) => (!needs(Fact::MailFrozen(last.from)))
             .then_some("the last delta is taken of mail that stands still"),
         Change::LeaveAddresses(change) => (!(needs(Fact::IdentityProven)
@@ -193,6 +195,7 @@ fn from(change: &Change) -> Option<Side> {
         Change::Rounds(rounds) => Some(rounds.from),
         Change::ProveIdentity(proof) => Some(proof.from),
         Change::LastDelta(last) => Some(last.from),
+        Change::CarryQueue(carry) => Some(carry.from),
         Change::Freeze(freeze) => Some(freeze.change.side),
         Change::LeaveAddresses(change) => Some(change.side),
         Change::TakeAddresses(change) => Some(change.side.other()),

@@ -13,15 +13,15 @@ use crate::manifest::{Cutover, Manifest, SourceAfter};
 use crate::names::{Side, UserName};
 use crate::plan::change::{HandOverRecord, MailCopy, TreeKind};
 use crate::plan::hand_over::{
-    Ending, IdentityProof, LastDelta, Leftover, LiveHandOver, Mailboxes, ProofOf, Rounds,
-    ServiceProbe, SwitchArming,
+    Ending, IdentityProof, LastDelta, Leftover, LiveHandOver, Mailboxes, ProofOf, QueueCarry,
+    Rounds, ServiceProbe, SwitchArming,
 };
 use crate::plan::{
     Action, ActionId, Change, Draft, Fact, Level, Obstacle, Reason, Resource, Risk, Undo,
 };
 use crate::raw::HostPath;
 use crate::receipt::Held;
-use crate::resource::{accounts, address, dovecot, mail, services};
+use crate::resource::{accounts, address, dovecot, mail, queue, services};
 
 /// The budget of a freeze for which the manifest names none, in seconds.
 const BUDGET: u64 = 60;
@@ -95,6 +95,7 @@ struct Parts {
     take: crate::plan::hand_over::HostChange,
     start: crate::plan::hand_over::Start,
     probe: ServiceProbe,
+    queue: Option<QueueCarry>,
     commit_to: Vec<Step>,
     commit_from: Vec<Step>,
 }
@@ -190,6 +191,10 @@ fn chain(
         from,
         copies: copies.clone(),
         budget,
+        flush: parts
+            .queue
+            .as_ref()
+            .map_or_else(Vec::new, |queue| queue.flush.clone()),
     });
     links.add("rounds", rounds, [Fact::RoundsAreShort], &safe);
     links.add(
@@ -204,6 +209,16 @@ fn chain(
     links.add("arm", arm, [Fact::Armed(from)], &guarded);
     let freeze = Change::Freeze(parts.freeze.clone());
     links.add("freeze", freeze, [Fact::MailFrozen(from)], &guarded);
+    if let Some(queue) = parts.queue.clone() {
+        links.needs([Fact::MailFrozen(from)]);
+        links.add(
+            "queue",
+            Change::CarryQueue(queue),
+            [Fact::QueueStaged],
+            &guarded,
+        );
+        links.needs([Fact::MailFrozen(from)]);
+    }
     let last = Change::LastDelta(LastDelta { from, copies });
     links.add("last-delta", last, proven.clone(), &guarded);
     links.add(
@@ -389,8 +404,23 @@ fn parts(
     let leave = sort_out(leave, by_address, draft);
     let take = address::arrive(cutover, to, &observation.address, &friends);
     let take = sort_out(take, by_address, draft);
-    let commit_to = take.as_ref().map_or_else(Vec::new, address::commit);
+    let queue = queue::draft(manifest, from, to, &observation.queue);
+    let by_queue = |problem: queue::Problem| {
+        let resource = Resource::Service(problem.side(), "queue".to_owned());
+        (
+            resource,
+            Obstacle::Migration {
+                problem: problem.to_string(),
+            },
+        )
+    };
+    let queue = sort_out(queue, by_queue, draft).flatten();
+    let mut commit_to = take.as_ref().map_or_else(Vec::new, address::commit);
     let mut commit_from = Vec::new();
+    if let Some(queue) = &queue {
+        commit_to.extend(queue.commit_to.iter().cloned());
+        commit_from.extend(queue.commit_from.iter().cloned());
+    }
     if from == Side::Source && cutover.source_after == SourceAfter::PowerOff {
         commit_from.push(Step::PowerOff);
     }
@@ -410,6 +440,7 @@ fn parts(
             users: copies.iter().map(|copy| copy.user.clone()).collect(),
             recipient: cutover.probe.as_ref().and_then(|probe| probe.user.clone()),
         },
+        queue,
         commit_to,
         commit_from,
     })

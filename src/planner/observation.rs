@@ -10,7 +10,7 @@ use crate::names::Side;
 use crate::plan::change::{Count, Delta};
 use crate::receipt::Receipt;
 use crate::replicate::Oddities;
-use crate::resource::{accounts, address, beside, dovecot, mail, services, spool};
+use crate::resource::{accounts, address, beside, dovecot, mail, queue, services, spool};
 
 /// Version of the observation's form.
 pub const OBSERVATION_VERSION: u32 = 1;
@@ -71,6 +71,9 @@ pub struct Observation {
     /// What only a hand-over between two live hosts asks about.
     #[serde(default, skip_serializing_if = "is_nothing")]
     pub between: Between,
+    /// What waits in the mail queues.
+    #[serde(default)]
+    pub queue: queue::Actual,
     /// Sizes of spool files.
     #[serde(default)]
     pub spool: spool::Actual,
@@ -116,6 +119,7 @@ impl Observation {
             services: services::Actual::default(),
             address: address::Actual::default(),
             between: Between::default(),
+            queue: queue::Actual::default(),
             spool: spool::Actual::default(),
             beside: beside::Actual::default(),
             looked: Looked::AtNothing,
@@ -155,6 +159,7 @@ impl Observation {
             stable.spool = spool::Actual::default();
             stable.beside.queued.clear();
         }
+        stable.queue.forget_counts();
         let json =
             serde_json::to_vec(&stable).expect("an observation is plain data with text keys");
         blake3::hash(&json).to_hex().to_string()
@@ -224,6 +229,7 @@ pub fn observe(
         accounts,
         receipt,
         between,
+        queue: queue::observe(hosts.source, hosts.target)?,
         looked: Looked::AtHosts,
     })
 }

@@ -70,6 +70,7 @@ pub fn predict(manifest: &Manifest, observation: &Observation, plan: &Plan) -> R
             | Change::Survey(_)
             | Change::ProbeService(_)
             | Change::Arm(_)
+            | Change::CarryQueue(_)
             | Change::LastDelta(_) => {}
             Change::HandOver { to, keep } => {
                 receipt.hand_over(*to, keep, jiff::Timestamp::UNIX_EPOCH);

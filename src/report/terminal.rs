@@ -58,6 +58,7 @@ impl Reporter for Bar {
             | Event::Round { .. }
             | Event::Forecast { .. }
             | Event::Frozen { .. }
+            | Event::Queue { .. }
             | Event::Waiting { .. }
             | Event::TakingBack { .. }
             | Event::TakenBack { .. }
@@ -136,6 +137,10 @@ fn sentence(event: &Event) -> Option<String> {
             format!("  the freeze will take about {seconds} s, and may take {budget} s")
         }
         Event::Frozen { host } => format!("  the mail on {host} stands still"),
+        Event::Queue { waiting, carried } => {
+            let waiting = counted(*waiting, "message", "messages");
+            format!("  {waiting} in the queue, {carried} carried over")
+        }
         Event::Waiting { until, how } => format!("  waiting until {until}: {how}"),
         Event::TakingBack { host, why } => format!("  taking back what was done on {host}: {why}"),
         Event::TakenBack { host, left } if left.is_empty() => format!("  {host} is as before"),

@@ -45,6 +45,7 @@ mod identity;
 mod labs;
 mod loads;
 mod mail;
+mod queue;
 mod readme;
 mod services;
 mod staging;

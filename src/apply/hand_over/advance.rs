@@ -1,17 +1,19 @@
 //! What is done on a host under its switch.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::apply::execute::{Context, Run};
 use crate::apply::freeze as proof;
 use crate::apply::hand_over::epoch;
 use crate::apply::probe::{self, Vantage};
+use crate::apply::queue::{self, Means};
 use crate::error::{Error, Kind, Result};
 use crate::host::switch::{Advance, Arming, Replacement};
 use crate::names::Side;
 use crate::plan::Change;
 use crate::plan::change::{CopiedTree, MailCopy};
-use crate::plan::hand_over::{Freeze, HostChange, ServiceProbe, Start, SwitchArming};
+use crate::plan::hand_over::{Freeze, HostChange, QueueCarry, ServiceProbe, Start, SwitchArming};
 use crate::replicate::OriginTree;
 use crate::report::Event;
 use crate::resource::{edit, services};
@@ -70,6 +72,32 @@ fn trees(run: &Run<'_>, side: Side) -> Vec<OriginTree> {
         copy.trees.iter().map(tree).collect()
     };
     last.map_or_else(Vec::new, |last| last.copies.iter().flat_map(of).collect())
+}
+
+/// Keeps what waits in the queues of the host that hands over ready on the other.
+pub(crate) fn carry_queue(context: &Context<'_>, carry: &QueueCarry) -> Result<()> {
+    let run = context.run;
+    let (from, to) = (run.change(carry.from)?, run.change(carry.from.other())?);
+    let mut means = Means {
+        ids: Arc::clone(&run.ids),
+        stop: run.stop,
+        advance: &mut |change| advance(run, change),
+    };
+    let counted = queue::carry(from, to, carry, &mut means)?;
+    run.reporter.event(&Event::Queue {
+        waiting: counted.waiting.values().sum(),
+        carried: counted.carried,
+    });
+    for left in &counted.left {
+        let text = format!(
+            "stays in the queue of {}: {} ({})",
+            from.label(),
+            left.path,
+            left.why
+        );
+        run.reporter.event(&Event::Warning { text });
+    }
+    Ok(())
 }
 
 /// Looks at the service before it moves.

@@ -28,6 +28,17 @@ const MOST_ROUNDS: u32 = 8;
 ///
 /// [`Kind::Blocked`] if the freeze would take longer than it may.
 pub(crate) fn rounds(context: &Context<'_>, rounds: &Rounds) -> Result<()> {
+    for command in &rounds.flush {
+        let host = context.run.change(rounds.from)?;
+        let answer = host.run(command)?;
+        if answer.status != Some(0) {
+            let text = format!(
+                "`{command}` on {} failed; what waits is carried over",
+                host.label()
+            );
+            context.run.reporter.event(&Event::Warning { text });
+        }
+    }
     let mut before: Option<Duration> = None;
     for number in 1..=MOST_ROUNDS {
         let began = Instant::now();

@@ -73,6 +73,7 @@ fn heading(action: &Action) -> &'static str {
         Change::Survey(_) | Change::ProbeService(_) => "Look at the service from outside",
         Change::Arm(_) => "Arm the dead man's switches",
         Change::Freeze(_) => "Freeze",
+        Change::CarryQueue(_) => "Carry the queue",
         Change::LastDelta(_) => "Bring over what changed last",
         Change::LeaveAddresses(_) | Change::TakeAddresses(_) => "Move the addresses",
         Change::StartServices(_) => "Start services",
@@ -116,6 +117,7 @@ fn bare_rows(action: &Action) -> Vec<Row> {
         | Change::Survey(_)
         | Change::ProbeService(_)
         | Change::Arm(_)
+        | Change::CarryQueue(_)
         | Change::Freeze(_)
         | Change::LastDelta(_)
         | Change::LeaveAddresses(_)

@@ -61,6 +61,18 @@ pub(super) fn row(change: &Change) -> Row {
                 steps(&freeze.change),
             )
         }
+        Change::CarryQueue(carry) => (
+            format!(
+                "what waits on the {} is kept ready on the {}",
+                carry.from,
+                carry.from.other()
+            ),
+            carry
+                .trees
+                .iter()
+                .map(|tree| format!("{} -> {}", tree.from, tree.to))
+                .collect(),
+        ),
         Change::LastDelta(last) => (
             format!("from the {}, compared by content", last.from),
             Vec::new(),

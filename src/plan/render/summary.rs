@@ -68,6 +68,7 @@ fn totals(plan: &Plan) -> Totals {
             Change::Freeze(freeze) => totals.hold += freeze.holds.len() as u64,
             Change::StartServices(start) => totals.start += start.ports.len() as u64,
             Change::ClaimTrees { .. }
+            | Change::CarryQueue(_)
             | Change::Rounds(_)
             | Change::ProveIdentity(_)
             | Change::Survey(_)

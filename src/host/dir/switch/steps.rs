@@ -29,6 +29,7 @@ pub(super) fn perform(host: &DirHost, step: &Step) -> Result<()> {
         Step::Announce(place) => link::announce(place),
         Step::Close(closed) => link::close(closed),
         Step::Open(address) => link::open(*address),
+        Step::Queue(step) => host.queue(step),
         Step::PowerOff => program(host, &["/bin/sh", "-c", POWER_OFF]),
     }
 }
