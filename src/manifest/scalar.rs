@@ -110,6 +110,7 @@ pub(crate) fn grammar(definition: &str) -> Option<Grammar> {
         "HostAddress" => parse::<HostAddress>,
         "HostKeyPin" => HostKeyPin::check,
         "Instant" => parse::<Instant>,
+        "IpAddress" => parse::<IpAddress>,
         "InterfaceName" => InterfaceName::check,
         "MigrationName" => parse::<MigrationName>,
         "Size" => parse::<Size>,
