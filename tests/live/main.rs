@@ -34,6 +34,7 @@ mod smtp;
 mod wire;
 
 mod fallback;
+mod freeze;
 mod hosts;
 mod identity;
 mod labs;
