@@ -17,7 +17,7 @@ mod store;
 mod uidl;
 
 pub use execute::{Outcome, Run, execute};
-pub use freeze::{look, prove};
+pub use freeze::{look, prove, serving};
 pub use hand_over::confirm;
 pub use journal::{Entry, Journal, Moment, read_journal};
 pub use lock::{Owner, RunLock};

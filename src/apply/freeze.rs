@@ -1,4 +1,5 @@
-//! The proof that nothing moves on a host that was frozen: no service, no open file, no change time.
+//! The proof that nothing moves on a host that was frozen: no service, no open file, no change time; and
+//! that the other host's services serve.
 
 use std::time::{Duration, Instant};
 
@@ -8,13 +9,16 @@ use super::services::{self as settling, Left};
 use crate::error::{Error, Kind, Result};
 use crate::host::{ReadHost, Writer};
 use crate::manifest::Services;
-use crate::plan::hand_over::Freeze;
+use crate::plan::hand_over::{Freeze, Start};
 use crate::replicate::OriginTree;
 use crate::resource::services;
 
 /// How long what was stopped may take to be gone. The commands that stopped it have ended; every second
 /// here is one in which nobody is served.
 const GONE_WITHIN: Duration = Duration::from_secs(15);
+
+/// How long listeners that were started may take to listen.
+const SERVES_WITHIN: Duration = Duration::from_secs(30);
 
 /// How long a file may stay open for writing after that: by a delivery that ends, say.
 const CLOSED_WITHIN: Duration = Duration::from_secs(3);
@@ -65,6 +69,22 @@ pub fn prove(
     std::thread::sleep(STILL_FOR);
     look(host, freeze, trees, since)?;
     Ok(since)
+}
+
+/// Waits until the services that were started on the host that takes over serve.
+///
+/// # Errors
+///
+/// [`Kind::Verification`] if they do not before long, and why.
+pub fn serving(host: &dyn ReadHost, named: &Services, start: &Start) -> Result<()> {
+    let left = |seen: &services::HostServices| services::unstarted(named, seen, start);
+    settling::settle(host, named, SERVES_WITHIN, &left).map_err(|left| {
+        let what = format!("{} does not serve", host.label());
+        left.error(&what).hint(format!(
+            "`systemctl status` and the mail log on the {} say why; mend it and run again",
+            host.side()
+        ))
+    })
 }
 
 /// Looks once whether anybody could write to the trees that move, or has, since that moment by the

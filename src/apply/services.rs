@@ -75,12 +75,14 @@ fn refused(command: &Command, host: &str, answer: &Answer) -> Error {
 
 /// What is still not as it should be.
 pub(super) enum Left {
+    /// For people.
     Reasons(Vec<String>),
+    /// The host could not be looked at.
     Unseen(Error),
 }
 
 impl Left {
-    fn error(self, what: &str) -> Error {
+    pub(super) fn error(self, what: &str) -> Error {
         match self {
             Self::Reasons(why) => {
                 Error::new(Kind::Verification, format!("{what}: {}", why.join(", ")))

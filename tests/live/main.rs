@@ -40,6 +40,7 @@ mod wire;
 mod cutover;
 mod exposure;
 mod fallback;
+mod freeze;
 mod hosts;
 mod identity;
 mod labs;

@@ -19,7 +19,7 @@ use crate::replicate::{self, OriginTree};
 pub(super) use open_files::writers;
 
 /// What file systems stamp with is the time of the last tick, `CLOCK_REALTIME_COARSE` of
-/// clock_gettime(2): some milliseconds behind, and never ahead of a stamp that is made afterwards.
+/// `clock_gettime(2)`: some milliseconds behind, and never ahead of a stamp that is made afterwards.
 pub(super) fn clock(host: &DirHost) -> Result<Timestamp> {
     let time = clock_gettime(ClockId::RealtimeCoarse);
     let nanos = i32::try_from(time.tv_nsec).expect("nanoseconds are below a second");
@@ -69,4 +69,8 @@ pub(super) fn changed_since(
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests make files and processes of their own"
+)]
 mod tests;

@@ -90,16 +90,8 @@ pub(super) fn plain(escaped: &[u8]) -> Vec<u8> {
             let text = std::str::from_utf8(digits).ok()?;
             u8::from_str_radix(text, 8).ok()
         });
-        match code {
-            Some(code) => {
-                out.push(code);
-                rest = &after[3..];
-            }
-            None => {
-                out.push(byte);
-                rest = after;
-            }
-        }
+        out.push(code.unwrap_or(byte));
+        rest = if code.is_some() { &after[3..] } else { after };
     }
     out
 }
