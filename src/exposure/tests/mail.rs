@@ -239,7 +239,7 @@ fn a_message_says_what_it_is_and_carries_its_marker() {
         assert!(
             heard.iter().any(|heard| heard == line),
             "{line}: {heard:#?}"
-        )
+        );
     };
     has("MAIL FROM:<>");
     has("RCPT TO:<ute@example.org>");
