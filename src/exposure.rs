@@ -168,7 +168,7 @@ pub enum Tls {
     /// that speaks older ones only is no fault of its clients of the same age.
     Failed(String),
     /// A session.
-    Up(Secured),
+    Up(Box<Secured>),
 }
 
 /// A TLS session.

@@ -273,12 +273,12 @@ pub(super) fn secured(mut line: Line, protocol: Protocol, start: Start) -> Tls {
     match offer {
         Ok(offer) => {
             take_leave(&mut line, protocol);
-            Tls::Up(Secured {
+            Tls::Up(Box::new(Secured {
                 version,
                 fingerprint,
                 certificate,
                 offer,
-            })
+            }))
         }
         Err(unsound) => Tls::Failed(format!("under TLS: {unsound}")),
     }

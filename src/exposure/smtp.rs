@@ -31,8 +31,7 @@ impl Marker {
         let mut bits = [0; 16];
         rustix::rand::getrandom(&mut bits[..], rustix::rand::GetRandomFlags::empty())
             .doing(Kind::Host, || "cannot get random bits".to_owned())?;
-        let digits: String = bits.iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self(format!("reconcile{digits}")))
+        Ok(Self(format!("reconcile{:032x}", u128::from_be_bytes(bits))))
     }
 
     /// As it stands in the message.

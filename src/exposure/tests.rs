@@ -51,7 +51,7 @@ trait Stream: Read + Write {}
 impl<T: Read + Write> Stream for T {}
 
 /// Says what the server said, and hears what the client said then.
-fn replay(part: &[String], socket: TcpStream) {
+fn replay(part: &[String], socket: &TcpStream) {
     let mut stream: BufReader<Box<dyn Stream>> =
         BufReader::new(Box::new(socket.try_clone().unwrap()));
     for line in part {
@@ -98,7 +98,7 @@ fn seen(sample: &str, port: u16) -> Seen {
         return Seen::Refused;
     }
     let (protocol, start) = spoken_on(port).unwrap();
-    let address = server(move |socket| replay(&part, socket));
+    let address = server(move |socket| replay(&part, &socket));
     look_at(address, protocol, start, Duration::from_secs(10))
 }
 

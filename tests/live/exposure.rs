@@ -42,6 +42,9 @@ fn inside_does(lab: &Lab, task: &str) {
         output.status,
         String::from_utf8_lossy(&said)
     );
+    let said = String::from_utf8_lossy(&said);
+    let took = said.lines().filter(|line| line.contains(" probed in "));
+    took.for_each(|line| eprintln!("{line}"));
 }
 
 /// Not a test of its own: the part of the others that is the operator's.
@@ -57,7 +60,8 @@ fn inside() {
             let json = serde_json::to_vec_pretty(&seen).unwrap();
             fs::write("seen.json", json).unwrap();
         }
-        ["probe", name, address, from] => probes(name, address, from),
+        ["probe", name, address, from] => probes(name, address, from, Service::Stays),
+        ["probe", name, address, from, "stop"] => probes(name, address, from, Service::Stops),
         _ => panic!("no such task: {task}"),
     }
 }
@@ -162,7 +166,11 @@ fn a_message_goes_through_the_address_and_is_read_back_and_removed() {
     let Some(lab) = Lab::start(["old=bookworm", "new=trixie", "send=bookworm-sendmail"]) else {
         return;
     };
-    for (name, from) in [("old", "new"), ("new", "old"), ("send", "old")] {
+    for (name, from, how) in [
+        ("old", "new", ""),
+        ("new", "old", " stop"),
+        ("send", "old", ""),
+    ] {
         let host = lab.host(name);
         host.users(["anna", "ben"]);
         let text = letter("anna", "kept", "A line.\n");
@@ -170,7 +178,7 @@ fn a_message_goes_through_the_address_and_is_read_back_and_removed() {
         let uidl = host.pop3("anna").uidl();
         inside_does(
             &lab,
-            &format!("probe {name} {} {from}", host.mail_address()),
+            &format!("probe {name} {} {from}{how}", host.mail_address()),
         );
         host.run("systemctl start dovecot.service");
         // What was there is there, known by the same names, and nothing else.
@@ -184,8 +192,15 @@ fn source(name: &str) -> Source {
     serde_json::from_value(serde_json::json!({ "host": format!("ssh://root@{name}") })).unwrap()
 }
 
-/// Surveys a host's service, probes it, stops a part of it, and probes again.
-fn probes(name: &str, address: &str, from: &str) {
+/// Whether a part of the service is stopped, too.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Service {
+    Stays,
+    Stops,
+}
+
+/// Surveys a host's service and probes it; stops a part of it, and probes again.
+fn probes(name: &str, address: &str, from: &str, service: Service) {
     let operator = Operator {
         environment: Environment {
             home: std::env::var_os("HOME").map(PathBuf::from),
@@ -214,7 +229,10 @@ fn probes(name: &str, address: &str, from: &str) {
     assert_eq!(refused, ["nosuch"]);
 
     let go = || probe(&plan, &before, &vantages, server.as_ref(), &operator.stop);
+    let began = Instant::now();
     let probed = go().unwrap();
+    // All of it is downtime.
+    eprintln!("{name} probed in {:?}", began.elapsed());
     assert_eq!((probed.recipients, probed.messages), (3, 2), "{probed:?}");
     let [note] = &probed.notes[..] else {
         panic!("{probed:?}");
@@ -224,6 +242,9 @@ fn probes(name: &str, address: &str, from: &str) {
         "{note}"
     );
 
+    if service == Service::Stays {
+        return;
+    }
     // A service that is up a moment later is in time.
     let units = ["dovecot.socket", "dovecot.service"]
         .map(str::to_owned)

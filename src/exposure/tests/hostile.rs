@@ -2,10 +2,12 @@
 
 use super::*;
 
+type Serve = fn(TcpStream);
+
 const PATIENCE: Duration = Duration::from_millis(600);
 
 /// What is seen of such a server, and that it does not take longer than it may.
-fn met(protocol: Protocol, start: Start, serve: fn(TcpStream)) -> Seen {
+fn met(protocol: Protocol, start: Start, serve: Serve) -> Seen {
     let began = Instant::now();
     let seen = look_at(server(serve), protocol, start, PATIENCE);
     let took = began.elapsed();
@@ -13,14 +15,14 @@ fn met(protocol: Protocol, start: Start, serve: fn(TcpStream)) -> Seen {
     seen
 }
 
-fn unsound(protocol: Protocol, serve: fn(TcpStream)) -> String {
+fn unsound(protocol: Protocol, serve: Serve) -> String {
     match met(protocol, Start::Clear, serve) {
         Seen::Unsound(how) => how,
         other => panic!("{other:?}"),
     }
 }
 
-fn failed(start: Start, serve: fn(TcpStream)) -> String {
+fn failed(start: Start, serve: Serve) -> String {
     match met(Protocol::Imap, start, serve) {
         Seen::Serves(Service {
             tls: Tls::Failed(how),
@@ -88,7 +90,9 @@ fn one_that_never_ends_is_not_heard_to_its_end() {
 #[test]
 fn one_that_hangs_up_is_told() {
     assert_eq!(unsound(Protocol::Pop3, drop), "it hung up");
-    let after_greeting = |mut socket: TcpStream| say(&mut socket, b"+OK ready\r\n");
+    let after_greeting = |mut socket: TcpStream| {
+        say(&mut socket, b"+OK ready\r\n");
+    };
     assert_eq!(unsound(Protocol::Pop3, after_greeting), "it hung up");
     assert_eq!(
         failed(Start::Tls, drop),
@@ -112,7 +116,7 @@ fn one_of_another_protocol_is_told_with_what_it_says() {
     );
     // A server of POP3 on a port of IMAP.
     let how = unsound(Protocol::Imap, |mut socket| {
-        say(&mut socket, b"+OK ready\r\n")
+        say(&mut socket, b"+OK ready\r\n");
     });
     assert_eq!(how, "it does not speak IMAP: +OK ready");
     let how = failed(Start::Tls, ssh);
@@ -122,7 +126,7 @@ fn one_of_another_protocol_is_told_with_what_it_says() {
 #[test]
 fn one_that_turns_clients_away_is_told() {
     // postscreen(8), sendmail while it is too busy, Dovecot without its auth process.
-    let cases: [(Protocol, fn(TcpStream), &str); 3] = [
+    let cases: [(Protocol, Serve, &str); 3] = [
         (
             Protocol::Smtp,
             |mut socket| say(&mut socket, b"521 5.3.2 Service currently unavailable\r\n"),

@@ -139,7 +139,7 @@ fn recipients_are_asked_for_and_nothing_is_sent() {
 fn thousands_of_recipients_stay_within_every_limit() {
     let names = || (0..3000).map(|number| format!("u{number}"));
     // 20 of one message is less than what we ask for at once.
-    for (recipients, connections) in [(0, 2), (20, 3)] {
+    for (recipients, connections) in [(0, 2), (20, 4)] {
         let server = Arc::new(Postfix {
             recipients,
             ..Postfix::default()
@@ -239,7 +239,7 @@ fn a_message_says_what_it_is_and_carries_its_marker() {
         assert!(
             heard.iter().any(|heard| heard == line),
             "{line}: {heard:#?}"
-        )
+        );
     };
     has("MAIL FROM:<>");
     has("RCPT TO:<ute@example.org>");
