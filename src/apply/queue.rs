@@ -110,7 +110,10 @@ fn copy(from: &dyn Host, to: &dyn Host, tree: &QueueTree, means: &Means<'_>) -> 
     };
     let copied = to.copy(&job, from, &mut watch)?;
     if let Some(first) = copied.report.failures.first() {
-        let what = format!("the mail queue {} could not be read in full: {first}", tree.from);
+        let what = format!(
+            "the mail queue {} could not be read in full: {first}",
+            tree.from
+        );
         return Err(Error::new(Kind::Host, what).hint("mend that and run `reconcile apply` again"));
     }
     if copied.report.oddities.count(Oddity::ChangedWhileRead) > 0 {
@@ -121,8 +124,9 @@ fn copy(from: &dyn Host, to: &dyn Host, tree: &QueueTree, means: &Means<'_>) -> 
 
 fn moved(from: &dyn Host, queue: &HostPath) -> Error {
     let what = format!("{queue} on {} changed while it was carried", from.label());
-    Error::new(Kind::Verification, what)
-        .hint("something there still hands in or delivers mail; find it with `ps -ef`, and run again")
+    Error::new(Kind::Verification, what).hint(
+        "something there still hands in or delivers mail; find it with `ps -ef`, and run again",
+    )
 }
 
 /// Messages in a queue directory, named as it is on the host that hands over.
@@ -145,6 +149,8 @@ fn count(
 
 fn read(host: &dyn ReadHost, path: &HostPath) -> Result<Carried> {
     let what = || format!("{path} on {} does not tell what was carried", host.label());
-    let bytes = host.read(path)?.ok_or_else(|| Error::new(Kind::Malformed, what()))?;
+    let bytes = host
+        .read(path)?
+        .ok_or_else(|| Error::new(Kind::Malformed, what()))?;
     serde_json::from_slice(&bytes).map_err(|error| Error::caused(Kind::Malformed, what(), error))
 }

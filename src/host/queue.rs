@@ -137,13 +137,25 @@ impl fmt::Display for QueueStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Prepare(queue) => {
-                write!(f, "make the queue that was brought ready in {}", queue.ready)
+                write!(
+                    f,
+                    "make the queue that was brought ready in {}",
+                    queue.ready
+                )
             }
             Self::Deliver(queue) => {
-                write!(f, "put the queue that was brought into {}", queue.into.path())
+                write!(
+                    f,
+                    "put the queue that was brought into {}",
+                    queue.into.path()
+                )
             }
             Self::Drop(queue) => {
-                write!(f, "remove {} and {}, if they are there", queue.staged, queue.ready)
+                write!(
+                    f,
+                    "remove {} and {}, if they are there",
+                    queue.staged, queue.ready
+                )
             }
             Self::SetAside(aside) => write!(f, "move the carried queue to {}", aside.kept),
         }

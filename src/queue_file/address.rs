@@ -58,7 +58,10 @@ mod tests {
             (b"\"odd name\"@example.org", b"odd name@example.org"),
             (b"\"Abc@def\"@example.com", b"Abc@def@example.com"),
             (b"\"a\\\"b\\\\c\"@example.com", b"a\"b\\c@example.com"),
-            (b"customer/department=shipping", b"customer/department=shipping"),
+            (
+                b"customer/department=shipping",
+                b"customer/department=shipping",
+            ),
             (b"\"two..dots\"@example.org", b"two..dots@example.org"),
         ] {
             assert_eq!(unquoted(wire), plain);

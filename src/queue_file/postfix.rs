@@ -15,7 +15,7 @@ pub fn envelope(file: impl BufRead + Seek) -> io::Result<Envelope> {
     let mut envelope = Envelope::default();
     let mut next = Recipient::default();
     loop {
-        let record = records.next()?;
+        let record = records.take()?;
         match record.kind {
             kind::TIME => envelope.arrived = number(&record.data),
             kind::SENDER => envelope.sender = record.data,
@@ -78,12 +78,12 @@ fn number(data: &[u8]) -> i64 {
 /// written out.
 pub fn message(file: impl BufRead + Seek, body: &mut impl Write) -> io::Result<Vec<u8>> {
     let mut records = Records::new(file);
-    while records.next()?.kind != kind::MESSAGE {}
+    while records.take()?.kind != kind::MESSAGE {}
     let mut headers = Vec::new();
     let mut part = Part::Headers;
     let mut at_line = true;
     loop {
-        let record = records.next()?;
+        let record = records.take()?;
         let newline = match record.kind {
             kind::LINE => true,
             kind::PART => false,
@@ -186,7 +186,11 @@ fn flags(notify: Notify) -> u8 {
 }
 
 fn named(file: &mut impl Write, name: &str, value: &[u8]) -> io::Result<()> {
-    put(file, kind::ATTRIBUTE, &[name.as_bytes(), b"=", value].concat())
+    put(
+        file,
+        kind::ATTRIBUTE,
+        &[name.as_bytes(), b"=", value].concat(),
+    )
 }
 
 /// Text as records; a last line without its newline gets one, as mail has it.
@@ -207,5 +211,9 @@ fn lines(text: &mut impl BufRead, file: &mut impl Write) -> io::Result<()> {
             put(file, kind::LINE, &piece)?;
         }
     }
-    if open { put(file, kind::LINE, b"") } else { Ok(()) }
+    if open {
+        put(file, kind::LINE, b"")
+    } else {
+        Ok(())
+    }
 }

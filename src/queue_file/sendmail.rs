@@ -21,11 +21,13 @@ pub fn read(control: &[u8]) -> Result<(Envelope, Vec<u8>), String> {
             continue;
         };
         match code {
-            b'V' if text(rest).parse().is_ok_and(|version: u32| version <= VERSION) => {}
+            b'V' if text(rest)
+                .parse()
+                .is_ok_and(|version: u32| version <= VERSION) => {}
             b'V' => return Err(format!("it has version {}", text(rest))),
             b'T' => {
-                envelope.arrived = (text(rest).parse())
-                    .map_err(|_| format!("it arrived at {}", text(rest)))?;
+                envelope.arrived =
+                    (text(rest).parse()).map_err(|_| format!("it arrived at {}", text(rest)))?;
             }
             b'S' => envelope.sender = plain(rest),
             b'Z' => envelope.id = Some(rest.to_vec()),
@@ -103,7 +105,9 @@ fn recipient(rest: &[u8]) -> Result<Recipient, String> {
     let local = [&b"|"[..], b"\"|", b"/", b"\"/", b":include:"];
     if local.iter().any(|start| wire.starts_with(start)) {
         let what = text(wire);
-        return Err(format!("it waits for {what}, which is no address of another host"));
+        return Err(format!(
+            "it waits for {what}, which is no address of another host"
+        ));
     }
     let notify = flags.contains(&b'N').then(|| Notify {
         success: flags.contains(&b'S'),
@@ -186,7 +190,12 @@ pub fn write(envelope: &Envelope, headers: &[u8]) -> Vec<u8> {
             (notify.failure, b'F'),
             (notify.delay, b'D'),
         ];
-        flags.extend(letters.iter().filter(|(set, _)| *set).map(|(_, letter)| letter));
+        flags.extend(
+            letters
+                .iter()
+                .filter(|(set, _)| *set)
+                .map(|(_, letter)| letter),
+        );
         let wire = address::quoted(&recipient.address);
         lines.push([&flags[..], b":<", &wire, b">"].concat());
     }

@@ -37,7 +37,11 @@ fn postfix_tells_who_has_not_got_it_yet() {
         returned: Some(Returned::Headers),
         eight_bit: Bits::Eight,
         recipients: vec![
-            recipient(b"x@nowhere.example", Some(b"rfc822;x@nowhere.example"), ASKED),
+            recipient(
+                b"x@nowhere.example",
+                Some(b"rfc822;x@nowhere.example"),
+                ASKED,
+            ),
             recipient(
                 b"odd name@nowhere.example",
                 Some(b"rfc822;odd name@nowhere.example"),
@@ -49,7 +53,10 @@ fn postfix_tells_who_has_not_got_it_yet() {
     // `sendmail -t`: the recipients come after the message.
     let envelope = postfix::envelope(Cursor::new(MAILDROP)).unwrap();
     assert_eq!(envelope.sender, b"root");
-    assert_eq!(envelope.recipients, [recipient(b"bob@example.org", None, None)]);
+    assert_eq!(
+        envelope.recipients,
+        [recipient(b"bob@example.org", None, None)]
+    );
 }
 
 #[test]
@@ -57,7 +64,9 @@ fn a_message_is_taken_out_of_a_file_of_postfix() {
     let mut body = Vec::new();
     let headers = postfix::message(Cursor::new(DEFERRED), &mut body).unwrap();
     let headers = String::from_utf8(headers).unwrap();
-    assert!(headers.starts_with("Received: by old.example.org (Postfix, from userid 0)\n\tid 600C"));
+    assert!(
+        headers.starts_with("Received: by old.example.org (Postfix, from userid 0)\n\tid 600C")
+    );
     assert!(headers.ends_with("\nDate: Tue, 24 Nov 2026 10:00:21 +0000 (UTC)\n"));
     assert_eq!(body, b"Body line\n.\nFrom here\n\xe9\xe8 8bit\nlast\n");
     body.clear();
@@ -73,7 +82,10 @@ fn a_file_that_was_never_finished_is_refused() {
         assert!(postfix::envelope(cut).is_err(), "{end}");
     }
     let unfinished = CLIENT_QF.strip_suffix(b".\n").unwrap();
-    assert_eq!(sendmail::read(unfinished).unwrap_err(), "it was never finished");
+    assert_eq!(
+        sendmail::read(unfinished).unwrap_err(),
+        "it was never finished"
+    );
 }
 
 #[test]
@@ -120,12 +132,20 @@ fn sendmail_tells_who_has_not_got_it_yet() {
     assert_eq!(headers, expected);
     let (envelope, _) = sendmail::read(BOUNCE_QF).unwrap();
     assert_eq!(envelope.sender, b"");
-    assert_eq!(envelope.recipients, [recipient(b"y@nowhere.example", None, None)]);
+    assert_eq!(
+        envelope.recipients,
+        [recipient(b"y@nowhere.example", None, None)]
+    );
 }
 
 #[test]
 fn what_waits_for_a_program_or_a_file_is_no_mail_for_another_host() {
-    for wire in ["\"|/usr/bin/vacation alice\"", "|/bin/cat", "/var/log/mail-copy", ":include:/x"] {
+    for wire in [
+        "\"|/usr/bin/vacation alice\"",
+        "|/bin/cat",
+        "/var/log/mail-copy",
+        ":include:/x",
+    ] {
         let control = format!("V8\nT1\nS<a@b>\nRPFD:{wire}\n.\n");
         let why = sendmail::read(control.as_bytes()).unwrap_err();
         assert!(why.contains(wire), "{why}");
@@ -150,7 +170,7 @@ fn a_message_of_sendmail_becomes_a_submission() {
         let mut records = Records::new(Cursor::new(file));
         let mut kinds = Vec::new();
         while kinds.last() != Some(&kind::END) {
-            kinds.push(records.next().unwrap().kind);
+            kinds.push(records.take().unwrap().kind);
         }
         kinds.dedup();
         kinds
@@ -173,5 +193,9 @@ fn a_message_of_postfix_becomes_a_control_file() {
     assert!(text.starts_with(expected), "{text}");
     assert!(text.ends_with("\n.\n"));
     let bounce = Envelope::default();
-    assert!(sendmail::write(&bounce, b"").windows(5).any(|part| part == b"\nS<>\n"));
+    assert!(
+        sendmail::write(&bounce, b"")
+            .windows(5)
+            .any(|part| part == b"\nS<>\n")
+    );
 }

@@ -14,7 +14,7 @@ use reconcile::host::{DirHost, Step};
 use reconcile::manifest::Manifest;
 use reconcile::names::Side;
 use reconcile::plan::hand_over::QueueCarry;
-use reconcile::resource::{accounts, queue};
+use reconcile::resource::{accounts, mta, queue};
 
 use crate::host::Host;
 use crate::lab::Lab;
@@ -70,7 +70,8 @@ impl<'a> Move<'a> {
             match step {
                 Step::Queue(step) => disk.queue(step).unwrap(),
                 Step::Run(command) => {
-                    self.to.run(command.argv().iter().map(quoted).collect::<String>());
+                    self.to
+                        .run(command.argv().iter().map(quoted).collect::<String>());
                 }
                 other => panic!("{other}"),
             }
@@ -102,7 +103,8 @@ const STOP: &str = "systemctl stop 'postfix@*.service' postfix.service 2>/dev/nu
                     systemctl stop sendmail.service 2>/dev/null || true";
 
 /// The same.
-const START: &str = "systemctl start postfix.service 2>/dev/null || systemctl start sendmail.service";
+const START: &str =
+    "systemctl start postfix.service 2>/dev/null || systemctl start sendmail.service";
 
 fn manifest() -> Manifest {
     let text = "version: 1\nname: live\nsource: { host: 'dir:/old' }\ntarget: { host: 'dir:/new' }\n\
@@ -113,9 +115,16 @@ fn manifest() -> Manifest {
 /// A running host's root, as this machine sees it: that of the host's first process.
 fn root(lab: &Lab, host: &Host) -> PathBuf {
     let lab = format!("reconcile-lab-{}", lab.dir().file_name().unwrap().display());
-    let groups = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/systemd"];
+    let groups = [
+        "/sys/fs/cgroup",
+        "/sys/fs/cgroup/unified",
+        "/sys/fs/cgroup/systemd",
+    ];
     let init = groups.iter().find_map(|group| {
-        let scope = format!("{group}/{lab}/{}/payload/init.scope/cgroup.procs", host.name());
+        let scope = format!(
+            "{group}/{lab}/{}/payload/init.scope/cgroup.procs",
+            host.name()
+        );
         fs::read_to_string(scope).ok()
     });
     let init = init.unwrap();
@@ -139,7 +148,11 @@ fn message(subject: &str) -> Vec<u8> {
 
 /// How often a user's mailbox has a message of this subject.
 fn in_mailbox(host: &Host, user: &str, subject: &str) -> usize {
-    let mailbox = host.command("cat").arg(format!("/var/mail/{user}")).output().unwrap();
+    let mailbox = host
+        .command("cat")
+        .arg(format!("/var/mail/{user}"))
+        .output()
+        .unwrap();
     let line = format!("Subject: {subject}");
     let lines = mailbox.stdout.split(|&byte| byte == b'\n');
     lines.filter(|found| *found == line.as_bytes()).count()
@@ -168,9 +181,21 @@ fn disk_of(host: &Host) -> String {
 fn fill(host: &Host) {
     // Nobody resolves names in the lab: what goes abroad is put off.
     let options = "-f alice@example.org -V env1 -R hdrs -N failure,delay";
-    hand_in(host, "root", options, "bob@example.org x@nowhere.example", "half");
+    hand_in(
+        host,
+        "root",
+        options,
+        "bob@example.org x@nowhere.example",
+        "half",
+    );
     hand_in(host, "root", "-f '<>'", "y@nowhere.example", "bounce");
-    hand_in(host, "root", options, "'\"odd name\"@nowhere.example'", "odd");
+    hand_in(
+        host,
+        "root",
+        options,
+        "'\"odd name\"@nowhere.example'",
+        "odd",
+    );
     host.await_that("test $(mailq | grep -c nowhere.example) -gt 3 || mailq -Ac | grep odd");
 }
 
@@ -185,7 +210,13 @@ fn postfix_to_postfix() {
     }
     fill(old);
     await_in_mailbox(old, "bob", "half");
-    hand_in(old, "root", "-f alice@example.org", "h@nowhere.example", "held");
+    hand_in(
+        old,
+        "root",
+        "-f alice@example.org",
+        "h@nowhere.example",
+        "held",
+    );
     old.await_that("test $(find /var/spool/postfix/deferred -type f | wc -l) = 4");
     old.run("postsuper -h $(postqueue -j | sed -n '/h@nowhere/s/.*\"queue_id\": \"\\([^\"]*\\)\".*/\\1/p')");
     old.run("postconf -e defer_transports=local && postfix reload");
@@ -209,7 +240,9 @@ fn postfix_to_postfix() {
     assert_eq!(new.run("postfix check 2>&1"), "");
     queue.take_back();
     assert_eq!(disk_of(old), before);
-    new.run("test ! -e /var/spool/postfix/reconcile-live && test ! -e /var/lib/reconcile/live/queue");
+    new.run(
+        "test ! -e /var/spool/postfix/reconcile-live && test ! -e /var/lib/reconcile/live/queue",
+    );
 
     queue.carry();
     queue.commit();
@@ -221,7 +254,12 @@ fn postfix_to_postfix() {
     assert_eq!(waiting.lines().count(), 4, "{waiting}");
     assert!(waiting.contains("\"queue_name\": \"hold\""), "{waiting}");
     assert!(!waiting.contains("bob@example.org"), "{waiting}");
-    for address in ["x@nowhere.example", "y@nowhere.example", "odd name", "h@nowhere.example"] {
+    for address in [
+        "x@nowhere.example",
+        "y@nowhere.example",
+        "odd name",
+        "h@nowhere.example",
+    ] {
         assert_eq!(waiting.matches(address).count(), 1, "{address}: {waiting}");
     }
     assert_eq!(in_mailbox(new, "bob", "put-off"), 1);
@@ -232,7 +270,10 @@ fn postfix_to_postfix() {
     // The old server, should it ever start again, sends nothing.
     old.run(START);
     assert!(waits(old).contains("queue is empty"));
-    assert_eq!(old.run("find /var/lib/reconcile/live/queue-carried -type f -perm -100 | wc -l"), "6\n");
+    assert_eq!(
+        old.run("find /var/lib/reconcile/live/queue-carried -type f -perm -100 | wc -l"),
+        "6\n"
+    );
     assert_eq!(in_mailbox(old, "bob", "while-stopped"), 0);
 }
 
@@ -321,5 +362,50 @@ fn sendmail_to_sendmail() {
     old.run(START);
     old.await_deliveries();
     // A file that nobody wants any more is a step that was done.
-    queue.perform(&queue.from_disk, &[Step::Queue(QueueStep::SetAside(queue.plan.aside.clone()))]);
+    queue.perform(
+        &queue.from_disk,
+        &[Step::Queue(QueueStep::SetAside(queue.plan.aside.clone()))],
+    );
+}
+
+#[test]
+fn what_would_be_refused_is_said_with_the_line_that_mends_it() {
+    let Some(lab) = Lab::start(["old=bookworm-sendmail", "new=trixie"]) else {
+        return;
+    };
+    let [old, new] = ["old", "new"].map(|name| lab.host(name));
+    let source = DirHost::open(Side::Source, &root(&lab, old)).unwrap();
+    let target = DirHost::open(Side::Target, &root(&lab, new)).unwrap();
+    let problems = |from, to| {
+        let queues = queue::observe(Some(&source), &target).unwrap();
+        let seen = mta::observe(&manifest(), Some(&source), &target, &queues).unwrap();
+        let found = mta::compare(&manifest(), from, to, &seen);
+        found
+            .problems
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+    };
+    let forth = || problems(Side::Source, Side::Target);
+    let [problem] = &forth()[..] else {
+        panic!("{:?}", forth());
+    };
+    assert!(problem.contains("mail for mail.example.org"), "{problem}");
+    new.run(problem.split('`').nth(1).unwrap());
+    assert_eq!(forth(), [""; 0]);
+    // And by SMTP, as it was said.
+    new.users(["alice"]);
+    let accepts = "exec 3<>/dev/tcp/127.0.0.1/25
+        printf 'EHLO x\\r\\nMAIL FROM:<>\\r\\nRCPT TO:<alice@mail.example.org>\\r\\nQUIT\\r\\n' >&3
+        grep -c '^250 2.1.5' <&3";
+    assert_eq!(new.run(accepts), "1\n");
+    new.run("postconf -e mailbox_command= home_mailbox=Maildir/ && postfix reload");
+    let [problem] = &forth()[..] else {
+        panic!("{:?}", forth());
+    };
+    assert!(problem.contains("into ~/Maildir/"), "{problem}");
+    new.run(problem.split('`').nth(1).unwrap());
+    assert_eq!(forth(), [""; 0]);
+    // The other way: sendmail knows its own name, and not the new server's.
+    assert_eq!(problems(Side::Target, Side::Source), [""; 0]);
 }

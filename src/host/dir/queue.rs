@@ -16,9 +16,9 @@ use std::path::{Path, PathBuf};
 use super::DirHost;
 use crate::error::Result;
 use crate::host::failed;
-use crate::host::queue::{QueueMove, QueueStep};
 #[cfg(test)]
 use crate::host::queue::QueueAside;
+use crate::host::queue::{QueueMove, QueueStep};
 use crate::raw::HostPath;
 
 impl DirHost {
@@ -51,7 +51,10 @@ fn real(host: &DirHost, path: &HostPath) -> PathBuf {
 }
 
 fn remove_all(host: &DirHost, dir: &HostPath) -> Result<()> {
-    #[expect(clippy::disallowed_methods, reason = "host/ is where files are removed")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "host/ is where files are removed"
+    )]
     match fs::remove_dir_all(real(host, dir)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(failed(&host.label, "remove", dir, error))
@@ -96,7 +99,10 @@ fn create(path: &Path) -> io::Result<File> {
 
 /// A directory for root only, with its parents.
 fn make_dir(path: &Path) -> io::Result<()> {
-    #[expect(clippy::disallowed_methods, reason = "host/ is where directories are made")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "host/ is where directories are made"
+    )]
     fs::create_dir_all(path)?;
     fs::set_permissions(path, Permissions::from_mode(0o700))
 }

@@ -63,10 +63,24 @@ fn sendmail(root: &Path) {
     fs::create_dir_all(root.join("usr/sbin")).unwrap();
     fs::create_dir_all(root.join("etc/alternatives")).unwrap();
     symlink("/etc/alternatives/mta", root.join("usr/sbin/sendmail")).unwrap();
-    symlink("/usr/sbin/sendmail.sendmail", root.join("etc/alternatives/mta")).unwrap();
+    symlink(
+        "/usr/sbin/sendmail.sendmail",
+        root.join("etc/alternatives/mta"),
+    )
+    .unwrap();
     write(root, "usr/sbin/sendmail.sendmail", 0o755);
-    text(root, "etc/mail/sendmail.cf", "O QueueDirectory=/var/spool/mqueue/q*\n");
-    for name in ["q1/qf1oAN0001", "q1/df1oAN0001", "q2/hf1oAN0002", "q2/df1oAN0002", "q2/df3"] {
+    text(
+        root,
+        "etc/mail/sendmail.cf",
+        "O QueueDirectory=/var/spool/mqueue/q*\n",
+    );
+    for name in [
+        "q1/qf1oAN0001",
+        "q1/df1oAN0001",
+        "q2/hf1oAN0002",
+        "q2/df1oAN0002",
+        "q2/df3",
+    ] {
         write(root, &format!("var/spool/mqueue/{name}"), 0o600);
     }
 }
@@ -119,13 +133,20 @@ fn both_directions_are_the_same_plan() {
     let source = DirHost::open(Side::Source, old.path()).unwrap();
     let target = DirHost::open(Side::Target, new.path()).unwrap();
     let seen = observe(Some(&source), &target).unwrap();
-    let carry = draft(&manifest(), Side::Source, Side::Target, &seen).unwrap().unwrap();
+    let carry = draft(&manifest(), Side::Source, Side::Target, &seen)
+        .unwrap()
+        .unwrap();
     assert_eq!(carry.flush, [Command::FlushPostfix]);
     assert_eq!(carry.trees.len(), 2);
     assert_eq!(carry.begin.side, Side::Target);
-    assert_eq!(carry.begin.undo, [Step::Queue(QueueStep::Drop(carry.queue.clone()))]);
+    assert_eq!(
+        carry.begin.undo,
+        [Step::Queue(QueueStep::Drop(carry.queue.clone()))]
+    );
     assert_eq!(carry.commit_to[1], Step::Run(Command::FlushSendmail));
-    let back = draft(&manifest(), Side::Target, Side::Source, &seen).unwrap().unwrap();
+    let back = draft(&manifest(), Side::Target, Side::Source, &seen)
+        .unwrap()
+        .unwrap();
     assert_eq!(back.begin.side, Side::Source);
     assert_eq!(back.queue.ready, "/var/spool/postfix/reconcile-move".into());
     let none = Actual {
@@ -135,7 +156,10 @@ fn both_directions_are_the_same_plan() {
     let problems = draft(&manifest(), Side::Source, Side::Target, &none).unwrap_err();
     assert_eq!(problems, [Problem::NoMta { side: Side::Target }]);
     // And nothing is to be done where nothing waits.
-    assert_eq!(draft(&manifest(), Side::Target, Side::Source, &none), Ok(None));
+    assert_eq!(
+        draft(&manifest(), Side::Target, Side::Source, &none),
+        Ok(None)
+    );
 }
 
 #[test]

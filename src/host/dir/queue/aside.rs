@@ -77,7 +77,10 @@ fn move_away(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 fn remove(path: &Path) -> io::Result<()> {
-    #[expect(clippy::disallowed_methods, reason = "host/ is where files are removed")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "host/ is where files are removed"
+    )]
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         Ok(()) | Err(_) => Ok(()),

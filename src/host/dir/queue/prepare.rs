@@ -11,9 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use super::{create, entries, flush, make_dir, owner_of, real, remove_all};
 use crate::error::{Error, Kind, Result};
-use crate::host::queue::{
-    Accepting, Carried, Left, QueueKind, QueueMove, StagedQueue, waiting,
-};
+use crate::host::queue::{Accepting, Carried, Left, QueueKind, QueueMove, StagedQueue, waiting};
 use crate::host::{DirHost, Host as _, NewFile, failed};
 use crate::queue_file::{postfix, sendmail};
 use crate::raw::HostPath;
@@ -48,7 +46,9 @@ pub(super) fn prepare(host: &DirHost, queue: &QueueMove) -> Result<()> {
             match message.prepare() {
                 Ok(files) => {
                     carried.messages += 1;
-                    carried.files.extend(files.iter().map(|file| message.origin(file)));
+                    carried
+                        .files
+                        .extend(files.iter().map(|file| message.origin(file)));
                 }
                 Err(Refused::Message(why)) => carried.left.push(Left {
                     path: message.origin(&message.path),
@@ -123,14 +123,22 @@ impl Message<'_> {
             let to = self.place("maildrop")?;
             let (_, group) = self.owner(dir, "maildrop")?;
             let file = copied(&self.path, &to.join("new"))?;
-            settle(&file, (meta.uid(), group), SUBMISSION, Some(meta.modified()?))?;
+            settle(
+                &file,
+                (meta.uid(), group),
+                SUBMISSION,
+                Some(meta.modified()?),
+            )?;
             fs_rename(&to.join("new"), &to.join(queue_id(old_name, &file)?))?;
             return Ok(vec![self.path.clone()]);
         }
         // What was under way is tried again at once, and what is held is held.
         let (queue, next_try) = match self.queue {
             "hold" => ("hold", Some(fs::symlink_metadata(&self.path)?.modified()?)),
-            "deferred" => ("deferred", Some(fs::symlink_metadata(&self.path)?.modified()?)),
+            "deferred" => (
+                "deferred",
+                Some(fs::symlink_metadata(&self.path)?.modified()?),
+            ),
             _ => ("deferred", None),
         };
         let owner = self.owner(dir, "incoming")?;
@@ -281,7 +289,10 @@ impl Message<'_> {
         let place = self.ready.join(queue);
         make_dir(&place)?;
         // What a message left that could not be made ready.
-        #[expect(clippy::disallowed_methods, reason = "host/ is where files are removed")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "host/ is where files are removed"
+        )]
         match fs::remove_file(place.join("new")) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             Ok(()) | Err(_) => Ok(place),
@@ -302,7 +313,9 @@ fn time(seconds: i64) -> Option<SystemTime> {
 /// A name that Postfix gives a queue file: five digits of microseconds, and the inode in hexadecimal
 /// (`mail_queue.h`). No other file has the inode, so nobody has the name.
 fn queue_id(old: &[u8], file: &File) -> io::Result<String> {
-    let digits = old.get(..5).filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+    let digits = old
+        .get(..5)
+        .filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));
     let digits = String::from_utf8_lossy(digits.unwrap_or(b"00000")).to_ascii_uppercase();
     Ok(format!("{digits}{:X}", file.metadata()?.ino()))
 }

@@ -3,9 +3,7 @@
 use std::path::Path;
 
 use super::*;
-use crate::host::queue::{
-    Accepting, Carried, QueueDirectory, QueueKind, StagedQueue,
-};
+use crate::host::queue::{Accepting, Carried, QueueDirectory, QueueKind, StagedQueue};
 use crate::host::{Host as _, NewFile, ReadHost as _};
 use crate::names::Side;
 
@@ -28,12 +26,37 @@ fn host(into: Accepting) -> (tempfile::TempDir, DirHost, QueueMove) {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path();
     let staged = "var/lib/reconcile/move/queue";
-    write(root, &format!("{staged}/0/deferred/6/600C11C6174"), DEFERRED, 0o700);
-    write(root, &format!("{staged}/0/defer/6/600C11C6174"), b"why\n", 0o600);
-    write(root, &format!("{staged}/1/qf6AOA0RmC000276"), BOUNCE_QF, 0o600);
-    write(root, &format!("{staged}/1/df6AOA0RmC000276"), b"null sender\n", 0o600);
+    write(
+        root,
+        &format!("{staged}/0/deferred/6/600C11C6174"),
+        DEFERRED,
+        0o700,
+    );
+    write(
+        root,
+        &format!("{staged}/0/defer/6/600C11C6174"),
+        b"why\n",
+        0o600,
+    );
+    write(
+        root,
+        &format!("{staged}/1/qf6AOA0RmC000276"),
+        BOUNCE_QF,
+        0o600,
+    );
+    write(
+        root,
+        &format!("{staged}/1/df6AOA0RmC000276"),
+        b"null sender\n",
+        0o600,
+    );
     write(root, &format!("{staged}/1/qfLOST"), BOUNCE_QF, 0o600);
-    write(root, &format!("{staged}/1/qfPROGRAM"), b"V8\nT1\nS<a@b>\nRPFD:|cat\n.\n", 0o600);
+    write(
+        root,
+        &format!("{staged}/1/qfPROGRAM"),
+        b"V8\nT1\nS<a@b>\nRPFD:|cat\n.\n",
+        0o600,
+    );
     write(root, &format!("{staged}/1/dfPROGRAM"), b"", 0o600);
     for queue in ["incoming", "deferred", "defer", "maildrop", "hold"] {
         make_dir(&root.join("var/spool/postfix").join(queue)).unwrap();
@@ -79,7 +102,9 @@ fn files(dir: &Path) -> Vec<String> {
                 let path = entry.path();
                 let inode = format!("{:X}", entry.metadata().unwrap().ino());
                 let name = path.strip_prefix(dir).unwrap().display().to_string();
-                let own = name.strip_suffix(&inode).map(|start| format!("{start}INODE"));
+                let own = name
+                    .strip_suffix(&inode)
+                    .map(|start| format!("{start}INODE"));
                 found.push(own.unwrap_or(name));
             }
         }
@@ -107,8 +132,15 @@ fn each_message_is_given_once_however_often_it_is_asked_for() {
     let carried = host.read(&Carried::path(&queue.staged)).unwrap().unwrap();
     let carried: Carried = serde_json::from_slice(&carried).unwrap();
     assert_eq!(carried.messages, 2);
-    let left: Vec<_> = carried.left.iter().map(|left| left.path.to_string()).collect();
-    assert_eq!(left, ["/var/spool/mqueue/qfLOST", "/var/spool/mqueue/qfPROGRAM"]);
+    let left: Vec<_> = carried
+        .left
+        .iter()
+        .map(|left| left.path.to_string())
+        .collect();
+    assert_eq!(
+        left,
+        ["/var/spool/mqueue/qfLOST", "/var/spool/mqueue/qfPROGRAM"]
+    );
     assert_eq!(carried.left[0].why, "its body is not there");
     assert!(carried.left[1].why.contains("|cat"));
     let came: Vec<_> = carried.files.iter().map(ToString::to_string).collect();
@@ -123,7 +155,11 @@ fn each_message_is_given_once_however_often_it_is_asked_for() {
     // Died after the first: what is told of the message is there, the message is not.
     let given = entries(&spool.join("reconcile-move/defer")).unwrap();
     make_dir(&spool.join("defer/6")).unwrap();
-    rename_new(&given[0].path(), &spool.join("defer/6").join(given[0].file_name())).unwrap();
+    rename_new(
+        &given[0].path(),
+        &spool.join("defer/6").join(given[0].file_name()),
+    )
+    .unwrap();
     for _ in 0..3 {
         host.queue(&QueueStep::Deliver(queue.clone())).unwrap();
     }
@@ -138,7 +174,10 @@ fn each_message_is_given_once_however_often_it_is_asked_for() {
         file.metadata().unwrap().permissions().mode() & 0o7777
     };
     // `find /var/spool/postfix -printf %m` of Debian 12.
-    assert_eq!([mode("deferred/6"), mode("maildrop"), mode("defer/6")], [0o700, 0o744, 0o600]);
+    assert_eq!(
+        [mode("deferred/6"), mode("maildrop"), mode("defer/6")],
+        [0o700, 0o744, 0o600]
+    );
 }
 
 #[test]
@@ -178,7 +217,12 @@ fn what_is_taken_back_leaves_nothing() {
 fn what_was_carried_and_nothing_else_is_put_aside() {
     let (dir, host, _) = host(postfix());
     let root = dir.path();
-    write(root, "var/spool/postfix/deferred/6/600C11C6174", DEFERRED, 0o700);
+    write(
+        root,
+        "var/spool/postfix/deferred/6/600C11C6174",
+        DEFERRED,
+        0o700,
+    );
     write(root, "var/spool/postfix/maildrop/LATER", b"", 0o744);
     let aside = QueueAside {
         list: "/var/lib/reconcile/move/queue-carried.json".into(),
@@ -194,10 +238,14 @@ fn what_was_carried_and_nothing_else_is_put_aside() {
             ..Carried::default()
         };
         let json = serde_json::to_vec(&carried).unwrap();
-        host.replace(&aside.list, &json, NewFile::root(0o600)).unwrap();
+        host.replace(&aside.list, &json, NewFile::root(0o600))
+            .unwrap();
     };
     for _ in 0..2 {
-        list(&["/var/spool/postfix/deferred/6/600C11C6174", "/var/spool/postfix/hold/GONE"]);
+        list(&[
+            "/var/spool/postfix/deferred/6/600C11C6174",
+            "/var/spool/postfix/hold/GONE",
+        ]);
         host.queue(&QueueStep::SetAside(aside.clone())).unwrap();
         host.queue(&QueueStep::SetAside(aside.clone())).unwrap();
     }
