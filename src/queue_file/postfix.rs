@@ -15,7 +15,7 @@ pub fn envelope(file: impl BufRead + Seek) -> io::Result<Envelope> {
     let mut envelope = Envelope::default();
     let mut next = Recipient::default();
     loop {
-        let record = records.next()?;
+        let record = records.take()?;
         match record.kind {
             kind::TIME => envelope.arrived = number(&record.data),
             kind::SENDER => envelope.sender = record.data,
@@ -78,12 +78,12 @@ fn number(data: &[u8]) -> i64 {
 /// written out.
 pub fn message(file: impl BufRead + Seek, body: &mut impl Write) -> io::Result<Vec<u8>> {
     let mut records = Records::new(file);
-    while records.next()?.kind != kind::MESSAGE {}
+    while records.take()?.kind != kind::MESSAGE {}
     let mut headers = Vec::new();
     let mut part = Part::Headers;
     let mut at_line = true;
     loop {
-        let record = records.next()?;
+        let record = records.take()?;
         let newline = match record.kind {
             kind::LINE => true,
             kind::PART => false,

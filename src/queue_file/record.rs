@@ -68,7 +68,7 @@ impl<R: BufRead + Seek> Records<R> {
     }
 
     /// The next record. A file that ends here was never finished.
-    pub fn next(&mut self) -> io::Result<Record> {
+    pub fn take(&mut self) -> io::Result<Record> {
         loop {
             let record = self.raw()?;
             if record.kind != kind::POINTER {

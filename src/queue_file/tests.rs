@@ -170,7 +170,7 @@ fn a_message_of_sendmail_becomes_a_submission() {
         let mut records = Records::new(Cursor::new(file));
         let mut kinds = Vec::new();
         while kinds.last() != Some(&kind::END) {
-            kinds.push(records.next().unwrap().kind);
+            kinds.push(records.take().unwrap().kind);
         }
         kinds.dedup();
         kinds

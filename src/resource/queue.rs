@@ -1,7 +1,7 @@
 //! What waits in the MTAs' queues, and how it moves in a hand-over.
 //!
 //! A queue is carried as files, see [`crate::host::queue`]; which files are whose is found here. How
-//! mail is accepted and where it is delivered does not belong here.
+//! mail is accepted and where it is delivered does not belong here: that is [`super::mta`].
 
 mod draft;
 mod observe;

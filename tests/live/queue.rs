@@ -14,7 +14,7 @@ use reconcile::host::{DirHost, Step};
 use reconcile::manifest::Manifest;
 use reconcile::names::Side;
 use reconcile::plan::hand_over::QueueCarry;
-use reconcile::resource::{accounts, queue};
+use reconcile::resource::{accounts, mta, queue};
 
 use crate::host::Host;
 use crate::lab::Lab;
@@ -366,4 +366,46 @@ fn sendmail_to_sendmail() {
         &queue.from_disk,
         &[Step::Queue(QueueStep::SetAside(queue.plan.aside.clone()))],
     );
+}
+
+#[test]
+fn what_would_be_refused_is_said_with_the_line_that_mends_it() {
+    let Some(lab) = Lab::start(["old=bookworm-sendmail", "new=trixie"]) else {
+        return;
+    };
+    let [old, new] = ["old", "new"].map(|name| lab.host(name));
+    let source = DirHost::open(Side::Source, &root(&lab, old)).unwrap();
+    let target = DirHost::open(Side::Target, &root(&lab, new)).unwrap();
+    let problems = |from, to| {
+        let queues = queue::observe(Some(&source), &target).unwrap();
+        let seen = mta::observe(&manifest(), Some(&source), &target, &queues).unwrap();
+        let found = mta::compare(&manifest(), from, to, &seen);
+        found
+            .problems
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+    };
+    let forth = || problems(Side::Source, Side::Target);
+    let [problem] = &forth()[..] else {
+        panic!("{:?}", forth());
+    };
+    assert!(problem.contains("mail for mail.example.org"), "{problem}");
+    new.run(problem.split('`').nth(1).unwrap());
+    assert_eq!(forth(), [""; 0]);
+    // And by SMTP, as it was said.
+    new.users(["alice"]);
+    let accepts = "exec 3<>/dev/tcp/127.0.0.1/25
+        printf 'EHLO x\\r\\nMAIL FROM:<>\\r\\nRCPT TO:<alice@mail.example.org>\\r\\nQUIT\\r\\n' >&3
+        grep -c '^250 2.1.5' <&3";
+    assert_eq!(new.run(accepts), "1\n");
+    new.run("postconf -e mailbox_command= home_mailbox=Maildir/ && postfix reload");
+    let [problem] = &forth()[..] else {
+        panic!("{:?}", forth());
+    };
+    assert!(problem.contains("into ~/Maildir/"), "{problem}");
+    new.run(problem.split('`').nth(1).unwrap());
+    assert_eq!(forth(), [""; 0]);
+    // The other way: sendmail knows its own name, and not the new server's.
+    assert_eq!(problems(Side::Target, Side::Source), [""; 0]);
 }

@@ -24,6 +24,7 @@ pub fn on(host: &dyn ReadHost) -> Result<HostQueues> {
     let mut queues = HostQueues::default();
     let postfix = postfix(host)?;
     let sendmail = sendmail(host)?;
+    let others = instances(host, postfix.as_ref())?;
     queues.accepting = match mta(host)? {
         Some(Mta::Postfix) => postfix.map(|found| found.accepting),
         Some(Mta::Sendmail) => (sendmail.iter())
@@ -34,7 +35,7 @@ pub fn on(host: &dyn ReadHost) -> Result<HostQueues> {
         None => None,
     };
     let mut directories = sendmail;
-    directories.extend(instances(host)?);
+    directories.extend(others);
     for directory in directories {
         if !is_dir(host, &directory.path)? {
             continue;
@@ -87,35 +88,42 @@ fn mta(host: &dyn ReadHost) -> Result<Option<Mta>> {
 /// Postfix, as it is set up.
 struct Postfix {
     accepting: Accepting,
+    /// Configurations of its other instances: `multi_instance_directories`, postmulti(1).
+    others: Vec<String>,
 }
 
-const PARAMETERS: [&str; 3] = ["queue_directory", "hash_queue_names", "hash_queue_depth"];
+const PARAMETERS: [&str; 4] = [
+    "queue_directory",
+    "hash_queue_names",
+    "hash_queue_depth",
+    "multi_instance_directories",
+];
 
 fn postfix(host: &dyn ReadHost) -> Result<Option<Postfix>> {
-    if host
-        .stat(&HostPath::from("/etc/postfix/main.cf"))?
-        .is_none()
-    {
+    let Some(main) = main_cf(host, "/etc/postfix")? else {
         return Ok(None);
-    }
+    };
     let names = PARAMETERS.map(str::to_owned).to_vec();
-    let answer = host.probe(&Probe::PostfixParameters(names))?;
-    let text = answer.map_or_else(String::new, |answer| {
-        String::from_utf8_lossy(&answer.stdout).into_owned()
-    });
+    // A host whose programs do not answer has what it is told by its file.
+    let text = match host.probe(&Probe::PostfixParameters(names))? {
+        Some(answer) => String::from_utf8_lossy(&answer.stdout).into_owned(),
+        None => main,
+    };
     let values = parameters(&text);
     let value = |name: &str, usual: &str| {
         let value = values.get(name).copied();
         value.unwrap_or(usual).to_owned()
     };
-    // The defaults of postconf(5), for a host whose programs do not answer.
+    // The defaults of postconf(5).
     let hashed = value("hash_queue_names", "deferred, defer");
     let accepting = Accepting::Postfix {
         path: HostPath::from(value("queue_directory", POSTFIX).as_str()),
         hashed: words(&hashed).map(str::to_owned).collect(),
         depth: value("hash_queue_depth", "1").parse().unwrap_or(1),
     };
-    Ok(Some(Postfix { accepting }))
+    let others = value("multi_instance_directories", "");
+    let others = words(&others).map(str::to_owned).collect();
+    Ok(Some(Postfix { accepting, others }))
 }
 
 /// `name = value` lines of postconf(1) and main.cf(5); a line that begins with a blank goes on.
@@ -134,29 +142,18 @@ fn words(list: &str) -> impl Iterator<Item = &str> {
     list.split([',', ' ', '\t']).filter(|word| !word.is_empty())
 }
 
-/// The queues of every instance of Postfix: `multi_instance_directories` names the configurations
-/// besides the first, postmulti(1).
-fn instances(host: &dyn ReadHost) -> Result<BTreeSet<QueueDirectory>> {
-    let mut found = BTreeSet::new();
-    let first = "/etc/postfix".to_owned();
-    let Some(main) = main_cf(host, &first)? else {
+/// The queues of every instance of Postfix.
+fn instances(host: &dyn ReadHost, postfix: Option<&Postfix>) -> Result<BTreeSet<QueueDirectory>> {
+    let Some(Postfix { accepting, others }) = postfix else {
         // A queue that outlived its MTA.
-        found.insert(postfix_queue(POSTFIX));
-        return Ok(found);
+        return Ok(BTreeSet::from([postfix_queue(POSTFIX)]));
     };
-    let more = parameters(&main)
-        .get("multi_instance_directories")
-        .copied()
-        .unwrap_or_default();
-    let more: Vec<String> = words(more).map(str::to_owned).collect();
-    if let Some(Postfix { accepting }) = postfix(host)? {
-        found.insert(QueueDirectory {
-            kind: QueueKind::Postfix,
-            path: accepting.path().clone(),
-        });
-    }
-    for dir in more {
-        if let Some(main) = main_cf(host, &dir)? {
+    let mut found = BTreeSet::from([QueueDirectory {
+        kind: QueueKind::Postfix,
+        path: accepting.path().clone(),
+    }]);
+    for dir in others {
+        if let Some(main) = main_cf(host, dir)? {
             let path = parameters(&main).get("queue_directory").copied();
             found.insert(postfix_queue(path.unwrap_or(POSTFIX)));
         }
