@@ -32,9 +32,6 @@ use crate::plan::change::{Extraneous, TreeKind};
 /// The name of the directory of all asides.
 pub const NAME: &[u8] = b".reconcile-aside";
 
-/// A directory of the aside is made whole under this name, followed by that of the tree.
-const FRESH: &[u8] = b".reconcile-new.";
-
 /// The aside of one tree.
 #[derive(Debug)]
 pub(super) struct Aside {
@@ -47,7 +44,9 @@ pub(super) struct Aside {
     holder: OwnedFd,
     /// The top of a home, if it is there; the spool directory.
     tree: Option<OwnedFd>,
-    /// The directory of this hand-over's aside, once it is open.
+    /// The directory of all asides, once it is open.
+    area: Option<OwnedFd>,
+    /// The directory of this hand-over's aside in it.
     shelf: Option<OwnedFd>,
 }
 
@@ -111,6 +110,7 @@ impl Aside {
             name: job.target.name.to_vec(),
             holder: own(holder)?,
             tree: tree.map(|tree| own(tree.as_fd())).transpose()?,
+            area: None,
             shelf: None,
         }))
     }
@@ -288,6 +288,10 @@ impl Aside {
             return Ok(None);
         };
         self.shelf = Some(clone(&shelf)?);
+        self.area = Some(area);
+        if missing == Missing::Make {
+            self.forget_fresh()?;
+        }
         if let Some(before) = before {
             let place = Place {
                 dir: shelf.as_fd(),
@@ -316,24 +320,36 @@ impl Aside {
         self.make(place, &Metadata::of(original.as_fd())?)
     }
 
+    /// The name under which a directory is made whole, beside all asides: no other tree has it.
+    fn fresh(&self) -> String {
+        let tree = [&self.label[..], b"/", &self.name].concat();
+        format!(".new.{}", blake3::hash(&tree).to_hex())
+    }
+
+    /// Removes what a killed run left under that name.
+    fn forget_fresh(&self) -> io::Result<()> {
+        let area = self.area.as_ref().ok_or(Errno::BADF)?;
+        match unlinkat(area, self.fresh(), AtFlags::REMOVEDIR) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(e) => Err(e),
+        }
+    }
+
     /// Makes a directory whole before it gets its name.
     fn make(&self, place: Place<'_>, like: &Metadata) -> io::Result<OwnedFd> {
-        let shelf = self.shelf.as_ref().ok_or(Errno::BADF)?;
-        let fresh = [FRESH, &self.name].concat();
-        match unlinkat(shelf, fresh.as_slice(), AtFlags::REMOVEDIR) {
-            Ok(()) | Err(Errno::NOENT) => {}
-            Err(e) => return Err(e),
-        }
-        mkdirat(shelf, fresh.as_slice(), Mode::RWXU)?;
+        let area = self.area.as_ref().ok_or(Errno::BADF)?;
+        let fresh = self.fresh();
+        self.forget_fresh()?;
+        mkdirat(area, fresh.as_str(), Mode::RWXU)?;
         let made = Place {
-            dir: shelf.as_fd(),
-            name: &fresh,
+            dir: area.as_fd(),
+            name: fresh.as_bytes(),
         }
         .open(Type::Directory)?;
         settle(made.as_fd(), &like.expected, &like.xattrs)?;
         failpoint::hit("aside:directory");
         quietly(&place.dir, || {
-            renameat(shelf, fresh.as_slice(), place.dir, place.name)
+            renameat(area, fresh.as_str(), place.dir, place.name)
         })?;
         Ok(made)
     }

@@ -53,10 +53,27 @@ impl Bench {
 
     #[track_caller]
     fn assert_nothing_lost(&self, before: &Before) {
+        self.assert_kept(before, |_| true);
+    }
+
+    /// The times of a directory that a run died in may have moved.
+    #[cfg(feature = "failpoints")]
+    #[track_caller]
+    fn assert_nothing_lost_but_times(&self, before: &Before) {
+        let ours = |line: &str| line.contains(".reconcile-staging");
+        self.assert_kept(before, move |line| {
+            !line.starts_with(".d..t......") && !ours(line)
+        });
+    }
+
+    #[track_caller]
+    fn assert_kept(&self, before: &Before, matters: impl Fn(&str) -> bool) {
         for dir in ["home", "mail"] {
             let out = self.restored(dir);
             let (was, is) = (before.copy.join(dir), out.path().join(dir));
-            assert_eq!(differences(&was, &is), "", "{dir}");
+            let differences = differences(&was, &is);
+            let lost: Vec<_> = differences.lines().filter(|line| matters(line)).collect();
+            assert_eq!(lost, Vec::<&str>::new(), "{dir}");
         }
     }
 }
@@ -405,4 +422,84 @@ fn a_spool_directory_of_folders_is_kept_like_a_home() {
     write(bench.source.join("mail/alice"), "an mbox now");
     bench.converge();
     bench.assert_nothing_lost(&before);
+}
+
+/// A run that dies at each of the places where it can, in a process of its own.
+#[cfg(feature = "failpoints")]
+mod killed {
+    use std::os::unix::process::ExitStatusExt as _;
+    use std::process::Command;
+
+    use super::*;
+
+    const BENCH: &str = "RECONCILE_TEST_BENCH";
+    const FAILPOINT: &str = "RECONCILE_TEST_FAILPOINT";
+    const CHILD: &str = "replicate::tests::aside::killed::a_run_in_a_process_of_its_own";
+
+    /// Not a test of its own: what [`nothing_is_lost_wherever_it_dies`] starts.
+    #[test]
+    fn a_run_in_a_process_of_its_own() {
+        let var = |name| std::env::var(name).ok();
+        let (Some(dir), Some(failpoint)) = (var(BENCH), var(FAILPOINT)) else {
+            return;
+        };
+        crate::failpoint::arm(&failpoint);
+        Bench::keeping().at(Path::new(&dir)).copy();
+    }
+
+    #[test]
+    fn nothing_is_lost_wherever_it_dies() {
+        let points = [
+            "aside:linked",
+            "aside:moved",
+            "aside:absent",
+            "aside:directory",
+            "copy:staged",
+            "copy:placed",
+            "copy:removed",
+            "copy:before-sync",
+            "copy:index",
+        ];
+        let mut died = 0;
+        for point in points {
+            for nth in 1..=4 {
+                let bench = Bench::keeping();
+                let (home, there) = (bench.home(), bench.there());
+                for n in 0..3 {
+                    write(there.join(format!("mail/{n}")), "old");
+                    write(there.join(format!("old/deep/{n}")), "old");
+                    write(home.join(format!("mail/{n}")), "new");
+                    write(home.join(format!("new/{n}")), "new");
+                }
+                write(there.join("kind/x"), "a directory");
+                write(home.join("kind"), "a file");
+                write(bench.target.join("mail/alice"), "old");
+                write(bench.source.join("mail/alice"), "new");
+                let before = bench.before();
+                let failpoint = format!("{point}#{nth}");
+                let status = Command::new(std::env::current_exe().unwrap())
+                    .args(["--exact", CHILD])
+                    .env(BENCH, bench._dir.path())
+                    .env(FAILPOINT, &failpoint)
+                    .output()
+                    .unwrap()
+                    .status;
+                match status.signal() {
+                    Some(9) => died += 1,
+                    _ => assert!(status.success(), "{failpoint}: {status}"),
+                }
+                for path in ["home/alice/mail/0", "mail/alice"] {
+                    let now = fs::read_to_string(bench.target.join(path)).unwrap();
+                    assert!(
+                        now == "old" || now == "new",
+                        "{failpoint}: the name never vanishes"
+                    );
+                }
+                bench.assert_nothing_lost_but_times(&before);
+                bench.converge();
+                bench.assert_nothing_lost_but_times(&before);
+            }
+        }
+        assert!(died >= points.len() * 2, "died {died} times");
+    }
 }

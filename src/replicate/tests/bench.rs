@@ -105,6 +105,17 @@ impl Bench {
         Self { way, ..Self::new() }
     }
 
+    /// The same on what another bench has laid out.
+    #[cfg(feature = "failpoints")]
+    pub(super) fn at(self, dir: &Path) -> Self {
+        Self {
+            source: dir.join("source"),
+            target: dir.join("target"),
+            index: dir.join("index"),
+            ..self
+        }
+    }
+
     pub(super) fn home(&self) -> PathBuf {
         self.source.join("home/alice")
     }

@@ -6,7 +6,7 @@ use super::files::{Pair, etc};
 use super::*;
 use crate::names::{Gid, Side, Uid};
 use crate::plan::change::{AccountsMerge, IdMap, Verb};
-use crate::resource::accounts::{ids_back, merge, observe};
+use crate::resource::accounts::{ids_back, merge};
 
 const RECEIPT: &str = "{version: 1, name: t, authority: target, since: '2026-11-23T00:00:00Z', \
                        accounts: [alice, bob]}";
