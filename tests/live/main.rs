@@ -22,6 +22,7 @@
 
 mod address;
 mod cached;
+mod fault;
 mod folder_name;
 mod host;
 mod imap;
@@ -38,6 +39,7 @@ mod smtp;
 mod wire;
 
 mod fallback;
+mod faults;
 mod hosts;
 mod identity;
 mod labs;
