@@ -235,14 +235,22 @@ impl Stand {
         }
     }
 
-    /// Runs `apply` until the wanted host serves; how often. It may say what a person has to do, once.
+    /// Runs `apply` until the wanted host serves; how often. It may say that the run before has not
+    /// ended on a host, which may not have noticed yet that nobody is there any more.
     #[track_caller]
     fn mend(&self, way: Way) -> usize {
-        for number in 1..=RUNS {
+        let began = Instant::now();
+        let mut runs = 0;
+        while runs < RUNS {
             let run = self.lab.reconcile(["apply", "--yes"]);
             let told = run.describe();
+            if told.contains("another run is at work") && began.elapsed() < DEAD_MAN {
+                std::thread::sleep(Duration::from_secs(2));
+                continue;
+            }
+            runs += 1;
             if run.code() == Some(0) && self.one_serves().as_deref() == Ok(way.ends().1) {
-                return number;
+                return runs;
             }
             // 3: blocked, 5: taken back; anything else is a defect.
             assert!(matches!(run.code(), Some(0 | 3 | 5)), "{told}");
