@@ -63,6 +63,7 @@ pub(super) fn perform(context: &Context<'_>, actions: &[&Action]) -> Result<Vec<
     let batch = Batch::new(context, stillness);
     let written = parallel::map(actions, |action| batch.write(action));
     batch.flush()?;
+    crate::failpoint::hit("mail:written");
     let work: Vec<_> = actions
         .iter()
         .zip(written)

@@ -22,6 +22,7 @@
 
 mod address;
 mod cached;
+mod fault;
 mod folder_name;
 mod host;
 mod imap;
@@ -40,6 +41,7 @@ mod wire;
 mod cutover;
 mod exposure;
 mod fallback;
+mod faults;
 mod freeze;
 mod hosts;
 mod identity;
