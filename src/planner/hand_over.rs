@@ -277,7 +277,8 @@ fn chain(
     );
     let survey = Change::Survey(parts.probe.clone());
     links.add("survey", survey, [Fact::ServiceSurveyed], &safe);
-    let arm = Change::Arm(vec![arming(from, budget)]);
+    // Until the addresses move the host that takes over has nothing but what was laid ready there.
+    let arm = Change::Arm(vec![arming(to, budget), arming(from, budget)]);
     links.add("arm", arm, [Fact::Armed(from)], &guarded);
     let freeze = Change::Freeze(parts.freeze.clone());
     links.add("freeze", freeze, [Fact::MailFrozen(from)], &guarded);
