@@ -13,7 +13,6 @@ use serde::{Deserialize, Serialize};
 
 pub use ids::{Ambiguous, IdMap, Mapped, Renumbered};
 
-use super::Resource;
 use super::hand_over::{
     Freeze, HostChange, IdentityProof, LastDelta, Leftover, LiveHandOver, QueueCarry, Rounds,
     ServiceProbe, Start, SwitchArming,
