@@ -23,8 +23,9 @@ pub(crate) struct Lab {
 }
 
 impl Lab {
-    /// Boots hosts, given as `NAME=TREE`: `old=bullseye`, `new=bookworm-sendmail`. None if that
-    /// cannot be done on this machine; in CI this does not return.
+    /// Boots hosts, given as `NAME=TREE`: `old=bullseye`, `new=bookworm-sendmail`; with `:SIZE` the
+    /// host has a disk of that size, which can be full. None if that cannot be done on this machine;
+    /// in CI this does not return.
     #[track_caller]
     pub(crate) fn start<const N: usize>(specs: [&str; N]) -> Option<Self> {
         if let Some(reason) = impossible() {
@@ -117,6 +118,7 @@ impl Drop for Lab {
 #[track_caller]
 fn build_tree(spec: &str) {
     let (_, tree) = spec.split_once('=').unwrap();
+    let tree = tree.split(':').next().unwrap();
     let mta = if tree.contains('-') { "" } else { "-postfix" };
     let output = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/trees/build"))
         .arg(format!("{tree}{mta}"))

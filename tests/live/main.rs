@@ -20,11 +20,15 @@
     reason = "tests prepare and inspect hosts from outside, and panic where something is amiss"
 )]
 
+mod address;
+mod cached;
 mod folder_name;
 mod host;
 mod imap;
 mod lab;
 mod letter;
+mod load;
+mod machine;
 mod office;
 mod operator;
 mod pop3;
@@ -37,6 +41,7 @@ mod fallback;
 mod hosts;
 mod identity;
 mod labs;
+mod loads;
 mod mail;
 mod readme;
 mod services;

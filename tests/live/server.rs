@@ -32,6 +32,17 @@ impl Host {
         self.restart_dovecot()
     }
 
+    /// Dovecot locks an mbox as procmail does: dotlock, then fcntl. Debian's Dovecot 2.3 does it the
+    /// other way round, and where both write at once each waits for the other, for minutes.
+    #[track_caller]
+    pub(crate) fn lock_as_procmail_does(&self) -> &Self {
+        self.file(
+            "/etc/dovecot/conf.d/94-locks.conf",
+            "mbox_write_locks = dotlock fcntl\n",
+        );
+        self.restart_dovecot()
+    }
+
     /// These users have a Maildir in ~/Maildir, for Dovecot and procmail; the others' mail is as it
     /// was. It is to be called before they get mail, once for a host.
     #[track_caller]
