@@ -43,6 +43,7 @@ mod identity;
 mod labs;
 mod loads;
 mod mail;
+mod moving;
 mod readme;
 mod services;
 mod staging;
