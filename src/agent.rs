@@ -219,7 +219,13 @@ impl Agent {
                 let most = usize::try_from(most).unwrap_or(usize::MAX);
                 host.changed_since(&trees, since, most).map(Outcome::Paths)
             }
+            Request::AddressTowards(to) => host.address_towards(to).map(Outcome::Address),
             Request::Writers(paths) => host.writers(&paths).map(Outcome::Writers),
+            Request::Expose { address, ports } => {
+                host.expose(address, &ports).map(Outcome::Exposure)
+            }
+            Request::Recipients(query) => host.recipients(&query).map(Outcome::Refusals),
+            Request::Send(letter) => host.send(&letter).map(Outcome::Accepted),
             Request::Arm(arming) => host.arm(&arming).map(done),
             Request::Advance(advance) => host.advance(&advance).map(done),
             Request::Trip(name) => host.trip(&name).map(done),

@@ -4,15 +4,22 @@
 //! beside its resource.
 
 mod execute;
+mod freeze;
+mod hand_over;
 mod journal;
 mod lock;
 mod mail;
+mod probe;
 mod progress;
+pub mod queue;
 mod services;
 mod store;
 mod uidl;
 
 pub use execute::{Outcome, Run, execute};
+pub use freeze::{look, prove, serving};
+pub use hand_over::confirm;
 pub use journal::{Entry, Journal, Moment, read_journal};
 pub use lock::{Owner, RunLock};
+pub use probe::{Probed, Vantage, probe, survey};
 pub use store::Store;

@@ -2,16 +2,19 @@
 
 mod agent;
 mod apply;
+mod confirm;
 mod documents;
 mod failure;
 mod init;
 mod local;
 mod observe;
 mod plan;
+mod rollback;
 mod session;
 mod status;
 mod validate;
 mod verify;
+mod watch;
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
@@ -57,6 +60,10 @@ enum Command {
     Plan(plan::Options),
     /// Do what the plan says, after asking.
     Apply(apply::Options),
+    /// Take the service back to the source: apply with serve_from: source.
+    Rollback(rollback::Options),
+    /// Say that a hand-over which waits for a person is good.
+    Confirm(confirm::Options),
     /// Compare everything: accounts, and every file's content and metadata. Changes nothing.
     Verify(verify::Options),
     /// Tell whose mail counts, since when, and what to do next. Changes nothing.
@@ -72,6 +79,9 @@ enum Command {
     /// Serve this machine to a run elsewhere. Not for people.
     #[command(hide = true)]
     Agent(agent::Options),
+    /// Watch this machine's dead man's switch. Not for people.
+    #[command(hide = true)]
+    Watch(watch::Options),
 }
 
 /// Runs a command for an operator.
@@ -82,6 +92,8 @@ pub fn run(arguments: Arguments, operator: &Operator) -> Result<Exit, Failure> {
         Command::Validate => validate::run(manifest),
         Command::Plan(options) => plan::run(manifest, &options, operator),
         Command::Apply(options) => apply::run(manifest, &options, operator),
+        Command::Rollback(options) => rollback::run(manifest, &options, operator),
+        Command::Confirm(options) => confirm::run(manifest, &options, operator),
         Command::Verify(options) => verify::run(manifest, &options, operator),
         Command::Status(options) => status::run(manifest, &options, operator),
         Command::Observe(options) => observe::run(manifest, &options, operator),
@@ -89,6 +101,7 @@ pub fn run(arguments: Arguments, operator: &Operator) -> Result<Exit, Failure> {
         Command::Completions(options) => documents::completions(&options, Arguments::command()),
         Command::Man => documents::man(Arguments::command()),
         Command::Agent(options) => agent::run(options),
+        Command::Watch(options) => watch::run(&options, operator),
     }
 }
 

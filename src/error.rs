@@ -63,6 +63,8 @@ pub enum Kind {
     Locked,
     /// An action ran and its subject is not as it should be, or a verification found differences.
     Verification,
+    /// A hand-over did not succeed, and everything went back.
+    RolledBack,
     /// The user asked us to stop.
     Interrupted,
     /// A defect of reconcile itself.
@@ -76,6 +78,7 @@ impl Kind {
             Self::Usage => Exit::Usage,
             Self::Blocked | Self::Stale => Exit::Blocked,
             Self::Verification => Exit::VerificationFailed,
+            Self::RolledBack => Exit::RolledBack,
             Self::Interrupted => Exit::Interrupted,
             Self::Host | Self::Malformed | Self::Locked | Self::Internal => Exit::Error,
         }
@@ -102,6 +105,25 @@ impl Error {
             what: what.into(),
             hint: None,
             source: None,
+        }
+    }
+
+    /// The same failure, of another kind if it is of this one.
+    #[must_use]
+    pub fn of_kind(mut self, kind: Kind, other: Kind) -> Self {
+        if self.kind == kind {
+            self.kind = other;
+        }
+        self
+    }
+
+    /// The same failure with the action that failed.
+    #[must_use]
+    pub fn during(self, action: &impl fmt::Display) -> Self {
+        let (kind, hint) = (self.kind, self.hint.clone());
+        Self {
+            hint,
+            ..Self::caused(kind, format!("{action} failed"), self)
         }
     }
 

@@ -51,13 +51,12 @@ mod armed {
         if !matches || SEEN.fetch_add(1, Ordering::SeqCst) + 1 != *nth {
             return;
         }
-        match pause {
-            Some(file) => wait(file),
-            None => {
-                let me = rustix::process::getpid();
-                rustix::process::kill_process(me, rustix::process::Signal::KILL)
-                    .expect("a process may always kill itself");
-            }
+        if let Some(file) = pause {
+            wait(file);
+        } else {
+            let me = rustix::process::getpid();
+            rustix::process::kill_process(me, rustix::process::Signal::KILL)
+                .expect("a process may always kill itself");
         }
     }
 

@@ -7,17 +7,10 @@
 pub mod command;
 pub mod commands;
 pub mod dir;
-#[cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        unused_imports,
-        reason = "the switch that calls it is being written"
-    )
-)]
 pub(crate) mod link;
 pub mod network;
 pub mod probe;
+pub mod queue;
 pub mod reach;
 pub mod remote;
 pub mod ssh;
@@ -29,13 +22,16 @@ pub mod writers;
 use std::any::Any;
 use std::collections::BTreeSet;
 use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Kind, Result};
+use crate::exposure::Exposure;
+use crate::exposure::smtp::{Accepted, Letter, Recipients, Refusal};
 use crate::manifest::MigrationName;
-use crate::names::{Gid, Side, Uid};
+use crate::names::{Gid, Side, Uid, UserName};
 use crate::raw::{HostPath, Raw};
 use crate::replicate::{Depth, Origin, OriginTree, Report};
 
@@ -43,7 +39,7 @@ pub use command::Command;
 pub use commands::CommandHost;
 pub use dir::DirHost;
 pub use probe::{Answer, Ended, Hearing, Probe};
-pub use reach::{Operator, reach_source, reach_target, refuse_one_host};
+pub use reach::{Operator, SourceHost, reach_source, reach_target, reach_vantage, refuse_one_host};
 pub use remote::{Bearer, RemoteHost};
 pub use step::Step;
 pub use switch::Switch;
@@ -195,9 +191,28 @@ pub trait ReadHost: Send + Sync {
     ) -> Result<Vec<HostPath>> {
         Err(no_program(&self.label()))
     }
+    /// The address that this host would reach another one from; `None` if it has no way there. Nothing is
+    /// sent.
+    fn address_towards(&self, _to: IpAddr) -> Result<Option<IpAddr>> {
+        Err(no_program(&self.label()))
+    }
     /// Processes of a live host that have a file at or beneath one of these paths open for writing.
     fn writers(&self, _paths: &[HostPath]) -> Result<Vec<Writer>> {
         Err(no_program(&self.label()))
+    }
+    /// Looks at the mail service on ports of an address from this host, as [`crate::exposure::look()`].
+    fn expose(&self, _address: IpAddr, _ports: &BTreeSet<u16>) -> Result<Exposure> {
+        Err(reaches_nobody(&self.label()))
+    }
+    /// Asks the mail service at an address for recipients, as
+    /// [`crate::exposure::smtp::recipients`].
+    fn recipients(&self, _query: &Recipients) -> Result<Vec<(UserName, Refusal)>> {
+        Err(reaches_nobody(&self.label()))
+    }
+    /// Sends a message through an address, as [`crate::exposure::smtp::send`]. The one thing here
+    /// that leaves something behind, with whoever serves at the address.
+    fn send(&self, _letter: &Letter) -> Result<Accepted> {
+        Err(reaches_nobody(&self.label()))
     }
 }
 
@@ -250,10 +265,57 @@ pub trait Host: ReadHost {
     fn settle(&self, settlement: &Settlement) -> Result<()>;
 }
 
+/// The address that this machine would reach another one from, as the kernel's routes have it: connecting
+/// a datagram socket sends nothing, udp(7).
+pub fn address_towards(to: IpAddr) -> Result<Option<IpAddr>> {
+    let any: SocketAddr = match to {
+        IpAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        IpAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    };
+    let what = || format!("cannot find the way to {to}");
+    let socket = match UdpSocket::bind(any) {
+        Ok(socket) => socket,
+        // A machine without IPv6.
+        Err(error)
+            if error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error()) =>
+        {
+            return Ok(None);
+        }
+        Err(error) => return Err(Error::caused(Kind::Host, what(), error)),
+    };
+    match socket.connect((to, 25)) {
+        Ok(()) => {
+            let local = socket
+                .local_addr()
+                .map_err(|error| Error::caused(Kind::Host, what(), error))?;
+            Ok(Some(local.ip()))
+        }
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NetworkUnreachable
+                    | io::ErrorKind::HostUnreachable
+                    | io::ErrorKind::AddrNotAvailable
+            ) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(Error::caused(Kind::Host, what(), error)),
+    }
+}
+
 /// A question that only this program itself can answer, put to a host on which it does not run.
 fn no_program(label: &str) -> Error {
     let what = format!("{label} is read by its own programs, which cannot tell what changes there");
     Error::new(Kind::Host, what).hint("let reconcile run there: plan says what is in its way")
+}
+
+/// A question about an address, put to a host that cannot ask it.
+fn reaches_nobody(label: &str) -> Error {
+    let what = format!("no mail service can be looked at from {label}");
+    Error::new(Kind::Host, what).hint(
+        "look from a host that runs, and on which reconcile can: plan says what is in its way",
+    )
 }
 
 /// A path with its symbolic links resolved, as far as it exists; the rest is kept as it is written.

@@ -32,17 +32,21 @@
 //! | 2 | [`host`] | hosts as files and fixed questions, here or behind ssh; the only control-plane IO |
 //! | 2 | [`manifest`], [`receipt`] | what the admin wrote; what the hosts remember |
 //! | 1 | [`replicate`] | the data plane: scan, compare, transfer, index |
+//! | 1 | [`exposure`] | a mail service as clients and senders meet it at an address |
 //! | 1 | [`wire`] | frames between a run and its agents |
 //! | 1 | [`report`] | events, and who listens |
-//! | 0 | [`error`], [`names`], [`raw`], [`secret`], [`uidl`], [`failpoint`] | words that everything is said in |
+//! | 0 | [`queue_file`] | what an MTA keeps a waiting message in |
+//! | 0 | [`error`], [`names`], [`raw`], [`secret`], [`uidl`], [`certificate`], [`failpoint`] | words that everything is said in |
 //!
 //! The one exception is that a plan's data names the conflict types that each resource defines beside
 //! its own `diff`, so that they stay with the rules they come from.
 
 pub mod agent;
 pub mod apply;
+pub mod certificate;
 pub mod cli;
 pub mod error;
+pub mod exposure;
 pub mod failpoint;
 pub mod host;
 pub mod identity;
@@ -52,6 +56,7 @@ pub mod names;
 mod parallel;
 pub mod plan;
 pub mod planner;
+pub mod queue_file;
 pub mod raw;
 pub mod receipt;
 pub mod replicate;

@@ -20,11 +20,11 @@ use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use crate::names::Side;
+use crate::names::{Side, UserName};
 use crate::raw::HostPath;
 pub(crate) use check::{FIRST_USER_UID, LAST_USER_UID, TWO_HOSTS, not_two};
 pub use problem::Invalid;
-pub use scalar::{Cidr, HostAddress, MigrationName, Size, Span, UidRange};
+pub use scalar::{Cidr, HostAddress, IpAddress, MigrationName, Size, Span, UidRange};
 pub(crate) use scalar::{DnsName, InterfaceName, SpoolPath, UserPattern};
 
 /// The JSON schema of a manifest, as `reconcile schema` prints it and
@@ -453,9 +453,55 @@ pub struct Cutover {
     /// What becomes of the source.
     #[serde(default)]
     pub source_after: SourceAfter,
-    /// Dead man's switch: without confirmed probes by then, everything goes back; default 5m.
+    /// Dead man's switch: without confirmation by then, everything goes back by itself; default 2m,
+    /// and 5m when a person confirms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confirm_within: Option<Span>,
+    /// Who confirms.
+    #[serde(default)]
+    pub confirm: ConfirmedBy,
+    /// Who may reach the service before it is confirmed, besides this program's probes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub try_from: Vec<IpAddress>,
+    /// The probes through the moved address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<CutoverProbe>,
+}
+
+impl Cutover {
+    /// How long the hosts wait for confirmation, in seconds.
+    pub fn confirmed_within(&self) -> u64 {
+        let default = match self.confirm {
+            ConfirmedBy::Probes => 120,
+            ConfirmedBy::Person => 300,
+        };
+        self.confirm_within.map_or(default, |span| span.seconds)
+    }
+}
+
+/// Who confirms a cutover. Until then nobody but the probes and `try_from` reaches the service, so that
+/// going back loses nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ConfirmedBy {
+    /// The probes, at once when all of them pass.
+    #[default]
+    Probes,
+    /// A person, by `reconcile confirm`, once all of them have passed.
+    Person,
+}
+
+/// The probes through the moved address.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct CutoverProbe {
+    /// Who gets a message that is read back and removed; default: nobody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<scalar::UserPattern>")]
+    pub user: Option<UserName>,
+    /// A third host that looks at the service too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<Source>,
 }
 
 /// What becomes of the source after the cutover.

@@ -45,7 +45,7 @@ pub struct Plan {
     pub blocked: Vec<Blocked>,
     /// What a person should know; nothing will be done about it.
     pub notes: Vec<Note>,
-    /// How the numeric owners of files on the source translate to the target.
+    /// How the numeric owners of files on the side whose mail counts translate to the other.
     pub ids: change::IdMap,
     /// The same for people: names whose number is another one on the target; files follow.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -63,6 +63,12 @@ impl Plan {
     /// Whether there is nothing to do and nothing in the way.
     pub fn is_empty(&self) -> bool {
         self.actions.is_empty() && self.blocked.is_empty()
+    }
+
+    /// Whether this only ends what a run that died left half-done.
+    pub fn ends_leftovers(&self) -> bool {
+        let ends = |action: &Action| matches!(action.change, Change::EndLeftover(_));
+        self.actions.iter().any(ends)
     }
 
     /// Whether nothing is left but mail that moved on a live source since it was looked at last.
@@ -166,7 +172,20 @@ impl Resource {
             | Change::ReleaseService(ServiceRelease { service, .. }) => {
                 Self::Service(Side::Target, service.clone())
             }
-            Change::ClaimTrees { .. } | Change::HandOver { .. } => Self::Migration,
+            Change::ClaimTrees { .. }
+            | Change::HandOver { .. }
+            | Change::Rounds(_)
+            | Change::ProveIdentity(_)
+            | Change::Survey(_)
+            | Change::ProbeService(_)
+            | Change::Arm(_)
+            | Change::CarryQueue(_)
+            | Change::Freeze(_)
+            | Change::LastDelta(_)
+            | Change::LeaveAddresses(_)
+            | Change::TakeAddresses(_)
+            | Change::StartServices(_)
+            | Change::EndLeftover(_) => Self::Migration,
             Change::SetAside { user, .. } => Self::Mail(user.clone()),
             Change::CopyMail(copy) | Change::ProveMail(copy) => Self::Mail(copy.user.clone()),
             Change::EnforceUidl(_) => Self::Dovecot("uidl_format".to_owned()),
@@ -225,6 +244,28 @@ pub enum Fact {
     Serving(String),
     /// Nothing on the source can change the mail.
     MailFrozen(Side),
+    /// The mail that moves on a live host is brought over in rounds that are short enough.
+    RoundsAreShort,
+    /// Clients would see the same mailboxes in the copies that were made while mail moved.
+    SeedsProven,
+    /// What the service offers through its addresses is known.
+    ServiceSurveyed,
+    /// The dead man's switch of this host is armed.
+    Armed(Side),
+    /// What waits in the queue of the host that hands over is kept on the one that takes over.
+    QueueStaged,
+    /// Clients will see the same mailboxes.
+    IdentityProven,
+    /// This host does not have the service addresses.
+    AddressesLeft(Side),
+    /// This host has the service addresses, and only the probes reach it.
+    AddressesTaken(Side),
+    /// The mail services of this host run.
+    ServicesStarted(Side),
+    /// The service was looked at through its addresses, and is as it was.
+    ServiceProbed,
+    /// What a run that died left half-done on this host is ended.
+    Settled(Side),
     /// This side's mail counts.
     Authority(Side),
     /// The persistent configuration of the host that serves has this address.
@@ -246,6 +287,17 @@ impl fmt::Display for Fact {
             Self::TargetQuiet => f.write_str("target quiet"),
             Self::Serving(service) => write!(f, "{service} serves"),
             Self::MailFrozen(side) => write!(f, "mail on the {side} frozen"),
+            Self::RoundsAreShort => f.write_str("rounds are short"),
+            Self::SeedsProven => f.write_str("copies proven for clients"),
+            Self::ServiceSurveyed => f.write_str("service surveyed"),
+            Self::Armed(side) => write!(f, "dead man's switch of the {side} armed"),
+            Self::QueueStaged => f.write_str("queue staged"),
+            Self::IdentityProven => f.write_str("mailboxes proven for clients"),
+            Self::AddressesLeft(side) => write!(f, "{side} has no service address"),
+            Self::AddressesTaken(side) => write!(f, "{side} has the service addresses"),
+            Self::ServicesStarted(side) => write!(f, "services of the {side} started"),
+            Self::ServiceProbed => f.write_str("service probed"),
+            Self::Settled(side) => write!(f, "nothing half-done on the {side}"),
             Self::Authority(side) => write!(f, "{side} has authority"),
             Self::AddressConfigured(address) => write!(f, "address {address} configured"),
             Self::HostnameSet(name) => write!(f, "{name} in /etc/hosts"),
@@ -275,6 +327,8 @@ pub enum Undo {
     Repeat,
     /// By hand or by a later version; the text says how.
     Manual(String),
+    /// By the host itself: its dead man's switch takes it back unless the hand-over is confirmed.
+    Switch,
     /// By `serve_from: source`.
     Reverse,
     /// Not at all; the text says why.

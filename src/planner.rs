@@ -3,6 +3,8 @@
 //! [`observe`] does all the reading and decides nothing; [`plan`] decides everything and does no IO:
 //! it knows no clock, no randomness and no environment, so a saved observation is a test case.
 
+pub mod between;
+mod hand_over;
 mod limits;
 mod observation;
 mod predict;
@@ -12,7 +14,7 @@ use std::collections::BTreeSet;
 use crate::error::Result;
 use crate::manifest::Manifest;
 use crate::names::Side;
-use crate::plan::change::{HandOverRecord, IdMap};
+use crate::plan::change::{HandOverRecord, IdMap, Renumbered};
 use crate::plan::{
     Action, ActionId, Change, Draft, Fact, Level, Obstacle, PLAN_VERSION, Plan, Reason, Resource,
     Risk, Undo, graph, lint,
@@ -40,6 +42,11 @@ pub fn plan(manifest: &Manifest, observation: &Observation) -> Result<Plan> {
             },
         );
     } else if observation.looked_at_hosts() {
+        let leftovers = hand_over::leftovers(manifest, observation, authority);
+        if !leftovers.actions.is_empty() || !leftovers.blocked.is_empty() {
+            draft.absorb(leftovers);
+            return finish(manifest, observation, authority, draft, ids, renumbered);
+        }
         let resolved = accounts::resolve(manifest, &observation.accounts, receipt);
         let [accounts, mail, dovecot, address, spool] = [
             accounts::diff(manifest, &observation.accounts, &resolved, receipt),
@@ -54,9 +61,26 @@ pub fn plan(manifest: &Manifest, observation: &Observation) -> Result<Plan> {
         draft.absorb(services::diff(manifest, &observation.services, receipt));
         draft.absorb(beside::diff(&observation.beside));
         draft.absorb(hand_over(manifest, observation, &resolved, authority));
-        ids = resolved.ids;
+        ids = if mail::reverses(manifest, receipt) {
+            // Where it cannot be turned round `accounts::diff` blocks.
+            accounts::ids_back(&observation.accounts, &resolved).unwrap_or_default()
+        } else {
+            resolved.ids
+        };
         renumbered = resolved.renumbered;
     }
+    finish(manifest, observation, authority, draft, ids, renumbered)
+}
+
+/// Orders a draft, and holds it against the rules that every plan keeps.
+fn finish(
+    manifest: &Manifest,
+    observation: &Observation,
+    authority: Side,
+    mut draft: Draft,
+    ids: IdMap,
+    renumbered: Vec<Renumbered>,
+) -> Result<Plan> {
     let ordered = graph::order(draft.actions, &draft.settled)?;
     let mut blocked = draft.blocked;
     blocked.extend(ordered.waiting);
@@ -107,16 +131,9 @@ fn hand_over(
                     .to_owned(),
             },
         ),
-        (Side::Target, Side::Source) if manifest.source.host.is_live() => draft.block(
-            Resource::Migration,
-            Obstacle::NotInThisVersion {
-                part: "serve_from: target while the source is live".to_owned(),
-                remedy: "cutting over from a live source comes with a later version; keep \
-                         serve_from: source meanwhile, or stop the source and give its disk as \
-                         dir:PATH"
-                    .to_owned(),
-            },
-        ),
+        (Side::Target, Side::Source) if manifest.source.host.is_live() => {
+            draft.absorb(hand_over::cutover(manifest, observation, resolved));
+        }
         (Side::Target, Side::Source) => {
             let users: BTreeSet<_> = resolved.users.keys().cloned().collect();
             let mut needs: BTreeSet<Fact> = users.iter().cloned().map(Fact::MailProven).collect();
@@ -127,7 +144,11 @@ fn hand_over(
                 id: ActionId("migration/hand-over".to_owned()),
                 change: Change::HandOver {
                     to: Side::Target,
-                    keep: HandOverRecord { uidl_format, users },
+                    keep: HandOverRecord {
+                        uidl_format,
+                        users,
+                        live: None,
+                    },
                 },
                 because: Reason::ServeFromTarget,
                 needs,

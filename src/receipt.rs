@@ -3,6 +3,8 @@
 //! It lives in `/var/lib/reconcile/NAME/receipt.json` on the target (mode 0600); an offline source is
 //! never written. Who writes it when is [`crate::apply`].
 
+mod pending;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
@@ -15,6 +17,7 @@ use crate::manifest::MigrationName;
 use crate::names::{Side, UserName};
 use crate::plan::change::{HandOverRecord, TreePaths};
 use crate::raw::HostPath;
+pub use pending::Pending;
 
 /// Version of the receipt's JSON form.
 pub const RECEIPT_VERSION: u32 = 1;
@@ -35,13 +38,25 @@ pub struct Receipt {
     /// Since when.
     #[schemars(with = "String")]
     pub since: Timestamp,
+    /// How often authority has changed hands. Of the receipts on both hosts the higher one is right.
+    #[serde(default)]
+    pub epoch: u32,
+    /// Which machines the two sides are, whatever their names and addresses lead to: digests of their
+    /// machine-id(5). Known from a hand-over between live hosts on.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub machines: BTreeMap<Side, String>,
+    /// On a host that has handed over: the moment, by its own clock, from which on nothing was to
+    /// change there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub sealed: Option<Timestamp>,
     /// Accounts that this migration made or took over on the target.
     #[serde(default)]
     pub accounts: BTreeSet<UserName>,
     /// Trees that this migration manages on the target.
     #[serde(default)]
     pub trees: BTreeMap<UserName, Vec<TreePaths>>,
-    /// Services of the target that this migration stopped and holds.
+    /// Services of this host that this migration stopped and holds.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub services: BTreeMap<String, Held>,
     /// The UIDL format that clients know, in the target's syntax; set when authority changed hands.
@@ -81,6 +96,9 @@ impl Receipt {
             name,
             authority: Side::Source,
             since: now,
+            epoch: 0,
+            machines: BTreeMap::new(),
+            sealed: None,
             accounts: BTreeSet::new(),
             trees: BTreeMap::new(),
             services: BTreeMap::new(),
@@ -92,8 +110,38 @@ impl Receipt {
     pub fn hand_over(&mut self, to: Side, keep: &HandOverRecord, now: Timestamp) {
         self.authority = to;
         self.since = now;
+        self.epoch += 1;
         self.accounts.extend(keep.users.iter().cloned());
         self.uidl_format.clone_from(&keep.uidl_format);
+    }
+
+    /// As it is written.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut json =
+            serde_json::to_vec_pretty(self).expect("a receipt is plain data with text keys");
+        json.push(b'\n');
+        json
+    }
+
+    /// Which machine a live host is: a digest of its machine-id(5), which should not be shown around.
+    /// `None` for a host without one.
+    pub fn machine(host: &dyn ReadHost, name: &MigrationName) -> Result<Option<String>> {
+        let Some(id) = host.read(&HostPath::from("/etc/machine-id"))? else {
+            return Ok(None);
+        };
+        let id = id.trim_ascii();
+        let digest = blake3::Hasher::new()
+            .update(name.as_str().as_bytes())
+            .update(b"\0")
+            .update(id)
+            .finalize();
+        Ok((!id.is_empty()).then(|| digest.to_hex()[..16].to_owned()))
+    }
+
+    /// The name of what a reverse sets aside: another one each time that authority changed hands, the
+    /// same for each try of one reverse.
+    pub fn aside_name(&self) -> String {
+        format!("{}.{}", self.name, self.since.strftime("%Y%m%dT%H%M%SZ"))
     }
 
     /// The directory of a migration's records on a host.

@@ -1,4 +1,8 @@
-//! The data plane: makes one user's trees on the target equal to the source's, and proves it.
+//! The data plane: makes one user's trees on one host equal to the other's, and proves it.
+//!
+//! In here *target* is the tree that is compared and written and *source* the one that is told and
+//! read, whichever hosts of the migration these are: a reverse writes the old host. Messages name the
+//! hosts as the migration does.
 //!
 //! Both sides are walked at once, directory by directory, so that memory is bounded by the names of
 //! the largest single directory and never by the number of files. The source's side is a stream
@@ -15,7 +19,9 @@
 //! What does not belong here: which trees, whose, and when (that is the plan), and paths on a host
 //! (trees come as open directories).
 
+mod aside;
 mod attributes;
+mod changed;
 mod children;
 pub mod commands;
 mod compare;
@@ -38,9 +44,12 @@ pub(crate) mod tests;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
+use jiff::Timestamp;
 use rustix::fs::syncfs;
 use serde::{Deserialize, Serialize};
 
+pub use aside::NAME as ASIDE;
+pub use changed::{changed_since, path_of};
 pub use index::PendingIndex;
 pub use origin::{Beside, ByPrograms, Here, Origin, OriginTree, Pipe, Session, There};
 pub use report::{Failure, IndexUse, Oddities, Oddity, OddityCount, Report};
@@ -49,7 +58,7 @@ pub use staging::is_staging;
 
 use crate::error::{Doing, Kind, Result};
 use crate::failpoint;
-use crate::names::Uid;
+use crate::names::{Side, Uid};
 use crate::plan::change::{Difference, Extraneous, IdMap, TreeKind};
 
 /// A directory entry, which may be absent: an open directory and one name in it.
@@ -64,6 +73,8 @@ pub struct Place<'a> {
 /// What to compare or copy, and how: one tree of one user.
 #[derive(Clone, Copy, Debug)]
 pub struct Job<'a> {
+    /// Which host the target is, for messages.
+    pub onto: Side,
     /// Home or spool.
     pub kind: TreeKind,
     /// The top on the target. The directory that holds it must be there, the entry need not.
@@ -75,7 +86,10 @@ pub struct Job<'a> {
     /// What of a home takes part, on both sides.
     pub filter: &'a Filter,
     /// What a copy does with entries that the source does not have.
-    pub extraneous: Extraneous,
+    pub extraneous: &'a Extraneous,
+    /// Since when nothing but this program writes the target, by its own clock. What differs and
+    /// changed later was changed by hand: [`Oddity::ChangedByHand`].
+    pub sealed: Option<Timestamp>,
     /// The tree's index file, in a directory that only root can enter; `None` for no index.
     pub index: Option<Place<'a>>,
     /// How many differences [`Report::delta`] shows by name.
@@ -84,6 +98,25 @@ pub struct Job<'a> {
     pub progress: &'a Progress,
     /// Set to end the work soon, with an error of kind [`Kind::Interrupted`].
     pub stop: &'a AtomicBool,
+}
+
+impl Job<'_> {
+    /// An entry of the target, for messages.
+    fn at<'p>(&self, path: &'p [u8]) -> report::At<'p> {
+        report::At {
+            side: self.onto,
+            tree: self.kind,
+            path,
+        }
+    }
+
+    /// Which host one of the ends is.
+    fn side(&self, end: report::End) -> Side {
+        match end {
+            report::End::Origin => self.onto.other(),
+            report::End::Copy => self.onto,
+        }
+    }
 }
 
 /// What a comparison trusts.
@@ -150,6 +183,6 @@ pub fn copy(job: &Job<'_>, source: &mut Origin) -> Result<Copied> {
 pub fn sync(target: BorrowedFd<'_>) -> Result<()> {
     failpoint::hit("copy:before-sync");
     syncfs(target).doing(Kind::Host, || {
-        "cannot make the target's file system durable".to_owned()
+        "cannot make a file system durable".to_owned()
     })
 }

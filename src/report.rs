@@ -3,6 +3,7 @@
 pub mod json;
 pub mod terminal;
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::plan::ActionId;
@@ -41,6 +42,62 @@ pub enum Event {
         action: ActionId,
         /// What was seen to change last.
         what: String,
+    },
+    /// A round of copying mail while it moves has ended.
+    Round {
+        /// Its number, from 1.
+        number: u32,
+        /// Users whose mail had changed.
+        users: u64,
+        /// Bytes that were copied.
+        bytes: u64,
+        /// How long it took.
+        seconds: f64,
+    },
+    /// What the freeze is expected to take.
+    Forecast {
+        /// Seconds.
+        seconds: u64,
+        /// What the manifest allows.
+        budget: u64,
+    },
+    /// The mail stands still from here on.
+    Frozen {
+        /// On which host.
+        host: String,
+    },
+    /// What waited in the mail queues is kept ready on the host that takes over.
+    Queue {
+        /// Messages that waited.
+        waiting: u64,
+        /// Those that are carried.
+        carried: u64,
+    },
+    /// Everything is ready, and a person has to confirm.
+    Waiting {
+        /// Until when.
+        until: Timestamp,
+        /// What to do.
+        how: String,
+    },
+    /// What a hand-over did is being taken back.
+    TakingBack {
+        /// Where.
+        host: String,
+        /// Why.
+        why: String,
+    },
+    /// It was taken back there.
+    TakenBack {
+        /// Where.
+        host: String,
+        /// What is left, and what happens about it; empty if nothing.
+        left: String,
+    },
+    /// Something that a person should look at.
+    Warning {
+        /// What.
+        text: String,
     },
     /// An action failed.
     ActionFailed {

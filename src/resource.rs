@@ -11,6 +11,8 @@ pub mod beside;
 pub mod dovecot;
 pub mod edit;
 pub mod mail;
+pub mod mta;
+pub mod queue;
 pub mod services;
 pub mod spool;
 

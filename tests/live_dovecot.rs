@@ -226,6 +226,7 @@ impl Pair {
             plan: &plan,
             ids: Arc::new(plan.ids.clone()),
             source: Some(&self.source),
+            writable_source: None,
             target: &self.target,
             reporter: &Silent,
             stop: &AtomicBool::new(false),

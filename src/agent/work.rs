@@ -117,6 +117,7 @@ impl Agent {
             target: job.target,
             ids: Arc::clone(&lock(&self.things).ids),
             extraneous: job.extraneous,
+            sealed: job.sealed,
             index: job.index,
             sample,
         })

@@ -10,11 +10,11 @@ use jiff::Timestamp;
 use super::journal::{Journal, Moment};
 use super::lock::{Owner, RunLock};
 use super::store::Store;
-use super::{mail, progress, services, uidl};
+use super::{hand_over, mail, progress, services, uidl};
 use crate::error::{Error, Kind, Result};
 use crate::host::{Host, ReadHost};
 use crate::names::Side;
-use crate::plan::change::{AccountsMerge, IdMap, Rename};
+use crate::plan::change::{AccountsMerge, HandOverRecord, IdMap, Rename};
 use crate::plan::{Action, ActionId, Change, Fact, Plan};
 use crate::raw::HostPath;
 use crate::receipt::Receipt;
@@ -30,6 +30,10 @@ pub struct Run<'a> {
     pub ids: Arc<IdMap>,
     /// The old host; `None` once the target has authority and the source is gone.
     pub source: Option<&'a dyn ReadHost>,
+    /// The same, if it can be frozen and can take the mail back.
+    pub change_source: Option<&'a dyn Host>,
+    /// A third host that looks at the service through its addresses.
+    pub third: Option<&'a dyn ReadHost>,
     /// The new host.
     pub target: &'a dyn Host,
     /// Who listens.
@@ -43,6 +47,28 @@ impl std::fmt::Debug for Run<'_> {
         f.debug_struct("Run")
             .field("basis", &self.plan.basis)
             .finish_non_exhaustive()
+    }
+}
+
+impl<'a> Run<'a> {
+    /// One of the hosts, for looking.
+    pub(super) fn read(&self, side: Side) -> Result<&'a dyn ReadHost> {
+        match side {
+            Side::Target => Ok(self.target),
+            Side::Source => self
+                .source
+                .ok_or_else(|| Error::new(Kind::Host, "the source is gone")),
+        }
+    }
+
+    /// One of the hosts, for changing it.
+    pub(super) fn change(&self, side: Side) -> Result<&'a dyn Host> {
+        match side {
+            Side::Target => Ok(self.target),
+            Side::Source => self
+                .change_source
+                .ok_or_else(|| Error::new(Kind::Host, "the source is gone, or can only be read")),
+        }
     }
 }
 
@@ -63,6 +89,7 @@ pub(super) struct Context<'a> {
     pub(super) journal: &'a Journal<'a>,
     pub(super) store: &'a Store<'a>,
     pub(super) progress: &'a Progress,
+    pub(super) memory: &'a hand_over::Memory,
 }
 
 /// Carries out the plan. An `Err` means that nothing more could be recorded; failures of single
@@ -88,6 +115,7 @@ pub fn execute(run: &Run<'_>) -> Result<Outcome> {
             journal: &journal,
             store: &store,
             progress: &progress,
+            memory: &hand_over::Memory::default(),
         };
         let outcome = walk(&context);
         ended.store(true, Ordering::Release);
@@ -130,15 +158,17 @@ fn planned(plan: &Plan) -> (u64, u64) {
 fn walk(context: &Context<'_>) -> Result<Outcome> {
     let mut book = Book::default();
     let mut rest = &context.run.plan.actions[..];
+    let mut guarded = Guarded::Nothing;
     while let Some(first) = rest.first() {
         if context.run.stop.load(Ordering::Relaxed) {
-            return Err(interrupted());
+            return Err(guarded.end(context, interrupted()));
         }
+        guarded.reach(first);
         let (batch, later) = rest.split_at(mail::batch(rest));
         rest = later;
         let admitted = batch.iter().filter(|action| book.admits(action, context));
         let ready: Vec<&Action> = admitted.collect();
-        begin(context, &ready)?;
+        begin(context, &ready).map_err(|error| guarded.end(context, error))?;
         let results = if mail::together(first, first) {
             mail::perform(context, &ready)?
         } else {
@@ -147,9 +177,57 @@ fn walk(context: &Context<'_>) -> Result<Outcome> {
                 .map(|action| perform(context, action))
                 .collect()
         };
-        book.end(context, ready.into_iter().zip(results).collect())?;
+        let ended = book.end(context, ready.into_iter().zip(results).collect());
+        ended.map_err(|error| guarded.end(context, error))?;
+        if guarded != Guarded::Nothing
+            && let Some((action, error)) = book.outcome.failed.pop()
+        {
+            return Err(guarded.end(context, error.during(&action)));
+        }
+        guarded.pass(first);
     }
     Ok(book.outcome)
+}
+
+/// Whether the run is within a hand-over between live hosts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Guarded {
+    /// It is not: what fails is left as it is, and the next run goes on from there.
+    Nothing,
+    /// What has been checked before the freeze failed: nothing was stopped.
+    Gates,
+    /// Whatever fails takes everything back.
+    Switches(Side),
+}
+
+impl Guarded {
+    /// An action is about to begin.
+    fn reach(&mut self, action: &Action) {
+        if hand_over::is_gate(action) && *self == Self::Nothing {
+            *self = Self::Gates;
+        }
+        if let (true, Some(to)) = (hand_over::is_guarded(action), hand_over::towards(action)) {
+            *self = Self::Switches(to);
+        }
+    }
+
+    /// An action was carried out.
+    fn pass(&mut self, action: &Action) {
+        if matches!(action.change, Change::HandOver { .. }) {
+            *self = Self::Nothing;
+        }
+    }
+
+    /// What becomes of a failure.
+    fn end(self, context: &Context<'_>, error: Error) -> Error {
+        match self {
+            Self::Nothing | Self::Gates => error,
+            Self::Switches(to) => match hand_over::take_back(context.run, to, &error) {
+                Ok(()) => hand_over::taken_back(error),
+                Err(left) => left,
+            },
+        }
+    }
 }
 
 /// Says that actions begin, durably.
@@ -260,6 +338,24 @@ fn perform(context: &Context<'_>, action: &Action) -> Result<()> {
         Change::HoldService(hold) => services::hold(context, hold),
         Change::ReleaseService(release) => services::release(context, release),
         Change::EnforceUidl(drop_in) => uidl::enforce(target, drop_in),
+        Change::EndLeftover(leftover) => hand_over::end(context, leftover),
+        Change::Rounds(rounds) => hand_over::rounds(context, rounds),
+        Change::ProveIdentity(proof) => hand_over::prove(context, proof),
+        Change::Survey(probe) => hand_over::survey(context, probe),
+        Change::ProbeService(probe) => hand_over::look_again(context, probe),
+        Change::Arm(armings) => hand_over::arm(context, armings),
+        Change::Freeze(freeze) => hand_over::freeze(context, freeze),
+        Change::CarryQueue(carry) => hand_over::carry_queue(context, carry),
+        Change::LastDelta(last) => hand_over::last_delta(context, last),
+        Change::LeaveAddresses(change) => hand_over::leave(context, change),
+        Change::TakeAddresses(change) => hand_over::take(context, change),
+        Change::StartServices(start) => hand_over::start(context, start),
+        Change::HandOver {
+            to,
+            keep: keep @ HandOverRecord {
+                live: Some(live), ..
+            },
+        } => hand_over::hand_over(context, *to, keep, live),
         Change::HandOver { to, keep } => {
             // What a killed run renamed in /etc may not have reached the disk, and from here on
             // nobody carries accounts again.
@@ -277,20 +373,16 @@ fn perform(context: &Context<'_>, action: &Action) -> Result<()> {
 
 /// Merges, and looks again: nothing may be left to merge.
 fn merge_accounts(context: &Context<'_>, merge: &AccountsMerge) -> Result<()> {
-    let source = context.run.source.ok_or_else(|| {
-        Error::new(
-            Kind::Host,
-            "the source is gone, and its password hashes with it",
-        )
-    })?;
+    let run = context.run;
+    let (from, onto) = (run.read(merge.onto.other())?, run.change(merge.onto)?);
     // Before the merge: an account that exists and is not on record would look like a stranger.
     context.store.update(|receipt| {
         receipt
             .accounts
             .extend(merge.users.iter().map(|user| user.name.clone()));
     })?;
-    accounts::merge(source, context.run.target, merge)?;
-    let actual = accounts::observe(Some(source), context.run.target)?;
+    accounts::merge(from, onto, merge)?;
+    let actual = accounts::observe(Some(run.read(Side::Source)?), run.target)?;
     let receipt = Receipt::read(context.run.target, &context.run.plan.manifest.name)?;
     let manifest = &context.run.plan.manifest;
     let resolved = accounts::resolve(manifest, &actual, receipt.as_ref());
@@ -298,7 +390,10 @@ fn merge_accounts(context: &Context<'_>, merge: &AccountsMerge) -> Result<()> {
     if left.actions.is_empty() && left.blocked.is_empty() {
         return Ok(());
     }
-    let what = "the accounts were merged, but the target's files are still not as planned";
+    let what = format!(
+        "the accounts were merged, but the {}'s files are still not as planned",
+        merge.onto
+    );
     Err(Error::new(Kind::Verification, what)
         .hint("another program may have changed them; run `reconcile plan` to see what differs"))
 }

@@ -1,12 +1,13 @@
 //! Copying and proving mail trees: several users at a time, one flush for all of them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::execute::{Context, Run};
 use crate::error::{Error, Kind, Result};
-use crate::host::{HostState, Pending, ReadHost, TreeJob, Watch};
+use crate::host::{HostState, Pending, TreeJob, Watch};
+use crate::names::{Side, UserName};
 use crate::parallel;
 use crate::plan::change::{CopiedTree, Extraneous, MailCopy};
 use crate::plan::{Action, Change};
@@ -55,14 +56,14 @@ pub(super) fn together(first: &Action, other: &Action) -> bool {
 /// Carries out copies, or proofs, side by side, and makes them durable together. An interruption is
 /// the result of single actions: what the others wrote is made durable all the same.
 pub(super) fn perform(context: &Context<'_>, actions: &[&Action]) -> Result<Vec<Result<()>>> {
-    let batch = Batch {
-        run: context.run,
-        progress: context.progress,
-        index: context.store.index_directory(),
-        written: Mutex::default(),
+    let stillness = match context.run.read(Side::Source)?.state() {
+        HostState::Live => Stillness::Moving,
+        HostState::Offline => Stillness::Frozen,
     };
+    let batch = Batch::new(context, stillness);
     let written = parallel::map(actions, |action| batch.write(action));
     batch.flush()?;
+    crate::failpoint::hit("mail:written");
     let work: Vec<_> = actions
         .iter()
         .zip(written)
@@ -75,13 +76,66 @@ pub(super) fn perform(context: &Context<'_>, actions: &[&Action]) -> Result<Vec<
     }))
 }
 
+/// Whether mail moves while it is copied.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stillness {
+    /// On a live host: what moved is copied again, a few times.
+    Moving,
+    /// It does not: what moves all the same is an error. What is copied is compared by content.
+    Frozen,
+}
+
+/// Makes the trees of all these users equal; tells whose were not.
+pub(super) fn bring_over(
+    context: &Context<'_>,
+    copies: &[MailCopy],
+    stillness: Stillness,
+) -> Result<BTreeSet<UserName>> {
+    let batch = Batch::new(context, stillness);
+    let mut changed = BTreeSet::new();
+    for some in copies.chunks(BATCH_USERS) {
+        let written = parallel::map(some, |copy| batch.copy(&ours_by_now(copy)));
+        batch.flush()?;
+        let work: Vec<_> = some
+            .iter()
+            .zip(written)
+            .map(|(copy, written)| Mutex::new(Some((copy, written))))
+            .collect();
+        let ended = parallel::map(&work, |item| {
+            let taken = item.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let (copy, written) = taken.expect("each item is taken once");
+            let written = written?;
+            let some = written.changed.then(|| copy.user.clone());
+            batch.settle(copy, written)?;
+            Ok(some)
+        });
+        for user in ended {
+            changed.extend(user?);
+        }
+    }
+    Ok(changed)
+}
+
 struct Batch<'a> {
     run: &'a Run<'a>,
+    stillness: Stillness,
     progress: &'a Progress,
     /// The directory of the indexes.
     index: HostPath,
-    /// Trees of the target that were written, or have to be durable for another reason.
-    written: Mutex<BTreeSet<HostPath>>,
+    /// Trees that were written, or have to be durable for another reason, by the side that has them.
+    written: Mutex<BTreeMap<Side, BTreeSet<HostPath>>>,
+}
+
+impl<'a> Batch<'a> {
+    fn new(context: &Context<'a>, stillness: Stillness) -> Self {
+        Self {
+            run: context.run,
+            stillness,
+            progress: context.progress,
+            index: context.store.index_directory(),
+            written: Mutex::default(),
+        }
+    }
 }
 
 impl Batch<'_> {
@@ -103,68 +157,77 @@ impl Batch<'_> {
     fn copy(&self, change: &MailCopy) -> Result<Written> {
         let mut written = Written::default();
         for tree in &change.trees {
-            let target = &tree.paths.target;
-            self.run.target.make_dirs(&target.parent(), 0o755)?;
+            let onto = change.from.other();
+            let (from, to) = (self.run.read(change.from)?, self.run.change(onto)?);
+            to.make_dirs(&tree.paths.on(onto).parent(), 0o755)?;
+            to.make_dirs(&self.index, 0o700)?;
             let job = self.job(change, tree);
             let mut watch = self.watch(self.progress);
-            let copied = self.run.target.copy(&job, self.source()?, &mut watch)?;
+            let copied = to.copy(&job, from, &mut watch)?;
             readable(change, &copied.report)?;
             written.moved |= changed(&copied.report) > 0;
+            written.changed |= !copied.report.delta.is_empty();
             written.indexes.extend(copied.index);
-            self.wrote(target);
+            self.wrote(onto, tree.paths.on(onto));
         }
         Ok(written)
     }
 
     /// Remembers that a tree has to be made durable.
-    fn wrote(&self, tree: &HostPath) {
+    fn wrote(&self, side: Side, tree: &HostPath) {
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        written.insert(tree.clone());
+        written.entry(side).or_default().insert(tree.clone());
     }
 
     /// One flush for each file system that was written.
     fn flush(&self) -> Result<()> {
         let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        self.run.target.sync(&written)
-    }
-
-    fn source(&self) -> Result<&dyn ReadHost> {
-        self.run
-            .source
-            .ok_or_else(|| Error::new(Kind::Host, "the source is gone"))
+        let mut sides = written.iter();
+        sides.try_for_each(|(&side, trees)| self.run.change(side)?.sync(trees))
     }
 
     /// The data is durable: the index may say so. Then all trees of the user are looked at again.
     ///
     /// Between live hosts this second look is what takes a mailbox together with its index: a user
-    /// whose trees show no difference then has on the target what the source had at one moment. One
+    /// whose trees show no difference then has on one side what the other had at one moment. One
     /// whose mail moved meanwhile is copied again, a few times; the rest is left to the next run.
     fn commit(&self, action: &Action, written: Written) -> Result<()> {
         let Change::CopyMail(copy) = &action.change else {
             return Ok(());
         };
-        let live = self.source()?.state() == HostState::Live;
-        let mut written = written;
+        if let Some(found) = self.settle(copy, written)? {
+            let action = action.id.clone();
+            let what = found.to_string();
+            self.run.reporter.event(&Event::Moving { action, what });
+        }
+        Ok(())
+    }
+
+    /// Looks again until nothing differs; `Some` if mail still moved at the last try.
+    fn settle(&self, copy: &MailCopy, mut written: Written) -> Result<Option<Found>> {
         let mut tries = 1;
         loop {
             let moved = written.moved;
-            for index in std::mem::take(&mut written.indexes) {
-                index.commit()?;
-            }
+            let indexes = std::mem::take(&mut written.indexes);
+            // Without the new index, what was just copied is compared by content.
+            let (before, after) = match self.stillness {
+                Stillness::Moving => (indexes, Vec::new()),
+                Stillness::Frozen => (Vec::new(), indexes),
+            };
+            before.into_iter().try_for_each(Pending::commit)?;
             // A second look is no progress.
-            let found = match self.compare(copy, Depth::Index, &Progress::default())? {
-                None if !moved => return Ok(()),
+            let found = self.compare(copy, Depth::Index, &Progress::default())?;
+            after.into_iter().try_for_each(Pending::commit)?;
+            let found = match found {
+                None if !moved => return Ok(None),
                 None => Found::Changed,
                 Some(found) => found,
             };
-            if !live {
+            if self.stillness == Stillness::Frozen {
                 return Err(found.into_error(copy));
             }
             if tries == TRIES {
-                let action = action.id.clone();
-                let what = found.to_string();
-                self.run.reporter.event(&Event::Moving { action, what });
-                return Ok(());
+                return Ok(Some(found));
             }
             tries += 1;
             written = self.copy(&ours_by_now(copy))?;
@@ -179,15 +242,16 @@ impl Batch<'_> {
         depth: Depth,
         progress: &Progress,
     ) -> Result<Option<Found>> {
+        let onto = change.from.other();
+        let (from, to) = (self.run.read(change.from)?, self.run.read(onto)?);
         for tree in &change.trees {
             if depth == Depth::Content {
                 // What a killed run placed may be equal in memory only: a proof is flushed as well,
                 // because the hand-over rests on it.
-                self.wrote(&tree.paths.target);
+                self.wrote(onto, tree.paths.on(onto));
             }
             let (job, mut watch) = (self.job(change, tree), self.watch(progress));
-            let target = self.run.target;
-            let report = target.compare(&job, depth, self.source()?, &mut watch)?;
+            let report = to.compare(&job, depth, from, &mut watch)?;
             readable(change, &report)?;
             if let Some(first) = report.delta.sample.into_iter().next() {
                 return Ok(Some(Found::Differs(first.path)));
@@ -204,13 +268,14 @@ impl Batch<'_> {
         TreeJob {
             tree: OriginTree {
                 kind: paths.kind,
-                path: paths.source.clone(),
+                path: paths.on(change.from).clone(),
                 select: change.select.clone(),
                 owner: change.uid,
             },
-            target: paths.target.clone(),
+            target: paths.on(change.from.other()).clone(),
             ids: Arc::clone(&self.run.ids),
-            extraneous: tree.extraneous,
+            extraneous: tree.extraneous.clone(),
+            sealed: None,
             index: Some(index_file(&self.index, &change.user, paths.kind)),
             sample: 1,
         }
@@ -232,6 +297,8 @@ struct Written {
     indexes: Vec<Box<dyn Pending>>,
     /// Something changed each time that it was read.
     moved: bool,
+    /// Something was not equal.
+    changed: bool,
 }
 
 /// Why two trees are not equal.
@@ -267,12 +334,15 @@ impl Found {
     }
 }
 
-/// The copy once more: what the target has by now came from this very action, so a message that was
-/// renamed on the source meanwhile goes under its old name, also where a first copy expects nothing.
+/// The copy once more: what is there by now came from this very action, so a message that was renamed
+/// on the side that counts meanwhile goes under its old name, also where a first copy expects nothing.
 fn ours_by_now(change: &MailCopy) -> MailCopy {
     let mut change = change.clone();
     for tree in &mut change.trees {
-        tree.extraneous = Extraneous::Remove;
+        // What is set aside is kept once only.
+        if tree.extraneous == Extraneous::Refuse {
+            tree.extraneous = Extraneous::Remove;
+        }
     }
     change
 }

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use super::execute::Context;
 use crate::error::{Error, Kind, Result};
 use crate::failpoint;
-use crate::host::{Answer, Command};
+use crate::host::{Answer, Command, ReadHost};
+use crate::manifest::Services;
 use crate::plan::change::{ServiceHold, ServiceRelease};
 use crate::resource::services::{self, HostServices};
 
@@ -25,7 +26,8 @@ pub(super) fn hold(context: &Context<'_>, hold: &ServiceHold) -> Result<()> {
     })?;
     run_all(context, &hold.service, &hold.commands)?;
     let named = &context.run.plan.manifest.services;
-    settle(context, &|seen| services::unheld(named, seen, hold)).map_err(|left| {
+    let left = |seen: &HostServices| services::unheld(named, seen, hold);
+    settle(context.run.target, named, SETTLES_WITHIN, &left).map_err(|left| {
         left.error(&format!("{} on the target is not quiet", hold.service))
             .hint("find what runs with `ps -ef` and `ss -ltnp` there, end it, and run again")
     })
@@ -35,7 +37,8 @@ pub(super) fn hold(context: &Context<'_>, hold: &ServiceHold) -> Result<()> {
 pub(super) fn release(context: &Context<'_>, release: &ServiceRelease) -> Result<()> {
     run_all(context, &release.service, &release.commands)?;
     let named = &context.run.plan.manifest.services;
-    settle(context, &|seen| services::unfinished(named, seen, release)).map_err(|left| {
+    let left = |seen: &HostServices| services::unfinished(named, seen, release);
+    settle(context.run.target, named, SETTLES_WITHIN, &left).map_err(|left| {
         left.error(&format!("{} on the target does not serve", release.service))
             .hint("`systemctl status` and the mail log there say why; mend it and run again")
     })?;
@@ -71,13 +74,15 @@ fn refused(command: &Command, host: &str, answer: &Answer) -> Error {
 }
 
 /// What is still not as it should be.
-enum Left {
+pub(super) enum Left {
+    /// For people.
     Reasons(Vec<String>),
+    /// The host could not be looked at.
     Unseen(Error),
 }
 
 impl Left {
-    fn error(self, what: &str) -> Error {
+    pub(super) fn error(self, what: &str) -> Error {
         match self {
             Self::Reasons(why) => {
                 Error::new(Kind::Verification, format!("{what}: {}", why.join(", ")))
@@ -88,14 +93,15 @@ impl Left {
 }
 
 /// Looks until nothing is left, or patience ends.
-fn settle(
-    context: &Context<'_>,
+pub(super) fn settle(
+    host: &dyn ReadHost,
+    named: &Services,
+    within: Duration,
     left: &dyn Fn(&HostServices) -> Vec<String>,
 ) -> std::result::Result<(), Left> {
-    let named = &context.run.plan.manifest.services;
-    let until = Instant::now() + SETTLES_WITHIN;
+    let until = Instant::now() + within;
     loop {
-        let seen = services::look(named, context.run.target).map_err(Left::Unseen)?;
+        let seen = services::look(named, host).map_err(Left::Unseen)?;
         let why = left(&seen);
         if why.is_empty() {
             return Ok(());

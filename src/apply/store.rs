@@ -46,6 +46,18 @@ impl<'a> Store<'a> {
         self.directory.join("index")
     }
 
+    /// Takes notice of a receipt that was written by somebody else: at a hand-over.
+    pub fn reload(&self) -> Result<()> {
+        let mut receipt = self
+            .receipt
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(written) = Receipt::read(self.target, &receipt.name)? {
+            *receipt = written;
+        }
+        Ok(())
+    }
+
     /// Changes the receipt and writes it.
     pub fn update(&self, change: impl FnOnce(&mut Receipt)) -> Result<()> {
         let mut receipt = self
@@ -54,12 +66,9 @@ impl<'a> Store<'a> {
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         let mut next = receipt.clone();
         change(&mut next);
-        let mut json =
-            serde_json::to_vec_pretty(&next).expect("a receipt is plain data with text keys");
-        json.push(b'\n');
         self.target.replace(
             &self.directory.join("receipt.json"),
-            &json,
+            &next.to_bytes(),
             NewFile::root(0o600),
         )?;
         *receipt = next;

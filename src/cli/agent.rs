@@ -21,16 +21,22 @@ pub(super) struct Options {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Which {
+pub(super) enum Which {
     Source,
     Target,
 }
 
+impl From<Which> for Side {
+    fn from(which: Which) -> Self {
+        match which {
+            Which::Source => Self::Source,
+            Which::Target => Self::Target,
+        }
+    }
+}
+
 pub(super) fn run(options: Options) -> Result<Exit, Failure> {
-    let side = match options.side {
-        Which::Source => Side::Source,
-        Which::Target => Side::Target,
-    };
+    let side = Side::from(options.side);
     // Frames have buffers of their own.
     let stream = |stream: std::io::Result<std::os::fd::OwnedFd>| {
         stream

@@ -12,6 +12,7 @@ use super::{Failure, local, plan, reporter, session};
 use crate::apply::{Outcome, Run, RunLock, execute};
 use crate::error::{Error, Exit, Kind, Result};
 use crate::host::Operator;
+use crate::manifest::Manifest;
 use crate::plan::{PLAN_VERSION, Plan, render};
 use crate::planner;
 use crate::report::terminal::tell;
@@ -23,46 +24,69 @@ pub(super) struct Options {
     /// A plan that `plan -o` saved; refused if either host changed since.
     #[arg(value_name = "PLANFILE")]
     saved: Option<PathBuf>,
+    #[command(flatten)]
+    manner: Manner,
+}
+
+/// How a plan is carried out.
+#[derive(Args, Clone, Copy, Debug)]
+pub(super) struct Manner {
     /// Do not ask.
     #[arg(long)]
-    yes: bool,
+    pub(super) yes: bool,
     /// Tell what happens as JSON, one event per line on stdout.
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 pub(super) fn run(path: &Path, options: &Options, operator: &Operator) -> Result<Exit, Failure> {
-    let stop = operator.stop.as_ref();
     let saved = options.saved.as_deref().map(saved_plan).transpose()?;
     let manifest = match &saved {
         Some(plan) => plan.manifest.clone(),
         None => session::manifest(path)?,
     };
+    apply(manifest, path, saved.as_ref(), options.manner, operator)
+}
+
+/// Plans, asks, carries out, and looks again. What a run that died left half-done is ended first, and
+/// planned anew then.
+pub(super) fn apply(
+    manifest: Manifest,
+    path: &Path,
+    saved: Option<&Plan>,
+    options: Manner,
+    operator: &Operator,
+) -> Result<Exit, Failure> {
+    let stop = operator.stop.as_ref();
     let session = Session::open(manifest.clone(), path, operator)?;
     let _lock = RunLock::take(session.target(), &manifest.name)?;
     let reporter = reporter(options.json);
     let look = Look::new(stop);
-    reporter.event(&Event::Observing {
-        what: "Looking at both hosts".to_owned(),
-    });
-    let fresh = planner::plan(&manifest, &session.observe(&look)?)?;
-    if let Some(saved) = &saved {
-        refuse_stale(saved, &fresh)?;
+    loop {
+        reporter.event(&Event::Observing {
+            what: "Looking at both hosts".to_owned(),
+        });
+        let fresh = planner::plan(&manifest, &session.observe(&look)?)?;
+        if let Some(saved) = saved {
+            refuse_stale(saved, &fresh)?;
+        }
+        if !options.json || !fresh.blocked.is_empty() {
+            show(&fresh, options.json)?;
+        }
+        if !fresh.blocked.is_empty() {
+            return Ok(Exit::Blocked);
+        }
+        if fresh.actions.is_empty() {
+            return Ok(Exit::Done);
+        }
+        if !options.yes {
+            ask(&fresh)?;
+        }
+        carry_out(&session, &fresh, reporter.as_ref(), stop)?;
+        if !fresh.ends_leftovers() {
+            return look_again(&session, &look);
+        }
     }
-    if !options.json || !fresh.blocked.is_empty() {
-        show(&fresh, options.json)?;
-    }
-    if !fresh.blocked.is_empty() {
-        return Ok(Exit::Blocked);
-    }
-    if fresh.actions.is_empty() {
-        return Ok(Exit::Done);
-    }
-    if !options.yes {
-        ask(&fresh)?;
-    }
-    carry_out(&session, &fresh, reporter.as_ref(), stop)?;
-    look_again(&session, &look)
 }
 
 /// On `--json`, stdout belongs to the events.
@@ -143,6 +167,8 @@ fn carry_out(
         plan,
         ids: Arc::new(plan.ids.clone()),
         source: session.source(),
+        change_source: session.change_source(),
+        third: session.third(),
         target,
         reporter,
         stop,

@@ -45,14 +45,14 @@ pub(super) fn run(path: &Path, options: &Options, operator: &Operator) -> Result
     }
     let old = reach_source(&described(&options.source), operator)?;
     let new = reach_target(&described(&options.target), operator)?;
-    refuse_one_host(old.as_ref(), new.as_ref())?;
+    refuse_one_host(old.read(), new.as_ref())?;
     let what = "Looking at both hosts".to_owned();
     reporter(false).event(&Event::Observing { what });
     let findings = init::observe(
         options.name.as_ref(),
         Place {
             address: &source,
-            host: old.as_ref(),
+            host: old.read(),
         },
         Place {
             address: &target,

@@ -3,8 +3,10 @@
 use std::path::Path;
 
 use super::{Failure, local};
-use crate::error::Result;
-use crate::host::{Host, Operator, ReadHost, reach_source, reach_target, refuse_one_host};
+use crate::error::{Error, Kind, Result};
+use crate::host::{
+    Host, HostState, Operator, ReadHost, SourceHost, reach_source, reach_target, refuse_one_host,
+};
 use crate::manifest::{Manifest, load};
 use crate::names::Side;
 use crate::planner::{Hosts, Observation, observe};
@@ -26,7 +28,9 @@ pub(super) fn manifest(path: &Path) -> Result<Manifest, Failure> {
 /// The two hosts of a manifest.
 pub(super) struct Session {
     pub(super) manifest: Manifest,
-    source: Option<Box<dyn ReadHost>>,
+    source: Option<SourceHost>,
+    /// A third host that looks at the service, for a hand-over.
+    third: Option<Box<dyn ReadHost>>,
     target: Box<dyn Host>,
 }
 
@@ -58,18 +62,33 @@ impl Session {
                 None
             }
         };
-        if let Some(source) = &source {
-            refuse_one_host(source.as_ref(), target.as_ref())?;
-        }
+        let source = match source {
+            Some(source) if is_the_source(source.read(), target.as_ref(), &manifest)? => {
+                refuse_one_host(source.read(), target.as_ref())?;
+                Some(source)
+            }
+            _ => None,
+        };
+        let third = third(&manifest, operator)?;
         Ok(Self {
             manifest,
             source,
             target,
+            third,
         })
     }
 
     pub(super) fn source(&self) -> Option<&dyn ReadHost> {
-        self.source.as_deref()
+        self.source.as_ref().map(SourceHost::read)
+    }
+
+    /// The source, if it can be frozen and can take the mail back.
+    pub(super) fn change_source(&self) -> Option<&dyn Host> {
+        self.source.as_ref().and_then(SourceHost::change)
+    }
+
+    pub(super) fn third(&self) -> Option<&dyn ReadHost> {
+        self.third.as_deref()
     }
 
     pub(super) fn target(&self) -> &dyn Host {
@@ -80,10 +99,55 @@ impl Session {
         Hosts {
             source: self.source(),
             target: self.target.as_ref(),
+            changeable: self.change_source().is_some(),
+            third: self.third(),
         }
     }
 
     pub(super) fn observe(&self, look: &Look<'_>) -> Result<Observation> {
         observe(&self.manifest, self.hosts(), look)
+    }
+}
+
+/// Whether what answers under the source's name is the source. After a cutover the name may lead to the
+/// target, or to a machine that took the old one's place: then the source counts as gone.
+fn is_the_source(
+    source: &dyn ReadHost,
+    target: &dyn ReadHost,
+    manifest: &Manifest,
+) -> Result<bool> {
+    if source.state() == HostState::Offline {
+        return Ok(true);
+    }
+    let Some(receipt) = Receipt::read(target, &manifest.name)? else {
+        return Ok(true);
+    };
+    let Some(known) = receipt.machines.get(&Side::Source) else {
+        return Ok(true);
+    };
+    let machine = Receipt::machine(source, &manifest.name)?;
+    if machine.as_ref() == Some(known) {
+        return Ok(true);
+    }
+    if receipt.authority == Side::Target {
+        return Ok(false);
+    }
+    let what = format!("{} is not the machine that it was", source.label());
+    Err(Error::new(Kind::Host, what).hint(
+        "its machine-id differs from the one of the last hand-over: name the old server in source.host",
+    ))
+}
+
+/// The third host of a manifest that asks for one, while there is something to hand over.
+fn third(manifest: &Manifest, operator: &Operator) -> Result<Option<Box<dyn ReadHost>>> {
+    let probe = manifest
+        .cutover
+        .as_ref()
+        .and_then(|cutover| cutover.probe.as_ref());
+    match probe.and_then(|probe| probe.from.as_ref()) {
+        Some(described) if manifest.source.host.is_live() => {
+            Ok(Some(reach_target(described, operator)?))
+        }
+        _ => Ok(None),
     }
 }

@@ -10,9 +10,11 @@ use super::session::Session;
 use super::{Failure, local, session};
 use crate::apply::{Entry, Moment, Owner, RunLock, read_journal};
 use crate::error::{Exit, Result};
-use crate::host::Operator;
+use crate::host::{HostState, Operator, ReadHost, Switch};
+use crate::manifest::MigrationName;
 use crate::names::Side;
-use crate::receipt::Receipt;
+use crate::receipt::{Pending, Receipt};
+use crate::report::counted;
 
 #[derive(Args, Debug)]
 pub(super) struct Options {
@@ -29,10 +31,26 @@ struct Status {
     accounts: usize,
     trees: usize,
     held: Vec<String>,
+    /// Armed dead man's switches.
+    armed: Vec<Armed>,
+    /// Whether a hand-over waits for `reconcile confirm`.
+    waits: bool,
     running: Option<Owner>,
     last_run: LastRun,
     source_reachable: bool,
     next: String,
+}
+
+/// An armed dead man's switch.
+#[derive(Debug, Serialize)]
+struct Armed {
+    side: Side,
+    /// When the host gives up and takes back what was done there, by its own clock.
+    deadline: jiff::Timestamp,
+    /// Steps that it would take back.
+    steps: usize,
+    /// Why taking back did not get to its end; it goes on trying.
+    stuck: Option<String>,
 }
 
 /// How the last run ended, from the journal.
@@ -67,7 +85,22 @@ pub(super) fn run(path: &Path, options: &Options, operator: &Operator) -> Result
 
 fn look(session: &Session) -> Result<Status> {
     let (manifest, target) = (&session.manifest, session.target());
-    let receipt = Receipt::read(target, &manifest.name)?;
+    let on_target = Receipt::read(target, &manifest.name)?;
+    let mut receipt = on_target;
+    let mut armed = Vec::new();
+    let mut waits = false;
+    for host in [session.source(), Some(target)].into_iter().flatten() {
+        armed.extend(armed_on(host, &manifest.name)?);
+        waits |= Pending::read(host, &manifest.name)?.is_some();
+        if let (Some(known), Some(own)) = (&mut receipt, Receipt::read(host, &manifest.name)?)
+            && own.epoch > known.epoch
+        {
+            known.authority = own.authority;
+            known.since = own.since;
+            known.epoch = own.epoch;
+        }
+    }
+    waits &= !armed.is_empty();
     let running = match target.try_lock()? {
         Some(_free) => None,
         None => RunLock::owner(target, &manifest.name)?,
@@ -85,11 +118,33 @@ fn look(session: &Session) -> Result<Status> {
             .as_ref()
             .map_or(0, |receipt| receipt.trees.values().map(Vec::len).sum()),
         held: receipt.map_or_else(Vec::new, |r| r.services.into_keys().collect()),
-        next: next(&last_run, running.is_some(), manifest.serve_from, authority).to_owned(),
+        next: next(
+            &last_run,
+            running.is_some(),
+            (!armed.is_empty(), waits),
+            manifest.serve_from,
+            authority,
+        )
+        .to_owned(),
+        armed,
+        waits,
         running,
         last_run,
         source_reachable: session.source().is_some(),
     })
+}
+
+/// The switch of a live host.
+fn armed_on(host: &dyn ReadHost, name: &MigrationName) -> Result<Option<Armed>> {
+    if host.state() == HostState::Offline {
+        return Ok(None);
+    }
+    Ok(Switch::read(host, name)?.map(|switch| Armed {
+        side: host.side(),
+        deadline: switch.deadline,
+        steps: switch.undo.len(),
+        stuck: switch.stuck,
+    }))
 }
 
 fn last_run(entries: &[Entry], running: bool) -> LastRun {
@@ -130,8 +185,22 @@ fn last_run(entries: &[Entry], running: bool) -> LastRun {
     }
 }
 
-fn next(last: &LastRun, running: bool, wanted: Side, authority: Side) -> &'static str {
+fn next(
+    last: &LastRun,
+    running: bool,
+    (armed, waits): (bool, bool),
+    wanted: Side,
+    authority: Side,
+) -> &'static str {
     match (last, wanted, authority) {
+        _ if waits => {
+            "look at the service from a machine in cutover.try_from and run `reconcile confirm`; without \
+             it everything goes back"
+        }
+        _ if armed && !running => {
+            "wait until the hosts have taken back by themselves, or run `reconcile apply`, which ends it \
+             at once"
+        }
         _ if running => "wait for the run that is at work",
         (LastRun::Never, ..) => "run `reconcile plan`, then `reconcile apply`",
         (LastRun::Interrupted { .. } | LastRun::Failed { .. }, ..) => {
@@ -143,7 +212,7 @@ fn next(last: &LastRun, running: bool, wanted: Side, authority: Side) -> &'stati
         (_, Side::Target, Side::Source) => "run `reconcile apply` to hand over to the target",
         (_, Side::Target, Side::Target) => "nothing; `reconcile plan` shows drift, if any",
         (_, Side::Source, Side::Target) => {
-            "set serve_from: target: an offline source takes no mail back"
+            "run `reconcile apply` to take the mail back to a live source, or set serve_from: target"
         }
     }
 }
@@ -173,6 +242,18 @@ fn text(status: &Status) -> String {
             "held",
             &format!("{held} on the target, until its mail counts"),
         );
+    }
+    for armed in &status.armed {
+        let steps = counted(armed.steps as u64, "step", "steps");
+        let stuck = armed
+            .stuck
+            .as_ref()
+            .map_or(String::new(), |why| format!("; stuck: {why}"));
+        let text = format!(
+            "on the {}: takes back {steps} at {} unless the hand-over is made{stuck}",
+            armed.side, armed.deadline
+        );
+        line("armed", &text);
     }
     if let Some(owner) = &status.running {
         let Owner {

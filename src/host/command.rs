@@ -48,6 +48,19 @@ pub enum Command {
     ReloadNetworkManager,
     /// `doveadm reload`: Dovecot reads its configuration again; sessions go on.
     ReloadDovecot,
+    /// `doveadm expunge`: the one message in a user's INBOX whose Message-ID holds a marker. Changes
+    /// nothing of what clients know of the others; UIDNEXT stays as the message made it.
+    ExpungeLetter {
+        /// Whose INBOX.
+        user: String,
+        /// The marker.
+        marker: String,
+    },
+    /// `postqueue -f`: Postfix tries again at once what it has put off; does not wait for it.
+    FlushPostfix,
+    /// `sendmail -q`: sendmail tries once all that waits, in its queue and in the client's, for a
+    /// minute at most; what is not delivered by then waits on.
+    FlushSendmail,
 }
 
 /// A daemon that a script starts may keep what it inherits; whoever waits for the end of its output
@@ -61,6 +74,14 @@ const RELOAD_NETWORKD: &str = "\
 const RELOAD_NETWORK_MANAGER: &str = "\
     ! systemctl --quiet is-active NetworkManager.service || nmcli connection reload";
 const WITH_SYSTEMCTL: &str = "command -v systemctl >/dev/null || exit 0";
+/// A message whose host hangs holds up the run of a queue for as long as it likes. That it was ended
+/// is no failure: sendmail's own runs are ended like that by a shutdown.
+const FLUSH_SENDMAIL: &str = "
+for queue in '' -Ac; do
+    timeout 30 /usr/sbin/sendmail $queue -q </dev/null >/dev/null 2>&1
+done
+exit 0
+";
 
 /// In `/bin` both before and after the merge of `/bin` and `/usr/bin`.
 const SYSTEMCTL: &str = "/bin/systemctl";
@@ -105,6 +126,22 @@ impl Command {
                 );
                 (&["/bin/sh", "-c", &steps], &[])
             }
+            Self::ExpungeLetter { user, marker } => (
+                &[
+                    "/usr/bin/doveadm",
+                    "expunge",
+                    "-u",
+                    user,
+                    "mailbox",
+                    "INBOX",
+                    "HEADER",
+                    "Message-ID",
+                    marker,
+                ],
+                &[],
+            ),
+            Self::FlushPostfix => (&["/usr/sbin/postqueue", "-f"], &[]),
+            Self::FlushSendmail => (&["/bin/sh", "-c", FLUSH_SENDMAIL], &[]),
         };
         let words = words.iter().map(|&word| word.to_owned());
         words.chain(units.iter().cloned()).collect()
@@ -119,12 +156,15 @@ impl Command {
             | Self::ReloadNetplan
             | Self::ReloadNetworkManager
             | Self::ReloadDovecot
+            | Self::ExpungeLetter { .. }
             | Self::MaskUnits(_)
             | Self::UnmaskUnits(_)
             | Self::UpdateRcDisable(_)
             | Self::UpdateRcEnable(_)
             | Self::ChkconfigOff(_)
-            | Self::ChkconfigOn(_) => Duration::from_secs(90),
+            | Self::ChkconfigOn(_)
+            | Self::FlushPostfix
+            | Self::FlushSendmail => Duration::from_secs(90),
             Self::StopUnits(_)
             | Self::StartUnits(_)
             | Self::StopDovecot
@@ -141,6 +181,7 @@ impl fmt::Display for Command {
         let argv = self.argv();
         match self {
             Self::StartScript(name) => return write!(f, "/etc/init.d/{name} start"),
+            Self::FlushSendmail => return f.write_str("sendmail -q"),
             Self::StopScript(_) => f.write_str(&argv[0])?,
             Self::ReloadNetworkd => return f.write_str("networkctl reload"),
             Self::ReloadNetplan => return f.write_str("netplan generate"),

@@ -257,8 +257,13 @@ impl ReadHost for CommandHost {
         _: &dyn ReadHost,
         _: &mut Watch<'_>,
     ) -> Result<Report> {
-        let what = format!("{} can only be a source", self.programs.label());
-        Err(Error::new(Kind::Internal, what))
+        let what = format!(
+            "{} is read by its own programs, and cannot be written by them: {}",
+            self.programs.label(),
+            self.why
+        );
+        Err(Error::new(Kind::Blocked, what)
+            .hint("let reconcile run there, or keep serve_from: target"))
     }
 }
 

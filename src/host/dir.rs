@@ -7,9 +7,11 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::{self, Read as _};
+use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use jiff::Timestamp;
 use rustix::fs::{
@@ -20,17 +22,20 @@ use rustix::io::Errno;
 
 use super::switch::{Advance, Arming, Settlement};
 use super::{
-    Answer, Answers, CONTROL_FILE_LIMIT, Command, CopiedTree, Ended, FileKind, Guard, Hearing,
-    Host, HostState, MAX_LINKS, NewFile, Pending, Probe, ReadHost, Relay, Space, Stat, TreeJob,
-    Watch, Writer, failed,
+    Answer, Answers, CONTROL_FILE_LIMIT, Command, CopiedTree, FileKind, Guard, Hearing, Host,
+    HostState, MAX_LINKS, NewFile, Pending, Probe, ReadHost, Relay, Space, Stat, TreeJob, Watch,
+    Writer, failed,
 };
-use crate::error::{Doing as _, Error, Kind, Result};
+use crate::error::{Error, Kind, Result};
+use crate::exposure::smtp::{Accepted, Letter, Recipients, Refusal};
+use crate::exposure::{self, Exposure};
 use crate::manifest::MigrationName;
-use crate::names::{Gid, Side, Uid};
+use crate::names::{Gid, Side, Uid, UserName};
 use crate::raw::{HostPath, Raw};
 use crate::replicate::{self, Depth, Origin, OriginTree, Report};
 
 mod account_lock;
+mod queue;
 mod replace;
 pub(super) mod run;
 mod still;
@@ -38,7 +43,7 @@ mod switch;
 mod tree;
 
 use account_lock::AccountLock;
-use replace::{append_at, replace_at, temporary_name};
+use replace::{append_at, open_named, replace_at, temporary_name};
 pub(super) use run::file_system;
 
 /// A path that other programs' renames never let us resolve in so many tries is under attack.
@@ -85,6 +90,16 @@ impl DirHost {
             label,
             ..offline
         })
+    }
+
+    /// Watches the dead man's switch of a migration until it is settled or everything is taken back,
+    /// and leaves nothing of itself. For the process that [`Host::arm`] starts.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Interrupted`] when `stop` is set; [`Kind::Host`] if it cannot watch.
+    pub fn watch_switch(&self, name: &MigrationName, stop: &AtomicBool) -> Result<()> {
+        switch::watch(self, name, stop)
     }
 
     fn open_in(&self, path: &HostPath, flags: OFlags) -> Result<Option<OwnedFd>, Errno> {
@@ -152,6 +167,14 @@ impl DirHost {
             .open_in(&path.parent(), OFlags::RDONLY | OFlags::DIRECTORY)
             .map_err(|errno| self.fail("open the directory of", path, errno))?;
         Ok(dir.map(|dir| (dir, OsString::from_vec(name.to_vec()))))
+    }
+
+    /// Refuses to reach for an address where nothing runs: it would be from another machine.
+    fn must_reach(&self) -> Result<()> {
+        match self.state {
+            HostState::Live => Ok(()),
+            HostState::Offline => Err(super::reaches_nobody(&self.label)),
+        }
     }
 
     fn must_locate(&self, path: &HostPath) -> Result<(OwnedFd, OsString)> {
@@ -362,8 +385,27 @@ impl ReadHost for DirHost {
         still::changed_since(self, trees, since, most)
     }
 
+    fn address_towards(&self, to: IpAddr) -> Result<Option<IpAddr>> {
+        super::address_towards(to)
+    }
+
     fn writers(&self, paths: &[HostPath]) -> Result<Vec<Writer>> {
         still::writers(self, paths)
+    }
+
+    fn expose(&self, address: IpAddr, ports: &BTreeSet<u16>) -> Result<Exposure> {
+        self.must_reach()?;
+        Ok(exposure::look(address, ports, exposure::PATIENCE))
+    }
+
+    fn recipients(&self, query: &Recipients) -> Result<Vec<(UserName, Refusal)>> {
+        self.must_reach()?;
+        exposure::smtp::recipients(query)
+    }
+
+    fn send(&self, letter: &Letter) -> Result<Accepted> {
+        self.must_reach()?;
+        exposure::smtp::send(letter)
     }
 }
 
@@ -390,14 +432,8 @@ impl Host for DirHost {
         let fail = |errno| self.fail("make the directory", dir, errno);
         match mkdirat(&parent, &name, Mode::from_raw_mode(mode)) {
             Ok(()) => {
-                let made = openat2(
-                    &parent,
-                    &name,
-                    OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
-                    Mode::empty(),
-                    ResolveFlags::BENEATH,
-                )
-                .map_err(fail)?;
+                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let made = open_named(parent.as_fd(), &name, flags, Mode::empty()).map_err(fail)?;
                 // The umask took bits away that the caller asked for.
                 rustix::fs::fchmod(&made, Mode::from_raw_mode(mode)).map_err(fail)?;
                 fsync(&parent).map_err(fail)
@@ -486,23 +522,7 @@ impl Host for DirHost {
             input: &[],
             patience: command.patience(),
         };
-        let Some(mut hearing) = run::as_root(&order)? else {
-            return Err(Error::new(
-                Kind::Host,
-                format!("{}: it is not there", what()),
-            ));
-        };
-        let mut stdout = Vec::new();
-        hearing.read_to_end(&mut stdout).doing(Kind::Host, what)?;
-        match hearing.end()? {
-            Ended::Ran { status, stderr } => Ok(Answer {
-                status,
-                stdout,
-                stderr,
-            }),
-            Ended::NotRun => Err(Error::new(Kind::Host, format!("{}: it cannot run", what()))),
-            Ended::Hung => Err(Error::new(Kind::Host, format!("{}: it hangs", what()))),
-        }
+        run::to_its_end(&order, &what())
     }
 
     fn lock_accounts(&self) -> Result<Guard> {

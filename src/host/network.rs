@@ -76,6 +76,18 @@ pub struct Held {
     pub lease: Lease,
 }
 
+impl Held {
+    /// An address that was just taken.
+    pub fn taken(net: IpNet) -> Self {
+        Self {
+            net,
+            standing: Standing::default(),
+            rank: Rank::default(),
+            lease: Lease::default(),
+        }
+    }
+}
+
 /// For how long an interface has an address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -57,6 +57,18 @@ pub enum Probe {
     /// A POP3 session with a configuration file that is not in place yet, see
     /// [`crate::resource::dovecot::trial`]: in namespaces of its own, so that nothing of it is left.
     PopTrial(Trial),
+    /// The UIDs of the messages in a user's INBOX whose Message-ID holds a marker, by Dovecot's own
+    /// code: `doveadm fetch`. As any look by a client that serves, it may give new messages their UIDs.
+    Letter(Letter),
+}
+
+/// A message in somebody's INBOX.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Letter {
+    /// Whose INBOX.
+    pub user: String,
+    /// What its Message-ID holds and no other one does.
+    pub marker: String,
 }
 
 /// The properties of a unit that [`Probe::Units`] asks for.
@@ -163,6 +175,20 @@ impl Probe {
                     &trial.filename,
                 ]
             }
+            Self::Letter(Letter { user, marker }) => &[
+                "/usr/bin/doveadm",
+                "-f",
+                "tab",
+                "fetch",
+                "-u",
+                user,
+                "uid",
+                "mailbox",
+                "INBOX",
+                "HEADER",
+                "Message-ID",
+                marker,
+            ],
             Self::Mailboxes(mailboxes) => return mailboxes.argv(),
         };
         let names = match self {
@@ -189,6 +215,7 @@ impl Probe {
             | Self::DoveconfCheck
             | Self::Certificates(_)
             | Self::PublicKey(_)
+            | Self::Letter(_)
             | Self::Links
             | Self::Addresses
             | Self::Routes => &[],
@@ -219,6 +246,8 @@ impl Probe {
             | Self::Routes => Duration::from_secs(10),
             // Dovecot starts, answers and stops within a second or two.
             Self::PopTrial(_) => Duration::from_mins(1),
+            // The headers of every message, if the server has none in its cache.
+            Self::Letter(_) => Duration::from_mins(2),
             // A server says nothing while it reads an mbox of many gigabytes for the first time.
             Self::Mailboxes(_) => Duration::from_mins(15),
         }

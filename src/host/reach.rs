@@ -30,19 +30,55 @@ pub struct Operator {
     pub stop: Arc<AtomicBool>,
 }
 
+/// The source of a migration.
+pub enum SourceHost {
+    /// A live host that can be frozen, and can take the mail back.
+    Changeable(Box<dyn Host>),
+    /// An offline root, which is never written, or a host on which this program does not run.
+    Readable(Box<dyn ReadHost>),
+}
+
+impl SourceHost {
+    /// For looking.
+    pub fn read(&self) -> &dyn ReadHost {
+        match self {
+            Self::Changeable(host) => host.as_ref(),
+            Self::Readable(host) => host.as_ref(),
+        }
+    }
+
+    /// For a hand-over.
+    pub fn change(&self) -> Option<&dyn Host> {
+        match self {
+            Self::Changeable(host) => Some(host.as_ref()),
+            Self::Readable(_) => None,
+        }
+    }
+}
+
+impl std::fmt::Debug for SourceHost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("SourceHost")
+            .field(&self.read().label())
+            .finish()
+    }
+}
+
 /// Opens the source of a migration. A live one on which this program cannot run is read by its own
 /// programs.
 ///
 /// # Errors
 ///
 /// [`Kind::Host`] if it cannot be reached or is not what it should be, with what to do about it.
-pub fn reach_source(described: &Source, operator: &Operator) -> Result<Box<dyn ReadHost>> {
+pub fn reach_source(described: &Source, operator: &Operator) -> Result<SourceHost> {
     match get_to(Side::Source, described, operator)? {
-        Reached::Whole(host) => Ok(host),
+        Reached::Whole(host) if host.state() == HostState::Live => Ok(SourceHost::Changeable(host)),
+        Reached::Whole(host) => Ok(SourceHost::Readable(host)),
         Reached::ForReading(connection, why) => {
             let programs = Arc::new(OverSsh(connection));
             let why = why.why().to_owned();
-            Ok(Box::new(CommandHost::open(Side::Source, programs, why)?))
+            let host = CommandHost::open(Side::Source, programs, why)?;
+            Ok(SourceHost::Readable(Box::new(host)))
         }
     }
 }
@@ -54,6 +90,26 @@ pub fn reach_source(described: &Source, operator: &Operator) -> Result<Box<dyn R
 /// As [`reach_source`], and if the program cannot run there.
 pub fn reach_target(described: &Source, operator: &Operator) -> Result<Box<dyn Host>> {
     match get_to(Side::Target, described, operator)? {
+        Reached::Whole(host) => Ok(host),
+        Reached::ForReading(_, why) => Err(why.into_error()),
+    }
+}
+
+/// Opens a host that is no side of the migration, to look at the service from there. This program has
+/// to run on it, as root as everywhere.
+///
+/// # Errors
+///
+/// As [`reach_target`]; [`Kind::Usage`] for a directory, from which nothing can be looked at.
+pub fn reach_vantage(described: &Source, operator: &Operator) -> Result<Box<dyn ReadHost>> {
+    let label = described.host.to_string();
+    // It has to be one of them, and writes nothing.
+    let side = Side::Target;
+    let Some(login) = Login::new(side, described) else {
+        let what = format!("no mail service can be looked at from {label}");
+        return Err(Error::new(Kind::Usage, what).hint("name a host that runs: ssh://..."));
+    };
+    match connect(side, &Login { label, ..login }, operator)? {
         Reached::Whole(host) => Ok(host),
         Reached::ForReading(_, why) => Err(why.into_error()),
     }
@@ -76,13 +132,17 @@ fn get_to(side: Side, described: &Source, operator: &Operator) -> Result<Reached
             return Err(Error::new(Kind::Internal, "an ssh host without a login"));
         }
     };
-    let connection = Connection::open(&login, &operator.environment, &operator.stop)?;
+    connect(side, &login, operator)
+}
+
+fn connect(side: Side, login: &Login, operator: &Operator) -> Result<Reached> {
+    let connection = Connection::open(login, &operator.environment, &operator.stop)?;
     let arguments = arguments(side, &login.label);
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match connection.start_agent(&operator.program, &arguments)? {
         Start::Running(running) => {
             let digest = agent::digest(&operator.program)?;
-            let remote = over_ssh(side, &login, connection, running, &digest)?;
+            let remote = over_ssh(side, login, connection, running, &digest)?;
             Ok(Reached::Whole(Box::new(remote)))
         }
         Start::CannotRun(why) => Ok(Reached::ForReading(Arc::new(connection), why)),

@@ -15,6 +15,7 @@ mod tests;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{Read, Write};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
@@ -28,8 +29,10 @@ use super::{
     ReadHost, Relay, Space, Stat, TreeJob, Watch, Writer,
 };
 use crate::error::{Error, Kind, Result};
+use crate::exposure::Exposure;
+use crate::exposure::smtp::{Accepted, Letter, Recipients, Refusal};
 use crate::manifest::MigrationName;
-use crate::names::Side;
+use crate::names::{Side, UserName};
 use crate::plan::change::IdMap;
 use crate::raw::{HostPath, Raw};
 use crate::replicate::{Depth, Origin, OriginTree, Report, There};
@@ -255,8 +258,25 @@ impl ReadHost for RemoteHost {
         ask!(self, Request::ChangedSince { trees, since, most }, Paths)
     }
 
+    fn address_towards(&self, to: IpAddr) -> Result<Option<IpAddr>> {
+        ask!(self, Request::AddressTowards(to), Address)
+    }
+
     fn writers(&self, paths: &[HostPath]) -> Result<Vec<Writer>> {
         ask!(self, Request::Writers(paths.to_vec()), Writers)
+    }
+
+    fn expose(&self, address: IpAddr, ports: &BTreeSet<u16>) -> Result<Exposure> {
+        let ports = ports.clone();
+        ask!(self, Request::Expose { address, ports }, Exposure)
+    }
+
+    fn recipients(&self, query: &Recipients) -> Result<Vec<(UserName, Refusal)>> {
+        ask!(self, Request::Recipients(query.clone()), Refusals)
+    }
+
+    fn send(&self, letter: &Letter) -> Result<Accepted> {
+        ask!(self, Request::Send(letter.clone()), Accepted)
     }
 }
 

@@ -13,6 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Command;
+use super::queue::QueueStep;
 use crate::raw::HostPath;
 
 /// A step.
@@ -39,6 +40,8 @@ pub enum Step {
     Close(Closed),
     /// Ends [`Step::Close`].
     Open(#[schemars(with = "String")] IpAddr),
+    /// Something with the mail queues of two hosts.
+    Queue(QueueStep),
     /// Powers the host off, after this has been answered.
     PowerOff,
 }
@@ -114,6 +117,7 @@ impl fmt::Display for Step {
                 Ok(())
             }
             Self::Open(address) => write!(f, "let everybody reach {address}"),
+            Self::Queue(step) => step.fmt(f),
             Self::PowerOff => f.write_str("power off"),
         }
     }

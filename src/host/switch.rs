@@ -44,7 +44,8 @@ pub struct Switch {
     pub armed: Timestamp,
     /// When the host gives up, by its clock.
     pub deadline: Timestamp,
-    /// The same in this boot, in nanoseconds of `CLOCK_BOOTTIME`, which nobody sets.
+    /// The same in this boot, in nanoseconds of `CLOCK_BOOTTIME`, which nobody sets; 0 once it was
+    /// tripped.
     pub boottime: u64,
     /// The boot that `boottime` is of: `/proc/sys/kernel/random/boot_id`.
     pub boot: String,
@@ -100,7 +101,8 @@ pub struct Advance {
     /// That of the armed switch.
     pub epoch: u32,
     /// What takes this back, in the order in which it is done; undone from the last to the first.
-    /// Written down before anything is done. Files need no entry.
+    /// Written down before anything is done. Files need no entry: they are put back after all of this,
+    /// so behind every barrier in it.
     pub undo: Vec<Step>,
     /// Files that are replaced, first; each is kept, and put back when the switch trips.
     pub files: Vec<Replacement>,

@@ -1,5 +1,5 @@
-//! Handing a whole tree to the replication engine, which runs on the target's host, and the source's
-//! answers to it.
+//! Handing a whole tree to the replication engine, which runs on the host that is written, and the
+//! other's answers to it. Target and source are here the ends of a copy, as in [`crate::replicate`].
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{self, TryRecvError};
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Kind, Result};
@@ -25,6 +26,9 @@ pub struct TreeJob {
     pub ids: Arc<IdMap>,
     /// What happens with entries that the source does not have.
     pub extraneous: Extraneous,
+    /// Since when nothing but this program writes the target, by its own clock; see
+    /// [`crate::replicate::Job`].
+    pub sealed: Option<Timestamp>,
     /// The index of the last good copy.
     pub index: Option<IndexFile>,
     /// How many differences the report shows by name.

@@ -17,7 +17,7 @@ pub(crate) use host::HostKeyPin;
 pub(crate) use mail::{FolderName, HomeGlob, SpoolPath, UnitNames};
 pub use name::MigrationName;
 pub(crate) use name::UserPattern;
-pub use network::Cidr;
+pub use network::{Cidr, IpAddress};
 pub(crate) use network::{DnsName, InterfaceName};
 pub use quantity::{Size, Span, UidRange};
 pub(crate) use time::Instant;
@@ -110,6 +110,7 @@ pub(crate) fn grammar(definition: &str) -> Option<Grammar> {
         "HostAddress" => parse::<HostAddress>,
         "HostKeyPin" => HostKeyPin::check,
         "Instant" => parse::<Instant>,
+        "IpAddress" => parse::<IpAddress>,
         "InterfaceName" => InterfaceName::check,
         "MigrationName" => parse::<MigrationName>,
         "Size" => parse::<Size>,

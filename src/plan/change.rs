@@ -5,11 +5,16 @@
 //! action runs and refused if they are no longer what the plan saw.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Resource;
+use super::hand_over::{
+    Freeze, HostChange, IdentityProof, LastDelta, Leftover, LiveHandOver, QueueCarry, Rounds,
+    ServiceProbe, Start, SwitchArming,
+};
 use crate::host::Command;
 use crate::names::{Gid, GroupName, Side, Uid, UserName};
 use crate::raw::{HostPath, Raw};
@@ -20,7 +25,7 @@ use crate::secret::Digest;
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Change {
-    /// Merge accounts and groups into the target's four files, as one transaction.
+    /// Merge accounts and groups into one host's four files, as one transaction.
     MergeAccounts(AccountsMerge),
     /// Record in the receipt that these users' trees are managed, before the first byte is written.
     ClaimTrees {
@@ -34,7 +39,7 @@ pub enum Change {
         /// From and to, on the target; nothing is replaced.
         renames: Vec<Rename>,
     },
-    /// Make a user's trees on the target equal to the source's.
+    /// Make a user's trees on one side equal to the other's.
     CopyMail(MailCopy),
     /// Compare a user's trees by content, every file.
     ProveMail(MailCopy),
@@ -46,6 +51,30 @@ pub enum Change {
     ReleaseService(ServiceRelease),
     /// The same for our Dovecot drop-in on a live host: tried first, and taken back if it fails.
     EnforceUidl(UidlDropIn),
+    /// Bring over mail that moves, until a round is short enough to be done in the freeze.
+    Rounds(Rounds),
+    /// Compare what clients see on both hosts.
+    ProveIdentity(IdentityProof),
+    /// Look at the service through its addresses, to know afterwards what it was.
+    Survey(ServiceProbe),
+    /// Look at it again, and send a message through it.
+    ProbeService(ServiceProbe),
+    /// Arm dead man's switches, in this order.
+    Arm(Vec<SwitchArming>),
+    /// Stop all that writes mail on the host that hands over.
+    Freeze(Freeze),
+    /// Keep what waits in the mail queues ready on the other host.
+    CarryQueue(QueueCarry),
+    /// Bring over what changed last, and compare it by content.
+    LastDelta(LastDelta),
+    /// The host that hands over lets go of the service addresses.
+    LeaveAddresses(HostChange),
+    /// The host that takes over takes them.
+    TakeAddresses(HostChange),
+    /// The host that takes over starts its mail services.
+    StartServices(Start),
+    /// End what a run that died left half-done.
+    EndLeftover(Leftover),
     /// Record in the receipt that authority changed hands.
     HandOver {
         /// To whom.
@@ -93,16 +122,38 @@ pub struct HandOverRecord {
     pub uidl_format: Option<String>,
     /// The accounts that were chosen.
     pub users: BTreeSet<UserName>,
+    /// Between live hosts: what becomes of both, and who says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub live: Option<LiveHandOver>,
 }
 
 /// Changes to passwd, shadow, group and gshadow.
-#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AccountsMerge {
+    /// The side whose files change; password hashes come from the other one.
+    #[serde(default = "target", skip_serializing_if = "is_target")]
+    pub onto: Side,
+    /// A directory there, which only root can enter, where the four files are kept as they were before
+    /// the first merge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aside: Option<HostPath>,
     /// Groups, by name.
     pub groups: Vec<GroupChange>,
     /// Users, by name.
     pub users: Vec<UserChange>,
+}
+
+impl AccountsMerge {
+    /// Nothing to merge yet.
+    pub fn onto(onto: Side) -> Self {
+        Self {
+            onto,
+            aside: None,
+            groups: Vec::new(),
+            users: Vec::new(),
+        }
+    }
 }
 
 /// Make or change.
@@ -117,7 +168,7 @@ pub enum Verb {
     Update,
 }
 
-/// One account as it will be. The hash itself is read from the source when the action runs.
+/// One account as it will be. The hash itself is read from the other side when the action runs.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UserChange {
@@ -125,9 +176,9 @@ pub struct UserChange {
     pub name: UserName,
     /// Make or change.
     pub verb: Verb,
-    /// Uid on the target.
+    /// Uid on the side that changes.
     pub uid: Uid,
-    /// Primary gid on the target.
+    /// Primary gid there.
     pub gid: Gid,
     /// Comment field, verbatim.
     pub gecos: Raw,
@@ -215,7 +266,8 @@ pub struct Ageing {
     pub reserved: String,
 }
 
-/// How numeric owners of files on the source translate to the target: by name, then by remapping.
+/// How numeric owners of files on the side whose mail counts translate to the other side, here called
+/// source and target: by name, then by remapping.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IdMap {
@@ -283,6 +335,76 @@ impl IdMap {
     }
 }
 
+/// Numbers that stand for several on the other side, so that owners cannot be translated back.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Ambiguous {
+    /// Each such uid, with those that it stands for.
+    pub uids: BTreeMap<Uid, BTreeSet<Uid>>,
+    /// The gids likewise.
+    pub gids: BTreeMap<Gid, BTreeSet<Gid>>,
+}
+
+impl fmt::Display for Ambiguous {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |numbers: Vec<String>| numbers.join(" and ");
+        let uids = self.uids.iter().map(|(uid, of)| {
+            let of = list(of.iter().map(ToString::to_string).collect());
+            format!("uid {uid} on the target stands for the uids {of} of the source")
+        });
+        let gids = self.gids.iter().map(|(gid, of)| {
+            let of = list(of.iter().map(ToString::to_string).collect());
+            format!("gid {gid} on the target stands for the gids {of} of the source")
+        });
+        let all: Vec<String> = uids.chain(gids).collect();
+        f.write_str(&all.join("; "))
+    }
+}
+
+impl IdMap {
+    /// The translation from the target to the source. `taken_uids` and `taken_gids` are those that
+    /// belong to somebody on the source.
+    ///
+    /// # Errors
+    ///
+    /// The numbers of the target that stand for more than one of the source.
+    pub fn inverted(
+        &self,
+        taken_uids: BTreeSet<Uid>,
+        taken_gids: BTreeSet<Gid>,
+    ) -> Result<Self, Ambiguous> {
+        let (uids, several_uids) = invert(&self.uids);
+        let (gids, several_gids) = invert(&self.gids);
+        if several_uids.is_empty() && several_gids.is_empty() {
+            return Ok(Self {
+                uids,
+                gids,
+                taken_uids,
+                taken_gids,
+            });
+        }
+        Err(Ambiguous {
+            uids: several_uids,
+            gids: several_gids,
+        })
+    }
+}
+
+/// A mapping turned round, and what it maps several numbers to.
+fn invert<T: Ord + Copy>(map: &BTreeMap<T, T>) -> (BTreeMap<T, T>, BTreeMap<T, BTreeSet<T>>) {
+    let mut back: BTreeMap<T, BTreeSet<T>> = BTreeMap::new();
+    for (&from, &to) in map {
+        back.entry(to).or_default().insert(from);
+    }
+    let single = |of: &BTreeSet<T>| of.first().copied().filter(|_| of.len() == 1);
+    let one = back
+        .iter()
+        .filter_map(|(&to, of)| Some((to, single(of)?)))
+        .collect();
+    back.retain(|_, of| of.len() > 1);
+    (one, back)
+}
+
 /// What kind of tree a path is the top of.
 #[derive(
     Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, JsonSchema,
@@ -307,6 +429,16 @@ pub struct TreePaths {
     pub target: HostPath,
 }
 
+impl TreePaths {
+    /// Its top on one side.
+    pub fn on(&self, side: Side) -> &HostPath {
+        match side {
+            Side::Source => &self.source,
+            Side::Target => &self.target,
+        }
+    }
+}
+
 /// One rename on the target.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -317,14 +449,17 @@ pub struct Rename {
     pub to: HostPath,
 }
 
-/// What happens to files on the target that the source does not have.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+/// What happens to files of the written tree that the other host does not have.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Extraneous {
     /// They are an error: the tree was empty or absent when the plan was made.
     Refuse,
-    /// They are removed: the tree is managed, and the source has authority.
+    /// They are removed: the tree is managed, and the other host has authority.
     Remove,
+    /// A reverse: they are kept, and so is all that is replaced, in the aside of this name, which is
+    /// one component; see [`crate::replicate`].
+    SetAside(String),
 }
 
 /// Which parts of a home are copied.
@@ -353,7 +488,10 @@ pub struct CopiedTree {
 pub struct MailCopy {
     /// Whose.
     pub user: UserName,
-    /// The user's uid on the source: files of others are treated with care.
+    /// The side whose files count; the other one is written.
+    #[serde(default = "source", skip_serializing_if = "is_source")]
+    pub from: Side,
+    /// The user's uid on that side: files of others are treated with care.
     pub uid: Uid,
     /// The trees, home first.
     pub trees: Vec<CopiedTree>,
@@ -361,6 +499,24 @@ pub struct MailCopy {
     pub select: Selection,
     /// What the plan saw; counts, bytes and a sample.
     pub delta: Delta,
+}
+
+fn source() -> Side {
+    Side::Source
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_source(side: &Side) -> bool {
+    *side == Side::Source
+}
+
+fn target() -> Side {
+    Side::Target
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_target(side: &Side) -> bool {
+    *side == Side::Target
 }
 
 /// What differs between a user's trees on both sides, without a list of all files.
@@ -503,15 +659,6 @@ pub struct FileEdit {
     /// What is run then, so that whoever reads the file reads it again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub then: Option<Command>,
-}
-
-fn target() -> Side {
-    Side::Target
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
-fn is_target(side: &Side) -> bool {
-    *side == Side::Target
 }
 
 /// Our Dovecot drop-in on a live host, and how it is tried.

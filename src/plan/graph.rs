@@ -92,8 +92,20 @@ fn phase(action: &Action) -> u8 {
         Change::ClaimTrees { .. } => 4,
         Change::CopyMail(_) => 5,
         Change::ProveMail(_) => 6,
-        Change::HandOver { .. } => 7,
-        Change::ReleaseService(_) => 8,
+        Change::EndLeftover(_) => 7,
+        Change::Rounds(_)
+        | Change::ProveIdentity(_)
+        | Change::Survey(_)
+        | Change::ProbeService(_)
+        | Change::Arm(_)
+        | Change::CarryQueue(_)
+        | Change::Freeze(_)
+        | Change::LastDelta(_)
+        | Change::LeaveAddresses(_)
+        | Change::TakeAddresses(_)
+        | Change::StartServices(_) => 8,
+        Change::HandOver { .. } => 9,
+        Change::ReleaseService(_) => 10,
     }
 }
 

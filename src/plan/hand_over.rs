@@ -4,12 +4,15 @@
 //! done on a host here is done under its dead man's switch ([`crate::host::switch`]).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::change::{FileEdit, MailCopy};
-use crate::host::Step;
+use crate::host::queue::{QueueAside, QueueMove};
+use crate::host::{Command, Step};
+use crate::manifest::ConfirmedBy;
 use crate::names::{Side, UserName};
 use crate::raw::HostPath;
 
@@ -85,6 +88,9 @@ pub struct Rounds {
     pub copies: Vec<MailCopy>,
     /// The freeze may take so many seconds.
     pub budget: u64,
+    /// What makes the mail queue small before that, on the host that hands over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flush: Vec<Command>,
 }
 
 /// The last delta: everything that differs is copied, and what was copied is compared by content.
@@ -129,6 +135,26 @@ pub struct Mailboxes {
     pub spool: [HostPath; 2],
 }
 
+/// The service is looked at through its addresses, as clients and senders meet it, and is found to be
+/// what it was before.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceProbe {
+    /// Who serves there now, and reads the messages back.
+    pub to: Side,
+    /// The addresses.
+    pub addresses: BTreeSet<IpAddr>,
+    /// The ports that are looked at, of [`crate::exposure::PORTS`]: nothing may be missing there.
+    pub ports: BTreeSet<u16>,
+    /// The users' domain.
+    pub domain: String,
+    /// For whom the server takes mail, as before.
+    pub users: BTreeSet<UserName>,
+    /// Who gets a message, through each address and from each place; `None`: none is sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipient: Option<UserName>,
+}
+
 /// A switch that a run which died left armed.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -147,4 +173,59 @@ pub enum Ending {
     TakeBack,
     /// It had: what follows is done.
     Finish,
+}
+
+/// What a hand-over between live hosts records besides.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LiveHandOver {
+    /// The receipt's epoch from then on.
+    pub epoch: u32,
+    /// Who confirms.
+    pub confirm: ConfirmedBy,
+    /// Seconds that they have.
+    pub within: u64,
+    /// Which machines the two sides are, for the receipts.
+    pub machines: BTreeMap<Side, String>,
+    /// Services that the host which hands over holds from then on, for its receipt.
+    pub holds: BTreeMap<String, Hold>,
+    /// Services that the host which takes over holds no longer.
+    pub started: BTreeSet<String>,
+}
+
+/// What waits in the mail queues of the host that hands over is carried to the other.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct QueueCarry {
+    /// Whose queues.
+    pub from: Side,
+    /// What delivers as much as can be while that host still serves.
+    pub flush: Vec<Command>,
+    /// Done first, on the host that takes over: nothing is left there of an earlier try, and nothing
+    /// will be of this one if it is taken back.
+    pub begin: HostChange,
+    /// The directories that are copied.
+    pub trees: Vec<QueueTree>,
+    /// Done then, on the host that takes over: its MTA could be given the messages.
+    pub ready: HostChange,
+    /// What there is to move.
+    pub queue: QueueMove,
+    /// What is put aside in the end.
+    pub aside: QueueAside,
+    /// What follows on the host that takes over once authority has changed hands.
+    pub commit_to: Vec<Step>,
+    /// What follows on the host that hands over.
+    pub commit_from: Vec<Step>,
+}
+
+/// A queue directory that is copied as it is.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct QueueTree {
+    /// On the host that hands over.
+    pub from: HostPath,
+    /// On the host that takes over.
+    pub to: HostPath,
+    /// Only these names at its top; `None` for all.
+    pub parts: Option<Vec<String>>,
 }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::change::{CopiedTree, Extraneous};
+use super::change::{CopiedTree, Extraneous, MailCopy};
 use super::{Action, Change, Fact, Plan, Risk, Undo};
 use crate::error::{Error, Kind, Result};
 use crate::names::{Side, UserName};
@@ -28,11 +28,14 @@ pub fn lint(plan: &Plan) -> Result<()> {
         if action.needs.iter().any(comes_later) {
             return broken("an action comes after all that it needs");
         }
-        if plan.authority == Side::Target && touches_mail(&action.change) {
-            return broken("no mail is touched once the target has authority");
+        if plan.authority == Side::Target && stages_mail(&action.change) {
+            return broken("no old mail is copied over new once the target has authority");
         }
         if plan.authority == Side::Target && matches!(action.change, Change::HoldService(_)) {
             return broken("nothing is stopped on the target once it has authority");
+        }
+        if from(&action.change).is_some_and(|from| from != plan.authority) {
+            return broken("mail is handed over by the side whose mail counts");
         }
         if matches!(action.risk, Risk::ServiceVisible) && action.undo == Undo::Repeat {
             return broken("what users can notice can be undone, or says why not");
@@ -58,6 +61,12 @@ fn broken_by(action: &Action, given: &BTreeSet<&Fact>) -> Option<&'static str> {
             if !keep.users.iter().all(proven) {
                 return Some("authority is handed over only when every mailbox is proven");
             }
+            if keep.live.is_some() && !needs(Fact::ServiceProbed) {
+                return Some("authority is handed over only when the service was looked at");
+            }
+            if keep.live.is_some() && !given.contains(&Fact::IdentityProven) {
+                return Some("authority is handed over only when clients see the same mailboxes");
+            }
             if !needs(Fact::AccountsMerged) {
                 return Some("authority is handed over only when the accounts are merged");
             }
@@ -68,6 +77,11 @@ fn broken_by(action: &Action, given: &BTreeSet<&Fact>) -> Option<&'static str> {
             let clear = |user: &UserName| needs(Fact::TreesClear(user.clone()));
             (!users.keys().all(clear))
                 .then_some("trees are claimed only when nothing is in their way")
+        }
+        Change::CopyMail(copy) if copy.from == Side::Target => broken_by_copy_back(copy, action),
+        Change::ProveMail(copy) if copy.from == Side::Target => {
+            (!needs(Fact::MailCopied(copy.user.clone())))
+                .then_some("mail is proven only once it is copied")
         }
         Change::SetAside { .. } | Change::CopyMail(_) | Change::ProveMail(_)
             if !needs(Fact::TargetQuiet) =>
@@ -118,24 +132,76 @@ fn broken_by(action: &Action, given: &BTreeSet<&Fact>) -> Option<&'static str> {
                     Side::Target => "the target gets the service address only once its mail counts",
                 })
         }
+        Change::Freeze(freeze) => (!needs(Fact::Armed(freeze.change.side)))
+            .then_some("nothing is frozen that would not thaw by itself"),
+        Change::CarryQueue(carry) => (!needs(Fact::MailFrozen(carry.from)))
+            .then_some("the queue is taken of an MTA that stands still"),
+        Change::LastDelta(last) => (!needs(Fact::MailFrozen(last.from)))
+            .then_some("the last delta is taken of mail that stands still"),
+        Change::LeaveAddresses(change) => (!(needs(Fact::IdentityProven)
+            && needs(Fact::Armed(change.side.other()))))
+        .then_some("the address moves only when every mailbox is proven, and back by itself"),
+        Change::TakeAddresses(change) => (!needs(Fact::AddressesLeft(change.side.other())))
+            .then_some("no two hosts have the address"),
+        Change::StartServices(start) => (!(needs(Fact::IdentityProven)
+            && needs(Fact::Armed(start.change.side))))
+        .then_some("the copy is opened only when it is complete"),
+        Change::Rounds(_)
+        | Change::ProveIdentity(_)
+        | Change::Survey(_)
+        | Change::ProbeService(_)
+        | Change::Arm(_)
+        | Change::EndLeftover(_) => None,
         Change::ReleaseService(_) => (!needs(Fact::Authority(Side::Target)))
             .then_some("the target serves only once its mail counts"),
         Change::MergeAccounts(_) | Change::HoldService(_) => None,
     }
 }
 
-fn touches_mail(change: &Change) -> bool {
+fn broken_by_copy_back(copy: &MailCopy, action: &Action) -> Option<&'static str> {
+    if !action.needs.contains(&Fact::MailFrozen(Side::Source)) {
+        return Some("mail on the source is touched only while nothing there opens it");
+    }
+    let lost = |tree: &CopiedTree| !matches!(tree.extraneous, Extraneous::SetAside(_));
+    if copy.trees.iter().any(lost) {
+        return Some("nothing on the source is replaced or removed that is not set aside");
+    }
+    let bad = |tree: &CopiedTree| tree.paths.source.is_root() || climbs(&tree.paths.source);
+    copy.trees
+        .iter()
+        .any(bad)
+        .then_some("the root directory, or what climbs up to it, is nobody's tree")
+}
+
+/// Whether a change brings mail of the source to the target while staging.
+fn stages_mail(change: &Change) -> bool {
     match change {
-        Change::CopyMail(_)
-        | Change::SetAside { .. }
-        | Change::ClaimTrees { .. }
-        | Change::ProveMail(_)
-        | Change::HandOver { .. } => true,
-        Change::MergeAccounts(_)
-        | Change::EditFile(_)
-        | Change::EnforceUidl(_)
-        | Change::HoldService(_)
-        | Change::ReleaseService(_) => false,
+        Change::CopyMail(copy) | Change::ProveMail(copy) => copy.from == Side::Source,
+        change => matches!(
+            change,
+            Change::SetAside { .. }
+                | Change::ClaimTrees { .. }
+                | Change::HandOver {
+                    to: Side::Target,
+                    ..
+                }
+        ),
+    }
+}
+
+/// The side that hands mail over in a change.
+fn from(change: &Change) -> Option<Side> {
+    match change {
+        Change::Rounds(rounds) => Some(rounds.from),
+        Change::ProveIdentity(proof) => Some(proof.from),
+        Change::LastDelta(last) => Some(last.from),
+        Change::CarryQueue(carry) => Some(carry.from),
+        Change::Freeze(freeze) => Some(freeze.change.side),
+        Change::LeaveAddresses(change) => Some(change.side),
+        Change::TakeAddresses(change) => Some(change.side.other()),
+        Change::StartServices(start) => Some(start.change.side.other()),
+        Change::HandOver { to, .. } => Some(to.other()),
+        _ => None,
     }
 }
 

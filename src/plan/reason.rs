@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Fact;
+use crate::report::counted;
 
 /// Facts that are named in a sentence; the others are counted.
 const NAMED: usize = 6;
@@ -50,6 +51,19 @@ pub enum Reason {
     MailIncomplete,
     /// The target's mail counts, so it has to serve it.
     TargetServes,
+    /// It is a part of the hand-over.
+    HandOver,
+    /// A run that died left it half-done.
+    HalfDone,
+    /// `serve_from: source`, and everything that it needs is in place.
+    ServeFromSource,
+    /// Passwords or ageing were changed on the target while its accounts counted.
+    PasswordsChanged {
+        /// Of so many accounts.
+        accounts: u64,
+    },
+    /// The source is to serve again, and does not have what arrived and changed on the target.
+    CarriedBack,
     /// `serve_from: target`, and everything that it needs is in place.
     ServeFromTarget,
 }
@@ -102,6 +116,16 @@ impl fmt::Display for Reason {
                 "whoever opens an incomplete mailbox destroys what clients remember of it",
             ),
             Self::TargetServes => f.write_str("the target's mail counts, and clients come there"),
+            Self::HandOver => f.write_str("a part of the hand-over"),
+            Self::HalfDone => f.write_str("a run that died left it half-done"),
+            Self::ServeFromSource => f.write_str("the manifest says serve_from: source"),
+            Self::PasswordsChanged { accounts } => {
+                let accounts = counted(*accounts, "account", "accounts");
+                write!(f, "{accounts} got another password or ageing on the target")
+            }
+            Self::CarriedBack => f.write_str(
+                "the source is to serve again and lacks what arrived or changed on the target",
+            ),
             Self::ServeFromTarget => f.write_str("the manifest says serve_from: target"),
         }
     }

@@ -1,6 +1,7 @@
 //! A plan for people and programs: text, markdown, JSON, dot. Pure; decides nothing.
 
 mod group;
+mod hand_over;
 mod markdown;
 mod summary;
 mod text;

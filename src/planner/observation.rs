@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::between::{self, Between};
 use crate::error::Result;
 use crate::host::{HostState, ReadHost};
 use crate::manifest::Manifest;
@@ -9,7 +10,7 @@ use crate::names::Side;
 use crate::plan::change::{Count, Delta};
 use crate::receipt::Receipt;
 use crate::replicate::Oddities;
-use crate::resource::{accounts, address, beside, dovecot, mail, services, spool};
+use crate::resource::{accounts, address, beside, dovecot, mail, queue, services, spool};
 
 /// Version of the observation's form.
 pub const OBSERVATION_VERSION: u32 = 1;
@@ -21,6 +22,10 @@ pub struct Hosts<'a> {
     pub source: Option<&'a dyn ReadHost>,
     /// The new host.
     pub target: &'a dyn ReadHost,
+    /// Whether the source can be frozen: it is live, and this program runs there.
+    pub changeable: bool,
+    /// A third host that looks at the service through its addresses.
+    pub third: Option<&'a dyn ReadHost>,
 }
 
 impl std::fmt::Debug for Hosts<'_> {
@@ -63,6 +68,12 @@ pub struct Observation {
     /// Interface configuration and `/etc/hosts`.
     #[serde(default)]
     pub address: address::Actual,
+    /// What only a hand-over between two live hosts asks about.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub between: Between,
+    /// What waits in the mail queues.
+    #[serde(default)]
+    pub queue: queue::Actual,
     /// Sizes of spool files.
     #[serde(default)]
     pub spool: spool::Actual,
@@ -72,6 +83,10 @@ pub struct Observation {
     /// Whether the hosts were looked at at all.
     #[serde(default)]
     pub looked: Looked,
+}
+
+fn is_nothing(between: &Between) -> bool {
+    *between == Between::default()
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
@@ -103,6 +118,8 @@ impl Observation {
             dovecot: dovecot::Actual::default(),
             services: services::Actual::default(),
             address: address::Actual::default(),
+            between: Between::default(),
+            queue: queue::Actual::default(),
             spool: spool::Actual::default(),
             beside: beside::Actual::default(),
             looked: Looked::AtNothing,
@@ -128,9 +145,21 @@ impl Observation {
                 tree.delta = Delta::default();
                 tree.oddities = Oddities::default();
             }
+            if let Some(back) = &mut stable.mail.back {
+                for volume in &mut back.volumes {
+                    volume.free_bytes = 0;
+                    volume.free_inodes = None;
+                }
+                for tree in back.users.values_mut().flat_map(|u| &mut u.trees) {
+                    tree.size = Count::default();
+                    tree.delta = Delta::default();
+                    tree.oddities = Oddities::default();
+                }
+            }
             stable.spool = spool::Actual::default();
             stable.beside.queued.clear();
         }
+        stable.queue.forget_counts();
         let json =
             serde_json::to_vec(&stable).expect("an observation is plain data with text keys");
         blake3::hash(&json).to_hex().to_string()
@@ -143,7 +172,11 @@ pub fn observe(
     hosts: Hosts<'_>,
     look: &mail::Look<'_>,
 ) -> Result<Observation> {
-    let receipt = Receipt::read(hosts.target, &manifest.name)?;
+    let between = between::observe(manifest, hosts)?;
+    let receipt = newest(
+        Receipt::read(hosts.target, &manifest.name)?,
+        between.source_receipt.as_ref(),
+    );
     let receipt_ref = receipt.as_ref();
     let authority = receipt_ref.map_or(Side::Source, |receipt| receipt.authority);
     let accounts = accounts::observe(hosts.source, hosts.target)?;
@@ -153,7 +186,20 @@ pub fn observe(
             mail::observe(manifest, source, hosts.target, &resolved, receipt_ref, look)?,
             beside::observe(source, hosts.target, &resolved)?,
         ),
-        _ => (mail::Actual::default(), beside::Actual::default()),
+        (Some(source), Side::Target) => {
+            let back = match receipt_ref.filter(|_| mail::reverses(manifest, receipt_ref)) {
+                Some(receipt) => {
+                    way_back(manifest, (source, hosts.target), &accounts, receipt, look)?
+                }
+                None => None,
+            };
+            let mail = mail::Actual {
+                back,
+                ..mail::Actual::default()
+            };
+            (mail, beside::Actual::default())
+        }
+        (None, _) => (mail::Actual::default(), beside::Actual::default()),
     };
     let serving = match (hosts.source, authority) {
         (Some(source), Side::Source) => source,
@@ -182,8 +228,40 @@ pub fn observe(
         )?,
         accounts,
         receipt,
+        between,
+        queue: queue::observe(hosts.source, hosts.target)?,
         looked: Looked::AtHosts,
     })
+}
+
+/// The target's record, with the authority of the record that is newer.
+pub(super) fn newest(target: Option<Receipt>, source: Option<&Receipt>) -> Option<Receipt> {
+    let mut receipt = target?;
+    if let Some(source) = source.filter(|source| source.epoch > receipt.epoch) {
+        receipt.authority = source.authority;
+        receipt.since = source.since;
+        receipt.epoch = source.epoch;
+    }
+    Some(receipt)
+}
+
+/// What a reverse would bring back; `None` where owners cannot be told apart.
+fn way_back(
+    manifest: &Manifest,
+    (source, target): (&dyn ReadHost, &dyn ReadHost),
+    accounts: &accounts::Actual,
+    receipt: &Receipt,
+    look: &mail::Look<'_>,
+) -> Result<Option<mail::Back>> {
+    let resolved = accounts::resolve(manifest, accounts, Some(receipt));
+    let Ok(ids) = accounts::ids_back(accounts, &resolved) else {
+        // `accounts::diff` says so.
+        return Ok(None);
+    };
+    let theirs = Receipt::read(source, &manifest.name)?;
+    let sealed = theirs.and_then(|theirs| theirs.sealed);
+    let hosts = (source, target);
+    mail::observe_back(manifest, hosts, &resolved, &ids, receipt, sealed, look).map(Some)
 }
 
 fn observe_dovecot(

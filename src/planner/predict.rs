@@ -44,8 +44,43 @@ pub fn predict(manifest: &Manifest, observation: &Observation, plan: &Plan) -> R
                     services::predict_release(target, release);
                 }
             }
+            Change::EndLeftover(leftover) => {
+                after.between.switches.remove(&leftover.side);
+                after.between.pending = false;
+            }
+            Change::Rounds(rounds) => {
+                for copy in &rounds.copies {
+                    mail::predict(&mut after.mail, copy);
+                }
+            }
+            Change::Freeze(freeze) => {
+                if let Some(host) = services_of(&mut after.services, freeze.change.side) {
+                    services::predict_freeze(host, freeze);
+                }
+            }
+            Change::StartServices(start) => {
+                if let Some(host) = services_of(&mut after.services, start.change.side) {
+                    services::predict_start(host, start);
+                }
+            }
+            Change::LeaveAddresses(change) | Change::TakeAddresses(change) => {
+                address::predict_move(&mut after.address, change)?;
+            }
+            Change::ProveIdentity(_)
+            | Change::Survey(_)
+            | Change::ProbeService(_)
+            | Change::Arm(_)
+            | Change::CarryQueue(_)
+            | Change::LastDelta(_) => {}
             Change::HandOver { to, keep } => {
                 receipt.hand_over(*to, keep, jiff::Timestamp::UNIX_EPOCH);
+                if let Some(live) = &keep.live {
+                    receipt.epoch = live.epoch;
+                    receipt.machines.clone_from(&live.machines);
+                    for service in &live.started {
+                        receipt.services.remove(service);
+                    }
+                }
                 if *to == Side::Target {
                     after.mail = mail::Actual::default();
                     after.beside = beside::Actual::default();
@@ -54,4 +89,12 @@ pub fn predict(manifest: &Manifest, observation: &Observation, plan: &Plan) -> R
         }
     }
     Ok(after)
+}
+
+/// The services of a side.
+fn services_of(actual: &mut services::Actual, side: Side) -> Option<&mut services::HostServices> {
+    match side {
+        Side::Source => actual.source.as_mut(),
+        Side::Target => actual.target.as_mut(),
+    }
 }

@@ -7,16 +7,15 @@ use std::sync::atomic::Ordering;
 use rustix::io::Errno;
 
 use super::Place;
-use super::attributes::{expect, present_xattrs, seal, settle};
+use super::attributes::{Expected, Xattrs, expect, present_xattrs, seal, settle};
 use super::compare::{go_on, metadata};
 use super::entry::Known;
 use super::origin::{Head, Item, Part, Refused, Seen, descend};
-use super::report::{At, Oddity, Trouble};
+use super::report::{End, Oddity, Trouble};
 use super::scan::{Look, Moment, Names, Type};
 use super::staging;
 use super::walk::{Mandate, Remains, Walk, out_of_order};
 use crate::error::Result;
-use crate::names::Side;
 use crate::plan::change::{Difference, TreeKind};
 
 /// The names of a directory of the target, and which of them the source has too.
@@ -112,7 +111,7 @@ impl<'j> Walk<'j, '_> {
         };
         let t = match present.and_then(again) {
             Ok(t) => t,
-            Err(errno) => return self.trouble(Trouble::Read(Side::Target, errno)),
+            Err(errno) => return self.trouble(Trouble::Read(End::Copy, errno)),
         };
         self.job.progress.files.fetch_add(1, Ordering::Relaxed);
         match s.kind {
@@ -136,7 +135,7 @@ impl<'j> Walk<'j, '_> {
             Seen::Entry { look, text } => return Ok(Some((look, text))),
             Seen::Changed => self.trouble(Trouble::Changed)?,
             Seen::Unreadable(code) => {
-                self.trouble(Trouble::Read(Side::Source, (*code).into()))?;
+                self.trouble(Trouble::Read(End::Origin, (*code).into()))?;
             }
             Seen::Reserved => self.oddity(Oddity::ReservedName),
         }
@@ -149,7 +148,7 @@ impl<'j> Walk<'j, '_> {
             Ok(Some(look)) => self.extraneous(place, &look),
             Ok(None) => Ok(Remains::Nothing),
             Err(e) => {
-                self.trouble(Trouble::Read(Side::Target, e))?;
+                self.trouble(Trouble::Read(End::Copy, e))?;
                 Ok(Remains::Something)
             }
         }
@@ -181,26 +180,26 @@ impl<'j> Walk<'j, '_> {
         let head = match self.source.part()? {
             Part::Enter(head) => head,
             Part::Refused(Refused::TooDeep) => {
-                self.fail(Side::Source, "is nested too deeply", Errno::NAMETOOLONG);
+                self.fail(End::Origin, "is nested too deeply", Errno::NAMETOOLONG);
                 return Ok(());
             }
             Part::Refused(Refused::Opening(code)) => {
-                return self.trouble(Trouble::opening(Side::Source, code.into()));
+                return self.trouble(Trouble::opening(End::Origin, code.into()));
             }
             Part::Refused(Refused::Reading(code)) => {
-                return self.trouble(Trouble::Read(Side::Source, code.into()));
+                return self.trouble(Trouble::Read(End::Origin, code.into()));
             }
             _ => return Err(out_of_order()),
         };
         self.tally.source(0);
         let t = match target.map(|place| place.look()).transpose() {
             Ok(t) => t.flatten(),
-            Err(e) => return self.pass_over(Trouble::Read(Side::Target, e)),
+            Err(e) => return self.pass_over(Trouble::Read(End::Copy, e)),
         };
         if let (Some(target), Some(Type::Directory)) = (target, t.map(|t| t.kind)) {
             return match target.open(Type::Directory) {
                 Ok(to) => self.inside(head, Some(&to), false),
-                Err(e) => self.pass_over(Trouble::opening(Side::Target, e)),
+                Err(e) => self.pass_over(Trouble::opening(End::Copy, e)),
             };
         }
         let differs = if t.is_some() {
@@ -209,15 +208,49 @@ impl<'j> Walk<'j, '_> {
             Difference::Missing
         };
         self.differ(&[differs], s, 0);
-        let at = At {
-            tree: self.job.kind,
-            path: &self.path,
-        };
-        let made = match (&mut self.writer, target) {
-            (Some(writer), Some(target)) => Some(writer.directory(at, target, t.as_ref())?),
-            _ => None,
-        };
+        let made = self.make_directory(target, t.as_ref())?;
         self.inside(head, made.as_ref(), true)
+    }
+
+    /// Makes a directory in the place of what is there.
+    fn make_directory(
+        &mut self,
+        target: Option<Place<'_>>,
+        t: Option<&Look>,
+    ) -> Result<Option<OwnedFd>> {
+        if let Some(t) = t {
+            self.by_hand(t)?;
+        }
+        let (Some(target), true) = (target, self.writer.is_some()) else {
+            return Ok(None);
+        };
+        self.keep(target, t)?;
+        let at = self.job.at(&self.path);
+        let writer = self.writer.as_mut();
+        writer
+            .map(|writer| writer.directory(at, target, t))
+            .transpose()
+    }
+
+    /// A directory of the target by itself: the names in it, and how it differs.
+    fn compare_directory(
+        &mut self,
+        to: &OwnedFd,
+        expected: &Expected,
+        xattrs: &Xattrs,
+    ) -> Result<(Roll, Vec<Difference>), Trouble> {
+        let read = Look::of(to)
+            .and_then(|now| Ok((now, present_xattrs(to.as_fd())?)))
+            .and_then(|(now, present)| Ok((now, present, Names::read(to.as_fd())?)));
+        let (now, present, names) = read.map_err(|e| Trouble::Read(End::Copy, e))?;
+        let mut differences = metadata(expected, &now);
+        if present != *xattrs {
+            differences.push(Difference::Xattrs);
+        }
+        if !differences.is_empty() {
+            self.by_hand(&now)?;
+        }
+        Ok((Roll::new(names), differences))
     }
 
     /// Notes a trouble with the directory that was just entered, and goes past all that is in it.
@@ -241,35 +274,24 @@ impl<'j> Walk<'j, '_> {
         let look = head.look;
         let xattrs = match head.xattrs.translated(Some(self.job.ids)) {
             Ok(xattrs) => xattrs.kept,
-            Err(e) => return self.pass_over(Trouble::Read(Side::Source, e)),
+            Err(e) => return self.pass_over(Trouble::Read(End::Origin, e)),
         };
         let (expected, adjusted) = expect(&look, self.job.owner, self.job.ids);
         self.adjusted(&look, adjusted);
-        let mut roll = Roll::default();
-        let mut differences = Vec::new();
-        if let Some(to) = to {
-            let read = Look::of(to)
-                .and_then(|now| Ok((now, present_xattrs(to.as_fd())?)))
-                .and_then(|(now, present)| Ok((now, present, Names::read(to.as_fd())?)));
-            let (now, present, names) = match read {
-                Ok(read) => read,
-                Err(e) => return self.pass_over(Trouble::Read(Side::Target, e)),
-            };
-            roll = Roll::new(names);
-            differences = metadata(&expected, &now);
-            if present != xattrs {
-                differences.push(Difference::Xattrs);
-            }
-        }
+        let here = to.map(|to| self.compare_directory(to, &expected, &xattrs));
+        let (mut roll, differences) = match here.transpose() {
+            Ok(here) => here.unwrap_or_default(),
+            Err(trouble) => return self.pass_over(trouble),
+        };
         if !made {
             self.differ(&differences, &look, 0);
         }
         let only_mtime = differences.iter().all(|d| *d == Difference::Mtime);
-        let at = At {
-            tree: self.job.kind,
-            path: &self.path,
-        };
         let writable = to.filter(|_| self.mandate == Mandate::Copy);
+        if writable.is_some() && !made && !differences.is_empty() {
+            self.keep_directory()?;
+        }
+        let at = self.job.at(&self.path);
         if let Some(to) = writable
             && !only_mtime
         {
@@ -307,7 +329,7 @@ impl<'j> Walk<'j, '_> {
             let here = self.path.len();
             self.descend(name);
             let reserved =
-                self.level == 1 && self.job.kind == TreeKind::Home && name == staging::NAME;
+                self.level == 1 && self.job.kind == TreeKind::Home && staging::is_reserved(name);
             let takes = !reserved && self.job.filter.takes(self.job.kind, &self.path);
             let done = match dir {
                 Some(dir) if takes => self.only_there(Place { dir, name }).map(drop),

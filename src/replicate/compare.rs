@@ -7,10 +7,9 @@ use rustix::io::{Errno, pread};
 
 use super::Job;
 use super::attributes::Expected;
-use super::report::Trouble;
+use super::report::{End, Trouble};
 use super::scan::Look;
 use crate::error::{Error, Kind, Result};
-use crate::names::Side;
 use crate::plan::change::Difference;
 
 /// How much is read at once.
@@ -52,8 +51,8 @@ pub(super) fn same_content(
     let mut offset = 0;
     loop {
         go_on(job)?;
-        let l = fill(source, &mut left, offset).map_err(|e| Trouble::Read(Side::Source, e))?;
-        let r = fill(target, &mut right, offset).map_err(|e| Trouble::Read(Side::Target, e))?;
+        let l = fill(source, &mut left, offset).map_err(|e| Trouble::Read(End::Origin, e))?;
+        let r = fill(target, &mut right, offset).map_err(|e| Trouble::Read(End::Copy, e))?;
         if left[..l] != right[..r] {
             return Ok(false);
         }

@@ -9,13 +9,12 @@ use super::attributes::{Adjusted, Expected, Vouch, Xattrs, expect, present_xattr
 use super::compare::metadata;
 use super::links::Linkage;
 use super::origin::Want;
-use super::report::{At, Oddity, Trouble};
+use super::report::{End, Oddity, Trouble};
 use super::scan::{Look, Moment, Stamp, Type};
 use super::transfer::Writer;
 use super::walk::{Remains, Walk};
 use super::{Depth, Place};
 use crate::error::Result;
-use crate::names::Side;
 use crate::plan::change::Difference;
 
 /// Whether a file needs no reading.
@@ -108,12 +107,16 @@ impl Walk<'_, '_> {
         if verdict.capability {
             self.oddity(Oddity::CapabilityDropped);
         }
-        let written = if rewritten(&verdict.differences) {
+        // What has to be kept as it was is never changed in place.
+        let written = if rewritten(&verdict.differences) || self.aside.is_some() {
             bytes
         } else {
             0
         };
         self.differ(&verdict.differences, s, written);
+        if let (Some(t), false) = (t, verdict.differences.is_empty()) {
+            self.by_hand(t)?;
+        }
         let (Some(target), true) = (target, self.writer.is_some()) else {
             return Ok(());
         };
@@ -179,9 +182,9 @@ impl Walk<'_, '_> {
             let content = self.source.open(&self.path, Want::Compare)?;
             let to = target
                 .open(Type::File)
-                .map_err(|e| Trouble::opening(Side::Target, e))?;
+                .map_err(|e| Trouble::opening(End::Copy, e))?;
             let wanted = content.xattrs(self.job.ids)?;
-            let present = present_xattrs(to.as_fd()).map_err(|e| Trouble::Read(Side::Target, e))?;
+            let present = present_xattrs(to.as_fd()).map_err(|e| Trouble::Read(End::Copy, e))?;
             verdict.capability = wanted.capability;
             verdict.vouch = wanted.vouch;
             xattrs_differ = wanted.kept != present;
@@ -222,7 +225,7 @@ impl Walk<'_, '_> {
             return Ok(true);
         };
         if self.extraneous(target, t)? == Remains::Something {
-            self.trouble(Trouble::Read(Side::Target, Errno::NOTEMPTY))?;
+            self.trouble(Trouble::Read(End::Copy, Errno::NOTEMPTY))?;
             return Ok(false);
         }
         Ok(true)
@@ -238,10 +241,11 @@ impl Walk<'_, '_> {
         verdict: &Verdict,
         looked: Moment,
     ) -> Result<Equal, Trouble> {
-        let at = At {
-            tree: self.job.kind,
-            path: &self.path,
-        };
+        if self.writer.is_some() {
+            self.keep(target, t)?;
+        }
+        let in_place = self.aside.is_none();
+        let at = self.job.at(&self.path);
         let Some(writer) = &mut self.writer else {
             return Err(Trouble::Changed);
         };
@@ -260,7 +264,8 @@ impl Walk<'_, '_> {
                     vouch: Vouch::MayNot,
                 });
             }
-        } else if let (Some(t), Some(xattrs)) = (same.filter(|t| t.nlink == 1), &verdict.xattrs)
+        } else if let (Some(t), Some(xattrs)) =
+            (same.filter(|t| in_place && t.nlink == 1), &verdict.xattrs)
             && let Some(stamp) = Writer::touch(at, target, t, expected, xattrs)?
         {
             return Ok(Equal {
@@ -300,7 +305,7 @@ impl Walk<'_, '_> {
                     Ok(_) | Err(Errno::INVAL | Errno::NOENT) => {
                         differences.push(Difference::Content);
                     }
-                    Err(e) => return self.trouble(Trouble::Read(Side::Target, e)),
+                    Err(e) => return self.trouble(Trouble::Read(End::Copy, e)),
                 }
                 if linkage == Linkage::Different {
                     differences.push(Difference::HardLinks);
@@ -311,6 +316,9 @@ impl Walk<'_, '_> {
             (_, None) => differences.push(Difference::Missing),
         }
         self.differ(&differences, s, 0);
+        if let (Some(t), false) = (t, differences.is_empty()) {
+            self.by_hand(t)?;
+        }
         let (Some(target), true) = (target, self.writer.is_some()) else {
             return Ok(());
         };
@@ -329,10 +337,10 @@ impl Walk<'_, '_> {
         expected: &Expected,
         text: &[u8],
     ) -> Result<()> {
-        let at = At {
-            tree: self.job.kind,
-            path: &self.path,
-        };
+        if self.writer.is_some() {
+            self.keep(target, t)?;
+        }
+        let at = self.job.at(&self.path);
         let Some(writer) = &mut self.writer else {
             return Ok(());
         };

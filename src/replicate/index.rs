@@ -24,6 +24,7 @@ use super::report::IndexUse;
 use super::scan::{Look, Moment, Stamp, Type};
 use crate::error::{Doing, Error, Kind, Result};
 use crate::failpoint;
+use crate::names::Side;
 use crate::plan::change::TreeKind;
 use crate::raw::escape;
 
@@ -253,9 +254,9 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts a new index for `place`.
-    pub(super) fn create(place: Place<'_>) -> Result<Self> {
+    pub(super) fn create(side: Side, place: Place<'_>) -> Result<Self> {
         let shown = escape(place.name);
-        let failed = || format!("target: cannot write the index of {shown}");
+        let failed = || format!("{side}: cannot write the index of {shown}");
         let temporary = [b".", place.name, b".new"].concat();
         match unlinkat(place.dir, temporary.as_slice(), AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => {}
@@ -270,6 +271,7 @@ impl Writer {
         )
         .doing(Kind::Host, failed)?;
         let pending = PendingIndex {
+            side,
             directory: place.dir.try_clone_to_owned().doing(Kind::Host, failed)?,
             temporary,
             name: place.name.to_vec(),
@@ -288,7 +290,8 @@ impl Writer {
     fn put(&mut self, record: &Record) -> Result<()> {
         write_record(&mut self.to, record).doing(Kind::Host, || {
             format!(
-                "target: cannot write the index of {}",
+                "{}: cannot write the index of {}",
+                self.pending.side,
                 escape(&self.pending.name)
             )
         })
@@ -338,7 +341,8 @@ impl Writer {
             Err(e) => Err(Error::caused(
                 Kind::Host,
                 format!(
-                    "target: cannot write the index of {}",
+                    "{}: cannot write the index of {}",
+                    pending.side,
                     escape(&pending.name)
                 ),
                 e.into_error(),
@@ -390,6 +394,7 @@ enum State {
 /// the old one stays.
 #[derive(Debug)]
 pub struct PendingIndex {
+    side: Side,
     directory: OwnedFd,
     temporary: Vec<u8>,
     name: Vec<u8>,
@@ -412,7 +417,8 @@ impl PendingIndex {
             self.name.as_slice(),
         )
         .doing(Kind::Host, || {
-            format!("target: cannot replace the index of {}", escape(&self.name))
+            let (side, shown) = (self.side, escape(&self.name));
+            format!("{side}: cannot replace the index of {shown}")
         })?;
         self.state = State::Committed;
         Ok(())

@@ -36,11 +36,11 @@ use there::OpenThere;
 use super::Job;
 use super::attributes::{OwnXattrs, ReadXattrs};
 use super::compare::same_content;
-use super::report::{At, Trouble};
+use super::report::{At, End, Trouble};
 use super::scan::{Look, Moment};
 use super::transfer::copy_data;
 use crate::error::Result;
-use crate::names::{Side, Uid};
+use crate::names::Uid;
 use crate::plan::change::{IdMap, Selection, TreeKind};
 use crate::raw::HostPath;
 
@@ -224,7 +224,7 @@ impl Content {
             Self::There(file) => file.xattrs(),
         };
         own.translated(Some(ids))
-            .map_err(|errno| Trouble::Read(Side::Source, errno))
+            .map_err(|errno| Trouble::Read(End::Origin, errno))
     }
 
     /// Whether a file of the target has the same bytes.

@@ -73,6 +73,8 @@ pub(super) fn tree_name(kind: TreeKind) -> &'static str {
 /// An entry within a tree, for messages.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct At<'a> {
+    /// On which host.
+    pub(super) side: Side,
     pub(super) tree: TreeKind,
     /// Relative to the top; empty for the top.
     pub(super) path: &'a [u8],
@@ -88,18 +90,18 @@ impl At<'_> {
         }
     }
 
-    /// The target would not let us: nothing more can be done there.
+    /// The host would not let us: nothing more can be done there.
     pub(super) fn refused(self, what: &str, errno: Errno) -> Error {
-        let (tree, path) = (tree_name(self.tree), self.shown());
+        let (side, tree, path) = (self.side, tree_name(self.tree), self.shown());
         let error = Error::caused(
             Kind::Host,
-            format!("target {tree} {path}: cannot {what}"),
+            format!("{side} {tree} {path}: cannot {what}"),
             errno,
         );
         match errno {
-            Errno::NOSPC | Errno::DQUOT => {
-                error.hint("make room on the target or raise the quota, then run this again")
-            }
+            Errno::NOSPC | Errno::DQUOT => error.hint(format!(
+                "make room on the {side} or raise the quota, then run this again"
+            )),
             Errno::EXIST => error.hint(
                 "something that is not ours has the name of the staging directory, \
                  .reconcile-staging: move it away",
@@ -109,11 +111,20 @@ impl At<'_> {
     }
 }
 
+/// One of the two ends of a replication. Which hosts they are is in the job.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum End {
+    /// Where the tree is told and read.
+    Origin,
+    /// Where it is compared and written.
+    Copy,
+}
+
 /// Why an entry could not be dealt with.
 #[derive(Debug)]
 pub(super) enum Trouble {
     /// It could not be read.
-    Read(Side, Errno),
+    Read(End, Errno),
     /// It was swapped, or never stood still.
     Changed,
     /// It is a mount point.
@@ -124,11 +135,11 @@ pub(super) enum Trouble {
 
 impl Trouble {
     /// What it means that an entry, of which we know what it was, could not be opened.
-    pub(super) fn opening(side: Side, errno: Errno) -> Self {
-        match (side, errno) {
+    pub(super) fn opening(end: End, errno: Errno) -> Self {
+        match (end, errno) {
             (_, Errno::XDEV) => Self::OtherFileSystem,
-            (Side::Source, Errno::NOENT | Errno::LOOP | Errno::NOTDIR) => Self::Changed,
-            _ => Self::Read(side, errno),
+            (End::Origin, Errno::NOENT | Errno::LOOP | Errno::NOTDIR) => Self::Changed,
+            _ => Self::Read(end, errno),
         }
     }
 }
@@ -180,10 +191,12 @@ pub enum Oddity {
     /// Changed again and again while it was being read; the target keeps what it had, and the copy
     /// is incomplete.
     ChangedWhileRead,
-    /// An entry on the source with the name of our staging directory; stays behind.
+    /// An entry on the source with a name that we use ourselves; stays behind.
     ReservedName,
     /// The source has no such home; the target's is left alone.
     SourceAbsent,
+    /// Differs, and was changed on the written host while nothing but this program should have.
+    ChangedByHand,
 }
 
 /// Oddities by kind.

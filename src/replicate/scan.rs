@@ -5,6 +5,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use jiff::Timestamp;
 use rustix::fs::{
     AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, Stat, Statx, StatxFlags, fstat, major,
     minor, openat, openat2, statat, statx,
@@ -44,6 +45,17 @@ impl Type {
 pub(super) struct Moment {
     pub(super) seconds: i64,
     pub(super) nanos: u32,
+}
+
+impl From<Timestamp> for Moment {
+    fn from(timestamp: Timestamp) -> Self {
+        let nanos = timestamp.as_nanosecond();
+        let second = 1_000_000_000;
+        Self {
+            seconds: i64::try_from(nanos.div_euclid(second)).unwrap_or(i64::MAX),
+            nanos: u32::try_from(nanos.rem_euclid(second)).unwrap_or(0),
+        }
+    }
 }
 
 /// What must be unchanged for a file to be taken as unchanged without reading it.

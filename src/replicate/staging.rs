@@ -10,9 +10,9 @@ use rustix::fs::{AtFlags, Mode, mkdirat, renameat, unlinkat};
 use rustix::io::{self, Errno};
 use rustix::process::geteuid;
 
-use super::Place;
 use super::attributes::disinherit;
 use super::scan::{Names, Type};
+use super::{Place, aside};
 use crate::plan::change::Count;
 
 /// The name at the top of a home.
@@ -23,6 +23,11 @@ pub(super) const NAME: &[u8] = b".reconcile-staging";
 pub fn is_staging(name: &[u8]) -> bool {
     name.strip_prefix(NAME)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"."))
+}
+
+/// Whether a name at the top of a home is one that we use there.
+pub(super) fn is_reserved(name: &[u8]) -> bool {
+    name == NAME || name == aside::NAME
 }
 
 /// The name in a spool directory, which users share, for one of its entries.

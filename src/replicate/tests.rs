@@ -4,6 +4,7 @@
     reason = "tests make and inspect trees of their own"
 )]
 
+mod aside;
 mod bench;
 mod hostile;
 pub(crate) mod programs;

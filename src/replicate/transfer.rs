@@ -15,13 +15,12 @@ use super::attributes::{Expected, Vouch, Xattrs, expect, modified, settle};
 use super::compare::{BLOCK, fill, go_on};
 use super::links::Group;
 use super::origin::{Content, Origin, Want};
-use super::report::{At, Trouble};
+use super::report::{At, End, Trouble};
 use super::scan::{Look, Moment, Stamp, Type};
 use super::staging::Staging;
 use super::{Job, Place};
 use crate::error::Result;
 use crate::failpoint;
-use crate::names::Side;
 
 /// How often a file that changes while it is read is tried.
 const TRIES: usize = 3;
@@ -289,7 +288,7 @@ pub(super) fn copy_data(
         let (data, end) = if look.allocated >= size {
             (0, size)
         } else {
-            match data_at(from, offset).map_err(|e| Trouble::Read(Side::Source, e))? {
+            match data_at(from, offset).map_err(|e| Trouble::Read(End::Origin, e))? {
                 Some((data, end)) => (data, end.min(size)),
                 None => break,
             }
@@ -325,7 +324,7 @@ fn copy_span(
             // Read and write, which also tells which of the two sides failed.
             buffer.resize(BLOCK, 0);
             let block = &mut buffer[..span.min(BLOCK)];
-            let read = fill(from, block, offset).map_err(|e| Trouble::Read(Side::Source, e))?;
+            let read = fill(from, block, offset).map_err(|e| Trouble::Read(End::Origin, e))?;
             write_all(to, &block[..read], offset).map_err(|e| at.refused("write", e))?;
             read
         };

@@ -5,19 +5,19 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, mkdirat};
 use rustix::io::Errno;
 
+use super::aside::Aside;
 use super::attributes::disinherit;
 use super::children::Roll;
 use super::index;
 use super::links::Links;
 use super::origin::{Head, Item, Part, Refused, Seen};
-use super::report::{At, Oddity, Trouble, tree_name};
-use super::scan::{Look, Type};
+use super::report::{At, End, Oddity, Trouble, tree_name};
+use super::scan::{Look, Moment, Type};
 use super::staging::{self, Staging};
 use super::tally::{OnDifference, Tally};
 use super::transfer::Writer;
 use super::{Copied, Depth, Job, Origin, Place, Report};
 use crate::error::{Doing, Error, Kind, Result};
-use crate::names::Side;
 use crate::plan::change::{Difference, TreeKind};
 
 pub(super) fn compare(
@@ -35,7 +35,10 @@ pub(super) fn compare(
 pub(super) fn copy(job: &Job<'_>, source: &mut Origin) -> Result<Copied> {
     let mut ignore = |_: &[u8], _| {};
     let mut walk = Walk::new(job, source, Mandate::Copy, Depth::Index, &mut ignore);
-    walk.remember = job.index.map(index::Writer::create).transpose()?;
+    let remember = job
+        .index
+        .map(|place| index::Writer::create(job.onto, place));
+    walk.remember = remember.transpose()?;
     walk.tree()?;
     Ok(Copied {
         index: walk.remember.map(index::Writer::finish).transpose()?,
@@ -70,6 +73,8 @@ pub(super) struct Walk<'j, 'd> {
     pub(super) path: Vec<u8>,
     pub(super) level: usize,
     pub(super) links: Links,
+    /// Keeps what goes, where that is asked for.
+    pub(super) aside: Option<Aside>,
     /// Writes, in a copy.
     pub(super) writer: Option<Writer<'j>>,
     /// The directory that hard links are found beneath.
@@ -98,6 +103,7 @@ impl<'j, 'd> Walk<'j, 'd> {
             path: Vec::new(),
             level: 0,
             links: Links::default(),
+            aside: None,
             writer: None,
             top: None,
         }
@@ -109,10 +115,7 @@ impl<'j, 'd> Walk<'j, 'd> {
             TreeKind::Spool => self.spool()?,
         }
         for path in self.links.outside() {
-            let at = At {
-                tree: self.job.kind,
-                path,
-            };
+            let at = self.job.at(path);
             self.tally.oddity(at, Oddity::LinkedOutside);
         }
         Ok(())
@@ -124,20 +127,25 @@ impl<'j, 'd> Walk<'j, 'd> {
         let Some(head) = self.home_of_source()? else {
             return Ok(());
         };
-        let place = self.job.target;
+        let (place, onto) = (self.job.target, self.job.onto);
         let present = place
             .look()
-            .doing(Kind::Host, || "target home: cannot be looked at".to_owned())?;
+            .doing(Kind::Host, || format!("{onto} home: cannot be looked at"))?;
         let target = match present {
             Some(look) if look.kind != Type::Directory => {
-                return Err(Error::new(Kind::Blocked, "target home is not a directory")
-                    .hint("move away what has its name"));
+                let what = format!("{onto} home is not a directory");
+                return Err(Error::new(Kind::Blocked, what).hint("move away what has its name"));
             }
             Some(_) => Some(
                 place
                     .open_top()
-                    .doing(Kind::Host, || "target home: cannot be opened".to_owned())?,
+                    .doing(Kind::Host, || format!("{onto} home: cannot be opened"))?,
             ),
+            None => None,
+        };
+        self.aside = Aside::of(self.job, target.as_ref())?;
+        let target = match target {
+            Some(target) => Some(target),
             None => {
                 self.differ(&[Difference::Missing], &head.look, 0);
                 self.make_home(place)?
@@ -153,7 +161,14 @@ impl<'j, 'd> Walk<'j, 'd> {
 
     /// The home on the source, opened; `None` if it has none, or if it cannot be read.
     fn home_of_source(&mut self) -> Result<Option<Head>> {
-        let unreadable = |what: &str, code| Error::caused(Kind::Host, what, Errno::from(code));
+        let from = self.job.onto.other();
+        let unreadable = |what: &str, code| {
+            Error::caused(
+                Kind::Host,
+                format!("{from} home: {what}"),
+                Errno::from(code),
+            )
+        };
         let seen = match self.source.part()? {
             Part::End => {
                 self.oddity(Oddity::SourceAbsent);
@@ -169,27 +184,29 @@ impl<'j, 'd> Walk<'j, 'd> {
         match seen {
             Seen::Entry { look, .. } if look.kind == Type::Directory => {}
             Seen::Unreadable(code) => {
-                return Err(unreadable("source home: cannot be looked at", code));
+                return Err(unreadable("cannot be looked at", code));
             }
-            _ => return Err(Error::new(Kind::Host, "source home is not a directory")),
+            _ => {
+                let what = format!("{from} home is not a directory");
+                return Err(Error::new(Kind::Host, what));
+            }
         }
         match self.source.part()? {
             Part::Enter(head) => Ok(Some(head)),
-            Part::Refused(Refused::Opening(code)) => {
-                Err(unreadable("source home: cannot be opened", code))
-            }
+            Part::Refused(Refused::Opening(code)) => Err(unreadable("cannot be opened", code)),
             Part::Refused(Refused::Reading(code)) => {
-                self.trouble(Trouble::Read(Side::Source, code.into()))?;
+                self.trouble(Trouble::Read(End::Origin, code.into()))?;
                 Ok(None)
             }
             _ => Err(out_of_order()),
         }
     }
 
-    fn make_home(&self, target: Place<'_>) -> Result<Option<OwnedFd>> {
+    fn make_home(&mut self, target: Place<'_>) -> Result<Option<OwnedFd>> {
         if self.mandate == Mandate::Compare {
             return Ok(None);
         }
+        self.keep(target, None)?;
         let made = mkdirat(target.dir, target.name, Mode::RWXU)
             .and_then(|()| target.open_top())
             .and_then(|fd| disinherit(fd.as_fd()).map(|()| fd))
@@ -202,6 +219,7 @@ impl<'j, 'd> Walk<'j, 'd> {
         let to = place.dir.try_clone_to_owned().doing(Kind::Host, || {
             "cannot hold the spool directory open".to_owned()
         })?;
+        self.aside = Aside::of(self.job, Some(&to))?;
         let from = self.source.holder();
         let from = from.map_or(index::Identity::NONE, index::Identity::from);
         let staging = staging::name_for(place.name);
@@ -227,7 +245,8 @@ impl<'j, 'd> Walk<'j, 'd> {
     fn left_over(&mut self, dir: BorrowedFd<'_>, name: Vec<u8>) -> Result<()> {
         let place = Place { dir, name: &name };
         let look = place.look().doing(Kind::Host, || {
-            "the target's spool directory cannot be looked at".to_owned()
+            let onto = self.job.onto;
+            format!("the {onto}'s spool directory cannot be looked at")
         })?;
         let us = rustix::process::geteuid().as_raw();
         if let Some(look) = look.filter(|l| l.kind == Type::Directory && l.uid.0 == us) {
@@ -273,10 +292,7 @@ impl<'j, 'd> Walk<'j, 'd> {
     }
 
     pub(super) fn close_staging(&mut self) -> Result<()> {
-        let at = At {
-            tree: self.job.kind,
-            path: &self.path,
-        };
+        let at = self.job.at(&self.path);
         match &mut self.writer {
             Some(writer) => writer
                 .staging
@@ -286,43 +302,70 @@ impl<'j, 'd> Walk<'j, 'd> {
         }
     }
 
-    pub(super) fn at(&self) -> At<'_> {
-        At {
-            tree: self.job.kind,
-            path: &self.path,
+    /// Keeps what a rename is about to replace, or the fact that there is nothing.
+    pub(super) fn keep(&mut self, place: Place<'_>, present: Option<&Look>) -> Result<()> {
+        let at = self.job.at(&self.path);
+        match (&mut self.aside, present) {
+            (Some(aside), Some(_)) => aside.replaced(at, place),
+            (Some(aside), None) => aside.absent(at),
+            (None, _) => Ok(()),
         }
     }
 
+    /// Keeps a directory's owner, mode and times before they change.
+    pub(super) fn keep_directory(&mut self) -> Result<()> {
+        let at = self.job.at(&self.path);
+        self.aside
+            .as_mut()
+            .map_or(Ok(()), |aside| aside.directory(at))
+    }
+
+    /// Notes that an entry of the target which differs was changed by hand.
+    pub(super) fn by_hand(&mut self, present: &Look) -> Result<()> {
+        let (Some(sealed), Mandate::Compare) = (self.job.sealed, self.mandate) else {
+            return Ok(());
+        };
+        let stamp = &present.stamp;
+        // Setting aside one of its names moves the ctime of a file that has more of them.
+        let linked = present.kind != Type::Directory && present.nlink > 1;
+        let changed = if linked { stamp.mtime } else { stamp.ctime };
+        if changed <= Moment::from(sealed) {
+            return Ok(());
+        }
+        let at = self.job.at(&self.path);
+        let ours = match &mut self.aside {
+            Some(aside) => aside.has_word_on(at)?,
+            None => false,
+        };
+        if !ours {
+            self.oddity(Oddity::ChangedByHand);
+        }
+        Ok(())
+    }
+
+    pub(super) fn at(&self) -> At<'_> {
+        self.job.at(&self.path)
+    }
+
     pub(super) fn oddity(&mut self, oddity: Oddity) {
-        self.tally.oddity(
-            At {
-                tree: self.job.kind,
-                path: &self.path,
-            },
-            oddity,
-        );
+        self.tally.oddity(self.job.at(&self.path), oddity);
     }
 
     pub(super) fn differ(&mut self, differences: &[Difference], look: &Look, bytes: u64) {
-        let at = At {
-            tree: self.job.kind,
-            path: &self.path,
-        };
+        let at = self.job.at(&self.path);
         self.tally.differ(at, differences, look, bytes);
     }
 
-    pub(super) fn fail(&mut self, side: Side, what: &str, errno: Errno) {
-        let at = At {
-            tree: self.job.kind,
-            path: &self.path,
-        };
+    pub(super) fn fail(&mut self, end: End, what: &str, errno: Errno) {
+        let at = self.job.at(&self.path);
+        let side = self.job.side(end);
         self.tally.fail(side, at, format!("{what}: {errno}"));
     }
 
     /// Notes why an entry is passed over, on both sides.
     pub(super) fn trouble(&mut self, trouble: Trouble) -> Result<()> {
         match trouble {
-            Trouble::Read(side, errno) => self.fail(side, "cannot be read", errno),
+            Trouble::Read(end, errno) => self.fail(end, "cannot be read", errno),
             Trouble::Changed => self.oddity(Oddity::ChangedWhileRead),
             Trouble::OtherFileSystem => self.oddity(Oddity::OtherFileSystem),
             Trouble::Fatal(error) => return Err(error),
@@ -333,5 +376,5 @@ impl<'j, 'd> Walk<'j, 'd> {
 
 /// The stream is not what it should be: a defect, or a damaged wire.
 pub(super) fn out_of_order() -> Error {
-    Error::new(Kind::Internal, "the source tells its tree out of order")
+    Error::new(Kind::Internal, "a tree is told out of order")
 }

@@ -52,7 +52,17 @@ impl Reporter for Bar {
                 self.bar.finish_and_clear();
                 tell_event(event);
             }
-            Event::ActionFailed { .. } | Event::ActionSkipped { .. } | Event::Moving { .. } => {
+            Event::ActionFailed { .. }
+            | Event::ActionSkipped { .. }
+            | Event::Moving { .. }
+            | Event::Round { .. }
+            | Event::Forecast { .. }
+            | Event::Frozen { .. }
+            | Event::Queue { .. }
+            | Event::Waiting { .. }
+            | Event::TakingBack { .. }
+            | Event::TakenBack { .. }
+            | Event::Warning { .. } => {
                 self.bar.suspend(|| tell_event(event));
             }
             Event::Observing { .. } => {
@@ -111,6 +121,31 @@ fn sentence(event: &Event) -> Option<String> {
                 "  {action}: still changing on the source ({what}); the next run brings the rest"
             )
         }
+        Event::Round {
+            number,
+            users,
+            bytes,
+            seconds,
+        } => {
+            let users = counted(*users, "user", "users");
+            let bytes = size(*bytes);
+            format!(
+                "  round {number}: mail of {users} had changed, {bytes} copied in {seconds:.1} s"
+            )
+        }
+        Event::Forecast { seconds, budget } => {
+            format!("  the freeze will take about {seconds} s, and may take {budget} s")
+        }
+        Event::Frozen { host } => format!("  the mail on {host} stands still"),
+        Event::Queue { waiting, carried } => {
+            let waiting = counted(*waiting, "message", "messages");
+            format!("  {waiting} in the queue, {carried} carried over")
+        }
+        Event::Waiting { until, how } => format!("  waiting until {until}: {how}"),
+        Event::TakingBack { host, why } => format!("  taking back what was done on {host}: {why}"),
+        Event::TakenBack { host, left } if left.is_empty() => format!("  {host} is as before"),
+        Event::TakenBack { host, left } => format!("  {host} is not as before yet: {left}"),
+        Event::Warning { text } => format!("  warning: {text}"),
         Event::ActionFailed { action, error } => format!("  failed {action}: {error}"),
         Event::ActionSkipped { action, waits_on } => {
             format!("  left out {action}: it needs {waits_on}")

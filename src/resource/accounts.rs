@@ -7,6 +7,7 @@
 //! not belong here: they follow the [`crate::plan::change::IdMap`] that comes out of [`resolve`].
 
 mod actual;
+mod back;
 mod conflict;
 mod diff;
 mod edit;
@@ -27,6 +28,7 @@ mod table;
 mod write;
 
 pub use actual::{Actual, Database, Elsewhere, Group, Presence, Ranges, User};
+pub use back::{diff_back, ids_back};
 pub use conflict::Conflict;
 pub use diff::diff;
 pub use observe::observe;

@@ -37,7 +37,7 @@ use files::Files;
 pub use hand_over::{arrive, commit, leave, settle};
 pub use observe::observe;
 pub use problem::Problem;
-pub use rows::{predict, rows};
+pub use rows::{predict, predict_move, rows};
 
 /// What is on the hosts; empty for a migration without `cutover`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

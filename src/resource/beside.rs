@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::accounts::Resolved;
+use super::queue;
 use crate::error::Result;
 use crate::host::{FileKind, ReadHost};
 use crate::names::UserName;
@@ -31,17 +32,6 @@ const ROUTING: [&str; 16] = [
     "/etc/postfix/virtual",
     "/etc/procmailrc",
     "/var/lib/mailman",
-];
-
-/// Queues of sendmail and postfix. Of sendmail's files one a message begins with `qf`.
-const QUEUES: [&str; 7] = [
-    "/var/spool/mqueue",
-    "/var/spool/mqueue-client",
-    "/var/spool/postfix/active",
-    "/var/spool/postfix/deferred",
-    "/var/spool/postfix/hold",
-    "/var/spool/postfix/incoming",
-    "/var/spool/postfix/maildrop",
 ];
 
 /// Where cron keeps users' tables: Debian and Red Hat.
@@ -81,12 +71,10 @@ pub fn observe(
             .crontabs
             .extend(names.filter(|name| resolved.users.contains_key(name)));
     }
-    for queue in QUEUES.map(HostPath::from) {
-        let count = waiting(source, &queue)?;
-        if count > 0 {
-            actual.queued.insert(queue, count);
-        }
-    }
+    let queued = queue::on(source)?.waiting.into_iter();
+    actual.queued = queued
+        .map(|(queue, count)| (HostPath::from(queue.as_str()), count))
+        .collect();
     Ok(actual)
 }
 
@@ -103,23 +91,6 @@ fn stands_out(source: &dyn ReadHost, target: &dyn ReadHost, path: &HostPath) -> 
         .stat(path)?
         .is_some_and(|stat| stat.kind == FileKind::File);
     Ok(!there || source.read(path)? != target.read(path)?)
-}
-
-/// Messages in a queue. Postfix spreads its deferred queue over one level of directories.
-fn waiting(source: &dyn ReadHost, queue: &HostPath) -> Result<u64> {
-    let sendmail = queue.as_bytes().starts_with(b"/var/spool/mqueue");
-    let mut count = 0;
-    for name in source.list(queue)?.unwrap_or_default() {
-        let path = queue.join(name.as_bytes());
-        match source.lstat(&path)?.map(|stat| stat.kind) {
-            Some(FileKind::File) if !sendmail || name.as_bytes().starts_with(b"qf") => count += 1,
-            Some(FileKind::Dir) if !sendmail => {
-                count += source.list(&path)?.map_or(0, |names| names.len() as u64);
-            }
-            _ => {}
-        }
-    }
-    Ok(count)
 }
 
 /// The notes.
@@ -164,6 +135,7 @@ fn joined<T: ToString>(things: impl IntoIterator<Item = T>) -> String {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
     use std::path::Path;
 
     use super::*;
@@ -174,7 +146,9 @@ mod tests {
     fn write(root: &Path, path: &str, text: &str) {
         let path = root.join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
+        fs::write(&path, text).unwrap();
+        // Postfix marks a file that is finished.
+        fs::set_permissions(path, fs::Permissions::from_mode(0o700)).unwrap();
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! What is here decides which trees belong to whom, whether anything is in their way, and what a
 //! plan says about them. Walking and copying the trees is [`crate::replicate`].
 
+mod back;
 mod diff;
 mod homes;
 mod index_file;
@@ -18,12 +19,15 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::names::{Uid, UserName};
+use crate::manifest::Manifest;
+use crate::names::{Side, Uid, UserName};
 use crate::plan::change::{Count, Delta, MailCopy, Rename, TreePaths};
 use crate::raw::{HostPath, Raw};
+use crate::receipt::Receipt;
 use crate::replicate::Oddities;
 
-pub use diff::diff;
+pub use back::{Back, copies_back, diff_back, observe_back};
+pub use diff::{copies, diff};
 pub use index_file::index_file;
 pub use look::{Listener, Look};
 pub use observe::{observe, occupied};
@@ -33,7 +37,8 @@ pub(crate) use rows::{difference, tree_name};
 pub use selection::selection;
 pub use spool_dir::spool_dir;
 
-/// What is on the hosts. Empty once the target has authority: then nobody looks at the source.
+/// What is on the hosts. Empty once the target has authority, but for [`Actual::back`]: then nobody
+/// looks at the source.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Actual {
@@ -46,13 +51,16 @@ pub struct Actual {
     /// Entries of the source's spool directory that belong to no chosen user.
     #[serde(skip_serializing_if = "Strays::is_empty")]
     pub strays: Strays,
+    /// What a reverse would bring back, where one is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub back: Option<Back>,
 }
 
 /// One user's trees.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UserMail {
-    /// Uid on the source.
+    /// Uid on the side whose mail counts.
     pub uid: Uid,
     /// The trees, home first. A tree may be absent on the source.
     pub trees: Vec<TreeState>,
@@ -129,11 +137,22 @@ impl UserMail {
 
 /// What the trees will be after a copy: equal.
 pub fn predict(actual: &mut Actual, copy: &MailCopy) {
-    if let Some(user) = actual.users.get_mut(&copy.user) {
+    let users = match (copy.from, &mut actual.back) {
+        (Side::Target, Some(back)) => &mut back.users,
+        _ => &mut actual.users,
+    };
+    if let Some(user) = users.get_mut(&copy.user) {
         for tree in &mut user.trees {
             tree.delta = Delta::default();
         }
     }
+}
+
+/// Whether the manifest asks a live source to serve again.
+pub fn reverses(manifest: &Manifest, receipt: Option<&Receipt>) -> bool {
+    manifest.serve_from == Side::Source
+        && manifest.source.host.is_live()
+        && receipt.is_some_and(|receipt| receipt.authority == Side::Target)
 }
 
 /// What the trees will be after a rename: nothing in the way.

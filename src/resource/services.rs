@@ -2,15 +2,19 @@
 //!
 //! While the source's mail counts, nothing may open or deliver to the target's incomplete mailboxes:
 //! its mail services are stopped, masked, and proven quiet ([`hold`]). Once the target's mail counts
-//! they are let go and started ([`release`]). What is known of each service is [`known`]; its
+//! they are let go and started ([`release`]). In a hand-over between hosts that run, everything that
+//! writes mail on one is frozen ([`freeze`](fn@freeze)), and the other one's services are started
+//! ([`start`](fn@start)). What is known of each service is [`known`]; its
 //! settings belong to [`super::dovecot`].
 
 pub mod describe;
 pub mod diff;
+mod freeze;
 pub mod group;
 mod hold;
 pub mod known;
 pub mod observe;
+mod order;
 pub mod others;
 pub mod ports;
 mod predict;
@@ -18,6 +22,7 @@ pub mod problem;
 pub mod process;
 mod release;
 mod rows;
+mod start;
 pub mod systemd;
 pub mod sysv;
 pub mod unit;
@@ -27,16 +32,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 pub use diff::diff;
+pub use freeze::{freeze, unquiet};
 pub use group::{Service, services};
 pub use known::Role;
 pub use observe::{look, observe};
 pub use others::OtherMail;
 pub use ports::Reach;
-pub use predict::{predict_hold, predict_release};
+pub use predict::{predict_freeze, predict_hold, predict_release, predict_start};
 pub use problem::Problem;
 pub use process::Program;
 pub use release::{unfinished, unheld};
 pub use rows::{hold_row, release_row};
+pub use start::{start, unstarted};
 pub use unit::{Active, Init, Load, Unit};
 
 /// What is on the hosts.

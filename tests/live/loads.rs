@@ -39,6 +39,7 @@ fn a_service_address_stays_where_it_is_configured() {
                 );
             }
             lab.operate("ssh", [host.name(), "true"]).exits(0).done();
+            host.run(format!("ping -c 1 -W 2 {}", client.address()));
             if boot == "first" {
                 host.reboot();
             }
@@ -57,6 +58,7 @@ fn nothing_of_a_load_is_lost_on_a_quiet_host() {
     move_in(host);
     let load = Load::start(&clients, &SERVICES, everybody());
     std::thread::sleep(Duration::from_secs(15));
+    assert!(load.acknowledged() > 0);
     load.await_service();
     let settled = load.settle();
     // Five letters a second.
@@ -110,11 +112,11 @@ const FOUL: [(&str, &[&str]); 5] = [
     // All flags and keywords, away.
     (
         "formail -I Status: -I X-Status: -I X-Keywords: -s <box >other",
-        &["has lost \\Seen \\Answered", "has lost \\Answered \\Seen"],
+        &["has lost \\Flagged $Label1", "has lost some of"],
     ),
     // A letter that a client expunged, there again.
     (
-        "cat box >other; run=$(grep -m 1 -o '@.*load.example.com>' box)
+        "cat box >other; run=$(grep -o '@.*load.example.com>' box | tail -n 1)
          formail +0 -1 -I X-UID: -I Status: -I X-IMAP: -I X-IMAPbase: \
              -I \"Message-ID: <2$run\" -s <box >>other",
         &["letter 2 to anna: was removed, and is back"],

@@ -22,6 +22,7 @@
 
 mod address;
 mod cached;
+mod fault;
 mod folder_name;
 mod host;
 mod imap;
@@ -37,13 +38,18 @@ mod server;
 mod smtp;
 mod wire;
 
+mod cutover;
+mod exposure;
 mod fallback;
+mod faults;
+mod freeze;
 mod hosts;
 mod identity;
 mod labs;
 mod loads;
 mod mail;
 mod moving;
+mod queue;
 mod readme;
 mod services;
 mod staging;

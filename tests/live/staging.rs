@@ -1,9 +1,11 @@
 //! A whole staging between live servers: the copy follows while mail arrives, and in the end no
 //! client sees that it is on another server.
 
+use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use crate::host::PATIENCE;
 use crate::lab::Lab;
 use crate::letter::letter;
 use crate::office::{
@@ -83,4 +85,54 @@ fn move_with_clients(old: &str, new: &str) {
         assert!(known.len() >= 8, "{user}: {known:?}");
         assert_eq!(mbsync(&lab, user), known, "{user} has what it had");
     }
+}
+
+/// A client opens a Maildir between the first copy of it and the look that follows: its new messages
+/// move to `cur`. The names that the target has by then are the run's own, and go.
+#[test]
+fn messages_that_are_opened_during_the_first_copy_are_copied_once() {
+    if !cfg!(feature = "failpoints") {
+        eprintln!("left out: this test needs `--features failpoints`");
+        return;
+    }
+    let Some(lab) = Lab::start(["old=bookworm", "new=trixie"]) else {
+        return;
+    };
+    let (old, new) = (lab.host("old"), lab.host("new"));
+    old.users(["alice"]).maildir_users(["alice"]);
+    expect_maildirs(old, new, &["alice"]);
+    for number in 1..=5 {
+        old.procmail("alice", &letter("alice", &format!("{number}"), "A line.\n"));
+    }
+    lab.manifest("source", "dovecot: { accept: [userdb] }\n");
+    let pause = lab.work("pause");
+    let mut apply = lab
+        .operator(env!("CARGO_BIN_EXE_reconcile"), ["apply", "--yes"])
+        .env(
+            "RECONCILE_FAILPOINT",
+            format!("mail:written!pause={}", pause.display()),
+        )
+        .spawn()
+        .unwrap();
+    let began = Instant::now();
+    while !pause.exists() {
+        assert!(apply.try_wait().unwrap().is_none() && began.elapsed() < 3 * PATIENCE);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let messages = "cd ~alice/Maildir && find new cur -type f | sort";
+    let copied = new.run(messages);
+    assert!(
+        copied.lines().count() == 5 && copied.lines().all(|name| name.starts_with("new/")),
+        "{copied}"
+    );
+    old.imap("alice").select("INBOX");
+    let moved = old.run(messages);
+    assert!(
+        moved.lines().all(|name| name.starts_with("cur/")),
+        "{moved}"
+    );
+    fs::write(lab.work("pause.go"), "").unwrap();
+    let ended = apply.wait().unwrap();
+    assert!(ended.success(), "{ended}");
+    assert_eq!(new.run(messages), moved);
 }

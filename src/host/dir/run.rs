@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use crate::error::{Doing as _, Kind, Result};
-use crate::host::probe::{Ended, Hearing};
+use crate::error::{Doing as _, Error, Kind, Result};
+use crate::host::probe::{Answer, Ended, Hearing};
 
 /// What of a program's complaints is kept: their end.
 const STDERR_KEPT: usize = 64 * 1024;
@@ -54,6 +54,27 @@ pub(in crate::host) fn as_root(order: &Order<'_>) -> Result<Option<Box<dyn Heari
     let mut command = Command::new(&order.argv[0]);
     command.args(&order.argv[1..]);
     start(command, order)
+}
+
+/// Runs a program of the system that we run on to its end; `what` begins the message if it cannot run.
+pub(super) fn to_its_end(order: &Order<'_>, what: &str) -> Result<Answer> {
+    let cannot = |why: &str| Error::new(Kind::Host, format!("{what}: {why}"));
+    let Some(mut hearing) = as_root(order)? else {
+        return Err(cannot("it is not there"));
+    };
+    let mut stdout = Vec::new();
+    hearing
+        .read_to_end(&mut stdout)
+        .doing(Kind::Host, || what.to_owned())?;
+    match hearing.end()? {
+        Ended::Ran { status, stderr } => Ok(Answer {
+            status,
+            stdout,
+            stderr,
+        }),
+        Ended::NotRun => Err(cannot("it cannot run")),
+        Ended::Hung => Err(cannot("it hangs")),
+    }
 }
 
 fn start(mut command: Command, order: &Order<'_>) -> Result<Option<Box<dyn Hearing>>> {

@@ -53,6 +53,7 @@ impl DirHost {
             None => None,
         };
         run(&Job {
+            onto: self.side,
             kind: job.tree.kind,
             target: Place {
                 dir: dir.as_fd(),
@@ -61,7 +62,8 @@ impl DirHost {
             owner: job.tree.owner,
             ids: &job.ids,
             filter: &Filter::new(&job.tree.select)?,
-            extraneous: job.extraneous,
+            extraneous: &job.extraneous,
+            sealed: job.sealed,
             index: index.as_ref().map(|(dir, name)| Place {
                 dir: dir.as_fd(),
                 name,

@@ -2,18 +2,21 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::net::IpAddr;
 
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::{Error, Kind, Result};
+use crate::exposure::Exposure;
+use crate::exposure::smtp::{Accepted, Letter, Recipients, Refusal};
 use crate::host::switch::{Advance, Arming, Settlement};
 use crate::host::{
     Answer, Command, Ended, IndexFile, NewFile, Probe, Space, Stat, TreeJob, Writer,
 };
 use crate::manifest::MigrationName;
-use crate::names::Side;
+use crate::names::{Side, UserName};
 use crate::plan::change::{Difference, Extraneous, IdMap};
 use crate::raw::{HostPath, Raw};
 use crate::replicate::{Depth, OriginTree, Report};
@@ -87,11 +90,18 @@ pub(crate) enum Request {
         since: Timestamp,
         most: u64,
     },
+    AddressTowards(IpAddr),
     Writers(Vec<HostPath>),
     Arm(Arming),
     Advance(Advance),
     Trip(MigrationName),
     Settle(Settlement),
+    Expose {
+        address: IpAddr,
+        ports: BTreeSet<u16>,
+    },
+    Recipients(Recipients),
+    Send(Letter),
 }
 
 /// A request may hold the content of a file with secrets.
@@ -114,6 +124,7 @@ pub(crate) struct WireJob {
     pub(crate) tree: OriginTree,
     pub(crate) target: HostPath,
     pub(crate) extraneous: Extraneous,
+    pub(crate) sealed: Option<Timestamp>,
     pub(crate) index: Option<IndexFile>,
     pub(crate) sample: u64,
 }
@@ -123,7 +134,8 @@ impl From<&TreeJob> for WireJob {
         Self {
             tree: job.tree.clone(),
             target: job.target.clone(),
-            extraneous: job.extraneous,
+            extraneous: job.extraneous.clone(),
+            sealed: job.sealed,
             index: job.index.clone(),
             sample: job.sample as u64,
         }
@@ -147,8 +159,12 @@ pub(crate) enum Outcome {
     Lock(Option<u32>),
     Answer(Answer),
     Clock(Timestamp),
+    Address(Option<IpAddr>),
     Paths(Vec<HostPath>),
     Writers(Vec<Writer>),
+    Exposure(Exposure),
+    Refusals(Vec<(UserName, Refusal)>),
+    Accepted(Accepted),
 }
 
 /// A value whose form leaves out what is empty, as JSON does and postcard does not bear.

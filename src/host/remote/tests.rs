@@ -213,6 +213,7 @@ impl Trees {
             target: at("target/alice"),
             ids: Arc::default(),
             extraneous: Extraneous::Remove,
+            sealed: None,
             index: Some(IndexFile {
                 dir: at("index"),
                 name: "alice.home".to_owned(),
@@ -400,5 +401,72 @@ proptest::proptest! {
         told.extend(bytes);
         // What matters is that it ends, and by itself.
         let _ended = crate::agent::serve(Side::Source, "x".to_owned(), &told[..], std::io::sink());
+    }
+}
+
+#[test]
+fn the_old_host_is_written_from_the_new_one_whichever_end_is_far() {
+    if !root() {
+        return;
+    }
+    for ends in [Ends::FromWire, Ends::ToWire, Ends::Both] {
+        let trees = Trees::new();
+        // The sides change places: what is called the source here is written.
+        let here = |side| DirHost::open(side, Path::new("/")).unwrap();
+        let (old, new, _lines): (Box<dyn Host>, Box<dyn ReadHost>, Vec<UnixStream>) = match ends {
+            Ends::FromWire => {
+                let (new, line) = remote(Side::Target);
+                (Box::new(here(Side::Source)), Box::new(new), vec![line])
+            }
+            Ends::ToWire => {
+                let (old, line) = remote(Side::Source);
+                (Box::new(old), Box::new(here(Side::Target)), vec![line])
+            }
+            Ends::Both => {
+                let ((old, one), (new, other)) = (remote(Side::Source), remote(Side::Target));
+                (Box::new(old), Box::new(new), vec![one, other])
+            }
+        };
+        std::thread::sleep(Duration::from_millis(100));
+        fs::create_dir_all(trees.dir.path().join("target/alice")).unwrap();
+        fs::write(trees.dir.path().join("target/alice/kept"), "kept").unwrap();
+        let sealed = jiff::Timestamp::now() + Duration::from_secs(60);
+        let job = TreeJob {
+            extraneous: Extraneous::SetAside("t.1".to_owned()),
+            sealed: Some(sealed),
+            ..trees.job()
+        };
+        let copied = old.copy(&job, &*new, &mut trees.watch()).unwrap();
+        assert!(copied.report.complete(), "{ends:?} {:?}", copied.report);
+        old.sync(&[job.target.clone()].into()).unwrap();
+        copied.index.unwrap().commit().unwrap();
+        assert_eq!(trees.differ(), "", "{ends:?}");
+        let kept = "target/.reconcile-aside/t.1/alice/kept";
+        assert_eq!(fs::read(trees.dir.path().join(kept)).unwrap(), b"kept");
+
+        // What was changed by hand is told from far, too; our own is not.
+        fs::write(
+            trees.dir.path().join("target/alice/Maildir/cur/by-hand"),
+            "x",
+        )
+        .unwrap();
+        let job = TreeJob {
+            sealed: Some(jiff::Timestamp::UNIX_EPOCH),
+            ..job
+        };
+        let report = old
+            .compare(&job, Depth::Index, &*new, &mut trees.watch())
+            .unwrap();
+        let by_hand = report
+            .oddities
+            .count(crate::replicate::Oddity::ChangedByHand);
+        // All of it is ours by the aside: there was nothing before.
+        assert_eq!(by_hand, 0, "{ends:?}");
+        let broken = TreeJob {
+            extraneous: Extraneous::SetAside("../x".to_owned()),
+            ..job
+        };
+        let error = old.copy(&broken, &*new, &mut trees.watch()).unwrap_err();
+        assert!(error.to_string().contains("no name"), "{error}");
     }
 }

@@ -63,6 +63,32 @@ text_scalar!(
     "Address with the prefix of its subnet."
 );
 
+/// An address without a prefix: `192.0.2.7`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct IpAddress(pub IpAddr);
+
+impl FromStr for IpAddress {
+    type Err = BadScalar;
+
+    fn from_str(text: &str) -> Result<Self, BadScalar> {
+        match text.parse() {
+            Ok(address) => Ok(Self(address)),
+            Err(_) => bad(
+                format!("{} is no IP address", quote(text)),
+                "write one address, as in 192.0.2.7 or 2001:db8::7",
+            ),
+        }
+    }
+}
+
+impl fmt::Display for IpAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+text_scalar!(IpAddress, "^[0-9A-Fa-f.:]+$", "IP address.");
+
 /// Grammar of a DNS name (RFC 1123): no final dot, no address.
 pub(crate) enum DnsName {}
 

@@ -8,6 +8,7 @@ use crate::plan::{Reason, Risk, Undo};
 /// An action about one user's mail; its facts are free to choose.
 fn action(user: &str, verb: &str, needs: &[Fact], gives: &[Fact]) -> Action {
     let copy = MailCopy {
+        from: crate::names::Side::Source,
         user: user.into(),
         uid: Uid(500),
         trees: Vec::new(),

@@ -1,7 +1,8 @@
 //! Actions of one kind and one reason, shown under one heading: a thousand users need no thousand
 //! times the same reason.
 
-use super::{Row, Sign};
+use super::{Row, Sign, hand_over};
+use crate::names::Side;
 use crate::plan::{Action, Change, Plan, Resource, Risk, Undo};
 use crate::report::counted;
 use crate::resource::{accounts, address, dovecot, mail, services};
@@ -57,14 +58,26 @@ const PROVE: &str = "Prove the copies";
 
 fn heading(action: &Action) -> &'static str {
     match &action.change {
+        Change::MergeAccounts(merge) if merge.onto == Side::Source => "Merge accounts back",
         Change::MergeAccounts(_) => "Merge accounts",
         Change::ClaimTrees { .. } => "Claim the trees",
         Change::SetAside { .. } => "Set aside",
+        Change::CopyMail(copy) if copy.from == Side::Target => "Carry mail back",
         Change::CopyMail(_) => "Copy mail",
         Change::ProveMail(_) => PROVE,
         Change::EditFile(_) | Change::EnforceUidl(_) => "Edit configuration",
         Change::HoldService(_) => "Hold services",
         Change::ReleaseService(_) => "Start services",
+        Change::Rounds(_) => "Bring over what moves",
+        Change::ProveIdentity(_) => "Prove what clients see",
+        Change::Survey(_) | Change::ProbeService(_) => "Look at the service from outside",
+        Change::Arm(_) => "Arm the dead man's switches",
+        Change::Freeze(_) => "Freeze",
+        Change::CarryQueue(_) => "Carry the queue",
+        Change::LastDelta(_) => "Bring over what changed last",
+        Change::LeaveAddresses(_) | Change::TakeAddresses(_) => "Move the addresses",
+        Change::StartServices(_) => "Start services",
+        Change::EndLeftover(_) => "End what a run left half-done",
         Change::HandOver { .. } => "Hand over",
     }
 }
@@ -75,6 +88,7 @@ fn rows(action: &Action) -> Vec<Row> {
     let undo = match (&action.undo, action.risk) {
         (_, Risk::Safe) | (Undo::Repeat, _) => None,
         (Undo::Manual(how), _) => Some(format!("to undo: {how}")),
+        (Undo::Switch, _) => Some("taken back by itself unless the hand-over is made".to_owned()),
         (Undo::Reverse, _) => Some("to undo: serve_from: source".to_owned()),
         (Undo::Never(why), _) => Some(format!("cannot be undone: {why}")),
     };
@@ -98,6 +112,18 @@ fn bare_rows(action: &Action) -> Vec<Row> {
         },
         Change::HoldService(hold) => vec![services::hold_row(hold)],
         Change::ReleaseService(release) => vec![services::release_row(release)],
+        Change::Rounds(_)
+        | Change::ProveIdentity(_)
+        | Change::Survey(_)
+        | Change::ProbeService(_)
+        | Change::Arm(_)
+        | Change::CarryQueue(_)
+        | Change::Freeze(_)
+        | Change::LastDelta(_)
+        | Change::LeaveAddresses(_)
+        | Change::TakeAddresses(_)
+        | Change::StartServices(_)
+        | Change::EndLeftover(_) => vec![hand_over::row(&action.change)],
         Change::HandOver { to, keep } => vec![Row {
             sign: Sign::Run,
             resource: Resource::Migration,

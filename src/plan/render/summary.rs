@@ -64,7 +64,19 @@ fn totals(plan: &Plan) -> Totals {
             Change::HoldService(_) => totals.hold += 1,
             Change::ReleaseService(_) => totals.start += 1,
             Change::HandOver { to, .. } => totals.hand_over = Some(*to),
-            Change::ClaimTrees { .. } => {}
+            Change::LeaveAddresses(change) => totals.edits += change.edits.len() as u64,
+            Change::Freeze(freeze) => totals.hold += freeze.holds.len() as u64,
+            Change::StartServices(start) => totals.start += start.ports.len() as u64,
+            Change::ClaimTrees { .. }
+            | Change::CarryQueue(_)
+            | Change::Rounds(_)
+            | Change::ProveIdentity(_)
+            | Change::Survey(_)
+            | Change::ProbeService(_)
+            | Change::Arm(_)
+            | Change::LastDelta(_)
+            | Change::TakeAddresses(_)
+            | Change::EndLeftover(_) => {}
         }
     }
     totals

@@ -7,11 +7,11 @@ use rustix::io::Errno;
 use super::Part;
 use super::scanner::{Scanner, descend};
 use crate::error::{Doing, Kind, Result};
-use crate::names::{Side, Uid};
+use crate::names::Uid;
 use crate::plan::change::TreeKind;
 use crate::replicate::attributes::OwnXattrs;
 use crate::replicate::index::now;
-use crate::replicate::report::Trouble;
+use crate::replicate::report::{End, Trouble};
 use crate::replicate::scan::{Look, Moment, Type, open_beneath};
 use crate::replicate::{Filter, Place};
 
@@ -45,7 +45,7 @@ impl Here {
     ) -> Result<Self> {
         let look = holder.as_ref().map(Look::of).transpose();
         let look = look.doing(Kind::Host, || {
-            "the source's directory that holds a tree cannot be looked at".to_owned()
+            "the directory that holds a tree cannot be looked at".to_owned()
         })?;
         Ok(Self {
             kind,
@@ -69,7 +69,7 @@ impl Here {
             }
             _ => Err(Errno::NOENT),
         };
-        let fd = opened.map_err(|e| Trouble::opening(Side::Source, e))?;
+        let fd = opened.map_err(|e| Trouble::opening(End::Origin, e))?;
         let look = Look::of(&fd).map_err(unreadable)?;
         if look.nlink > 1 && look.uid != self.owner {
             return Err(Trouble::Changed);
@@ -79,7 +79,7 @@ impl Here {
 }
 
 fn unreadable(errno: Errno) -> Trouble {
-    Trouble::Read(Side::Source, errno)
+    Trouble::Read(End::Origin, errno)
 }
 
 impl Here {

@@ -22,12 +22,11 @@ use std::sync::Arc;
 use super::session::{Body, Extents, Opened};
 use super::{OriginTree, Part, Want};
 use crate::error::{Error, Kind, Result};
-use crate::names::Side;
 use crate::plan::change::TreeKind;
 use crate::replicate::Filter;
 use crate::replicate::commands::find::{self, Follow};
 use crate::replicate::commands::{Programs, Tools};
-use crate::replicate::report::Trouble;
+use crate::replicate::report::{End, Trouble};
 use crate::replicate::scan::Look;
 use fetch::{Ready, Wish};
 use listing::Listing;
@@ -192,5 +191,5 @@ fn below(top: &[u8], path: &[u8]) -> Vec<u8> {
 
 /// What it means that a file that we could look at could not be read.
 fn unreadable(errno: rustix::io::Errno) -> Trouble {
-    Trouble::opening(Side::Source, errno)
+    Trouble::opening(End::Origin, errno)
 }

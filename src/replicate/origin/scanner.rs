@@ -178,7 +178,7 @@ impl Watch<'_> {
     }
 
     fn is_reserved(&self, name: &[u8]) -> bool {
-        self.depth == 1 && self.kind == TreeKind::Home && name == staging::NAME
+        self.depth == 1 && self.kind == TreeKind::Home && staging::is_reserved(name)
     }
 }
 

@@ -9,10 +9,9 @@ use super::here::OpenHere;
 use super::programs::Stream;
 use super::{ByPrograms, Code, Here, Part, Want};
 use crate::error::{Error, Kind, Result};
-use crate::names::Side;
 use crate::replicate::attributes::OwnXattrs;
 use crate::replicate::compare::{BLOCK, fill};
-use crate::replicate::report::Trouble;
+use crate::replicate::report::{End, Trouble};
 use crate::replicate::scan::{Look, Moment};
 use crate::replicate::transfer::data_at;
 
@@ -85,7 +84,7 @@ pub(super) enum Far {
 impl From<Far> for Trouble {
     fn from(far: Far) -> Self {
         match far {
-            Far::Read(code) => Self::Read(Side::Source, code.into()),
+            Far::Read(code) => Self::Read(End::Origin, code.into()),
             Far::Changed => Self::Changed,
             Far::OtherFileSystem => Self::OtherFileSystem,
         }
@@ -275,7 +274,7 @@ fn failed(error: &Error) -> Answer {
 
 impl ReadingHere {
     fn more(&mut self) -> Result<Extents, Trouble> {
-        let unreadable = |errno| Trouble::Read(Side::Source, errno);
+        let unreadable = |errno| Trouble::Read(End::Origin, errno);
         let size = self.file.look.stamp.size;
         let mut extents = Extents::default();
         let mut room = ANSWER;
@@ -315,7 +314,7 @@ impl ReadingHere {
 /// The content's digest, which the other side compares with its own.
 fn digest(file: &OpenHere) -> Result<Body, Trouble> {
     let (digest, length) = hash(|block, offset| fill(&file.fd, block, offset))
-        .map_err(|errno| Trouble::Read(Side::Source, errno))?;
+        .map_err(|errno| Trouble::Read(End::Origin, errno))?;
     Ok(Body::Digest { digest, length })
 }
 
@@ -338,5 +337,8 @@ pub(super) fn hash(
 
 /// A question that makes no sense is a defect, or an attack.
 pub(super) fn nonsense(what: &str) -> Error {
-    Error::new(Kind::Internal, format!("the source's end answers {what}"))
+    Error::new(
+        Kind::Internal,
+        format!("the end that is read answers {what}"),
+    )
 }

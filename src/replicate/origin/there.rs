@@ -15,11 +15,10 @@ use rustix::fs::ftruncate;
 use super::session::{ANSWER, Answer, Body, Extents, Opened, Question, hash, nonsense};
 use super::{Part, Want};
 use crate::error::{Doing, Error, Kind, Result};
-use crate::names::Side;
 use crate::replicate::Job;
 use crate::replicate::attributes::OwnXattrs;
 use crate::replicate::compare::{fill, go_on};
-use crate::replicate::report::{At, Trouble};
+use crate::replicate::report::{At, End, Trouble};
 use crate::replicate::scan::{Look, Moment};
 use crate::replicate::transfer::write_all;
 
@@ -93,7 +92,7 @@ struct Line {
 impl Line {
     fn ask(&mut self, question: &Question) -> Result<u64> {
         let bytes = postcard::to_stdvec(question).doing(Kind::Internal, || {
-            "cannot put a question to the source".to_owned()
+            "cannot put a question to the end that is read".to_owned()
         })?;
         self.pipe.send(bytes)?;
         self.asked += 1;
@@ -328,7 +327,7 @@ impl OpenThere {
             Ok(read)
         });
         stopped?;
-        let own = own.map_err(|errno| Trouble::Read(Side::Target, errno))?;
+        let own = own.map_err(|errno| Trouble::Read(End::Copy, errno))?;
         Ok(own == (digest, length))
     }
 

@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use jiff::Timestamp;
+
 use super::programs::Local;
 use crate::error::Result;
-use crate::names::Uid;
+use crate::names::{Side, Uid};
 use crate::plan::change::{Difference, Extraneous, IdMap, Selection, TreeKind};
 use crate::raw::HostPath;
 use crate::replicate::{
@@ -18,7 +20,7 @@ use crate::replicate::{
 };
 
 pub(super) struct Bench {
-    _dir: tempfile::TempDir,
+    pub(super) _dir: tempfile::TempDir,
     pub(super) source: PathBuf,
     pub(super) target: PathBuf,
     pub(super) index: PathBuf,
@@ -26,6 +28,7 @@ pub(super) struct Bench {
     pub(super) ids: IdMap,
     pub(super) selection: Selection,
     pub(super) extraneous: Extraneous,
+    pub(super) sealed: Option<Timestamp>,
     pub(super) stop: AtomicBool,
     pub(super) progress: Progress,
     pub(super) way: Way,
@@ -89,6 +92,7 @@ impl Bench {
             ids: IdMap::default(),
             selection: Selection::default(),
             extraneous: Extraneous::Remove,
+            sealed: None,
             stop: AtomicBool::new(false),
             progress: Progress::default(),
             way: Way::Here,
@@ -99,6 +103,17 @@ impl Bench {
     /// The same, reached in this way.
     pub(super) fn by(way: Way) -> Self {
         Self { way, ..Self::new() }
+    }
+
+    /// The same on what another bench has laid out.
+    #[cfg(feature = "failpoints")]
+    pub(super) fn at(self, dir: &Path) -> Self {
+        Self {
+            source: dir.join("source"),
+            target: dir.join("target"),
+            index: dir.join("index"),
+            ..self
+        }
     }
 
     pub(super) fn home(&self) -> PathBuf {
@@ -124,6 +139,7 @@ impl Bench {
                 Way::Programs => self.told(kind, dir),
             };
             let job = Job {
+                onto: Side::Target,
                 kind,
                 target: Place {
                     dir: to.as_fd(),
@@ -132,7 +148,8 @@ impl Bench {
                 owner: self.owner,
                 ids: &self.ids,
                 filter: &filter,
-                extraneous: self.extraneous,
+                extraneous: &self.extraneous,
+                sealed: self.sealed,
                 index: Some(Place {
                     dir: index.as_fd(),
                     name: Self::index_name(kind).as_bytes(),
@@ -199,6 +216,14 @@ impl Bench {
         let none = reports.iter().all(|report| report.delta.is_empty());
         assert_eq!(none, all.is_empty());
         all
+    }
+
+    /// Compares by the index; what was found of the home.
+    pub(super) fn compare(&self) -> Report {
+        let [home, _] = self.with(|job, source| {
+            replicate::compare(job, source, Depth::Index, &mut |_, _| {}).unwrap()
+        });
+        home
     }
 
     /// Copies, and has it proven by our own comparison and by rsync.

@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use super::bench::{Bench, Way, write};
 
 #[derive(Clone, Debug)]
-enum Step {
+pub(super) enum Step {
     File(u8, usize),
     Append(u8),
     Flip(u8),
@@ -34,7 +34,7 @@ fn name(n: u8) -> OsString {
     OsString::from_vec([dir.as_bytes(), name].concat())
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub(super) fn step() -> impl Strategy<Value = Step> {
     let n = || 0_u8..12;
     prop_oneof![
         (n(), 0_usize..5000).prop_map(|(n, size)| Step::File(n, size)),
@@ -53,7 +53,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 /// Does a step to a tree, where it can be done.
-fn apply(root: &Path, step: &Step) -> std::io::Result<()> {
+pub(super) fn apply(root: &Path, step: &Step) -> std::io::Result<()> {
     let at = |n: &u8| root.join(name(*n));
     let is_file = |n: &u8| fs::symlink_metadata(at(n)).is_ok_and(|m| m.is_file());
     match step {

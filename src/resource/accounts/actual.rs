@@ -22,6 +22,9 @@ pub struct Actual {
     /// What checks passwords on the target.
     #[serde(default, skip_serializing_if = "is_default")]
     pub crypt: Crypt,
+    /// What checks passwords on the source.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub source_crypt: Crypt,
     /// Login shells of the source's users that the target does not have.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub missing_shells: BTreeSet<Raw>,

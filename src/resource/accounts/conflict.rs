@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::scheme::Crypt;
 use crate::names::{Gid, GroupName, Side, Uid, UserName};
+use crate::plan::change::Ambiguous;
 
 /// What is in the way. The text says what to do.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
@@ -193,6 +194,11 @@ pub enum Conflict {
         /// The target's library.
         crypt: Crypt,
     },
+    /// A reverse cannot tell whose a file is on the source.
+    AmbiguousIds {
+        /// The numbers.
+        ambiguous: Ambiguous,
+    },
     /// The password is empty.
     EmptyPassword {
         /// Whose.
@@ -369,6 +375,11 @@ impl fmt::Display for Conflict {
                 "{user}'s password is hashed by a scheme ({scheme}) that {} on the target cannot \
                  check; set a new password on the source, or add {user} to users.exclude",
                 crypt.name()
+            ),
+            Self::AmbiguousIds { ambiguous } => write!(
+                f,
+                "the owners of files cannot be told apart on the way back: {ambiguous}; give each a \
+                 number of its own on the target (usermod -u, groupmod -g, and chown)"
             ),
             Self::EmptyPassword { user } => write!(
                 f,

@@ -4,24 +4,26 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::actual::{Actual, Database, Group, Presence, User};
+use super::back::diff_back;
 use super::resolve::{Chosen, ChosenGroup, Clearance, Resolved, carries};
 use crate::manifest::Manifest;
-use crate::names::{GroupName, UserName};
+use crate::names::{GroupName, Side, UserName};
 use crate::plan::change::{AccountsMerge, Ageing, FieldChange, GroupChange, Password};
 use crate::plan::change::{UserChange, Verb};
 use crate::plan::{Action, ActionId, Change, Draft, Fact, Level, Reason, Resource, Risk, Undo};
 use crate::raw::Raw;
 use crate::receipt::Receipt;
 use crate::report::counted;
+use crate::resource::mail::reverses;
 
 /// Groups whose members can become root, or read everybody's files.
 const PRIVILEGED: [&str; 11] = [
     "root", "wheel", "sudo", "adm", "shadow", "disk", "docker", "lxd", "libvirt", "mail", "staff",
 ];
 
-/// Compares the target with what was resolved. The manifest's part in it is in `resolved` already.
+/// Compares the target with what was resolved, or, for a reverse, the source with the target.
 pub fn diff(
-    _manifest: &Manifest,
+    manifest: &Manifest,
     actual: &Actual,
     resolved: &Resolved,
     receipt: Option<&Receipt>,
@@ -33,7 +35,12 @@ pub fn diff(
     };
     match carries(actual, receipt) {
         Some(source) => staging(source, actual, resolved, &mut draft),
-        None => recorded(actual, receipt, &mut draft),
+        None => match receipt.filter(|_| reverses(manifest, receipt)) {
+            Some(receipt) if actual.source.is_some() => {
+                draft.absorb(diff_back(actual, resolved, receipt));
+            }
+            _ => recorded(actual, receipt, &mut draft),
+        },
     }
     draft
 }
@@ -57,7 +64,7 @@ fn recorded(actual: &Actual, receipt: Option<&Receipt>, draft: &mut Draft) {
 }
 
 fn staging(source: &Database, actual: &Actual, resolved: &Resolved, draft: &mut Draft) {
-    let mut merge = AccountsMerge::default();
+    let mut merge = AccountsMerge::onto(Side::Target);
     for (name, group) in &resolved.groups {
         let there = source.groups.get(name);
         merge
@@ -237,7 +244,7 @@ fn user_change(
     (!differs.is_empty()).then(|| change(Verb::Update, differs))
 }
 
-fn field(
+pub(super) fn field(
     differs: &mut Vec<FieldChange>,
     name: &str,
     from: impl Into<String>,
@@ -265,7 +272,7 @@ pub(super) fn show(password: &Password) -> String {
 }
 
 /// The fields of ageing with their text on both sides.
-fn ageing(from: &Ageing, to: &Ageing) -> [(&'static str, String, String); 7] {
+pub(super) fn ageing(from: &Ageing, to: &Ageing) -> [(&'static str, String, String); 7] {
     let days = |days: Option<i64>| days.map_or_else(|| "none".to_owned(), |n| n.to_string());
     let both = |name, from, to| (name, days(from), days(to));
     [

@@ -10,17 +10,19 @@ use super::shadow::{self, ageing_fields};
 use super::table::extend_list;
 use super::{group, gshadow};
 use crate::error::{Error, Kind, Result};
-use crate::names::{Gid, Uid, UserName};
+use crate::names::{Gid, Side, Uid, UserName};
 use crate::plan::change::{AccountsMerge, GroupChange, Password, UserChange};
 use crate::secret::{DigestKey, Secret};
 
 /// What stands in a password field that nobody has set.
 const LOCKED: &[u8] = b"!";
 
-/// Both hosts' files while a merge is applied to the target's.
+/// Both hosts' files while a merge is applied to those of one of them, here called the target's.
 pub(super) struct Merge<'a> {
     source: &'a Files,
     target: &'a mut Files,
+    /// Which host that is.
+    onto: Side,
     key: DigestKey,
     /// Numbers that have a line on the target, ours included as they are added.
     uids: BTreeSet<Uid>,
@@ -28,9 +30,15 @@ pub(super) struct Merge<'a> {
 }
 
 impl<'a> Merge<'a> {
-    pub(super) fn new(source: &'a Files, target: &'a mut Files) -> Self {
+    pub(super) fn new(source: &'a Files, target: &'a mut Files, onto: Side) -> Self {
+        // Whatever the direction, digests are keyed by the secrets of the migration's source.
+        let key = match onto {
+            Side::Source => target.digest_key(),
+            Side::Target => source.digest_key(),
+        };
         Self {
-            key: source.digest_key(),
+            key,
+            onto,
             uids: target
                 .passwd()
                 .records()
@@ -56,6 +64,7 @@ impl<'a> Merge<'a> {
     fn group(&mut self, change: &GroupChange) -> Result<()> {
         let name = change.name.as_bytes();
         let subject = || format!("the group {}", change.name);
+        let onto = self.onto;
         let target = &mut *self.target;
         let is_new = target.group.table.get(name).is_none();
         let (list, known, holds_hash) = match target.group.table.get(name) {
@@ -63,13 +72,13 @@ impl<'a> Merge<'a> {
                 let holds_hash = scheme::holds_hash(&line.password);
                 (line.list.clone(), line.members.clone(), holds_hash)
             }
-            Some(_) => return Err(stale(&subject(), "its gid on the target")),
+            Some(_) => return Err(stale(&subject(), &format!("its gid on the {onto}"))),
             None => (Vec::new(), BTreeSet::new(), false),
         };
         let password = match &change.password {
             Some(planned) if is_new || target.gshadow.is_some() => {
                 let field = self.source.group_password(name);
-                Some(checked(&self.key, planned, field, &subject())?)
+                Some(checked(&self.key, planned, field, onto, &subject())?)
             }
             Some(_) | None => None,
         };
@@ -77,10 +86,8 @@ impl<'a> Merge<'a> {
         let members = extend(&list, &known, &change.add_members);
         if is_new {
             if !self.gids.insert(change.gid) {
-                return Err(stale(
-                    &subject(),
-                    "its gid, now another group's on the target,",
-                ));
+                let what = format!("its gid, now another group's on the {onto},");
+                return Err(stale(&subject(), &what));
             }
             let gid = change.gid.to_string();
             // Without gshadow the hash can only be here.
@@ -118,19 +125,18 @@ impl<'a> Merge<'a> {
     fn user(&mut self, change: &UserChange) -> Result<()> {
         let name = change.name.as_bytes();
         let subject = format!("the account {}", change.name);
+        let onto = self.onto;
         let password = match &change.password {
             Some(planned) => {
                 let field = self.source.password(&change.name);
-                Some(checked(&self.key, planned, field, &subject)?.expose())
+                Some(checked(&self.key, planned, field, onto, &subject)?.expose())
             }
             None => None,
         };
         self.passwd_line(change, &subject, password.is_some())?;
         let Some(shadow) = &mut self.target.shadow else {
-            return Err(stale(
-                &subject,
-                "/etc/shadow, which is gone from the target",
-            ));
+            let what = format!("/etc/shadow, which is gone from the {onto}");
+            return Err(stale(&subject, &what));
         };
         let fields = ageing_fields(&change.ageing)
             .map_err(|error| Error::caused(Kind::Internal, "the plan's reserved field", error))?;
@@ -159,14 +165,13 @@ impl<'a> Merge<'a> {
         carries_password: bool,
     ) -> Result<()> {
         let name = change.name.as_bytes();
+        let onto = self.onto;
         let passwd = &mut self.target.passwd.table;
         let gid = change.gid.to_string();
         let Some(line) = passwd.get(name) else {
             if !self.uids.insert(change.uid) {
-                return Err(stale(
-                    subject,
-                    "its uid, now another account's on the target,",
-                ));
+                let what = format!("its uid, now another account's on the {onto},");
+                return Err(stale(subject, &what));
             }
             let uid = change.uid.to_string();
             passwd.add(&[
@@ -181,7 +186,7 @@ impl<'a> Merge<'a> {
             return Ok(());
         };
         if line.uid != change.uid {
-            return Err(stale(subject, "its uid on the target"));
+            return Err(stale(subject, &format!("its uid on the {onto}")));
         }
         let gid_differs = line.gid != change.gid;
         if carries_password {
@@ -202,16 +207,17 @@ fn extend(list: &[u8], known: &BTreeSet<UserName>, add: &BTreeSet<UserName>) -> 
     extend_list(list, add.difference(known).map(UserName::as_bytes))
 }
 
-/// The source's field, if it is still the one that was planned.
+/// The field that is carried, if it is still the one that was planned.
 fn checked<'s>(
     key: &DigestKey,
     planned: &Password,
     field: Option<&'s Secret>,
+    onto: Side,
     subject: &str,
 ) -> Result<&'s Secret> {
     field
         .filter(|field| key.digest(field) == planned.digest)
-        .ok_or_else(|| stale(subject, "its password on the source"))
+        .ok_or_else(|| stale(subject, &format!("its password on the {}", onto.other())))
 }
 
 fn stale(subject: &str, what: &str) -> Error {

@@ -17,6 +17,7 @@ const LOGIN_DEFS: &str = "/etc/login.defs";
 /// Looks at both hosts. The digests are keyed by the source's secrets, or, when the source is gone,
 /// by the target's.
 pub fn observe(source: Option<&dyn ReadHost>, target: &dyn ReadHost) -> Result<Actual> {
+    let host = source;
     let old = source
         .map(|host| Ok((Files::read(host)?, host)))
         .transpose()?;
@@ -33,6 +34,7 @@ pub fn observe(source: Option<&dyn ReadHost>, target: &dyn ReadHost) -> Result<A
         source,
         target: database(&new, &key, ranges(target)?),
         crypt: crypt(target)?,
+        source_crypt: host.map_or(Ok(Crypt::default()), crypt)?,
         missing_shells,
     })
 }

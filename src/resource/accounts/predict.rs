@@ -1,16 +1,24 @@
-//! What the target's accounts will be after a merge; for tests that plan again.
+//! What the accounts will be after a merge; for tests that plan again.
 
 use std::collections::BTreeSet;
 
-use super::actual::{Actual, Group, Presence, User};
+use super::actual::{Actual, Database, Group, Presence, User};
+use crate::names::Side;
 use crate::plan::change::{AccountsMerge, GroupChange, UserChange};
 
 /// Applies a merge to an observation.
 pub fn predict(actual: &mut Actual, merge: &AccountsMerge) {
-    let gshadow = actual.target.gshadow;
+    match (merge.onto, &mut actual.source) {
+        (Side::Target, _) => predict_on(&mut actual.target, merge),
+        (Side::Source, Some(source)) => predict_on(source, merge),
+        (Side::Source, None) => {}
+    }
+}
+
+fn predict_on(host: &mut Database, merge: &AccountsMerge) {
+    let gshadow = host.gshadow;
     for change in &merge.groups {
-        let group = actual
-            .target
+        let group = host
             .groups
             .entry(change.name.clone())
             .or_insert_with(|| new_group(change, gshadow));
@@ -28,7 +36,7 @@ pub fn predict(actual: &mut Actual, merge: &AccountsMerge) {
     }
     for change in &merge.users {
         let user = user(change);
-        actual.target.users.insert(change.name.clone(), user);
+        host.users.insert(change.name.clone(), user);
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the rules say about hand-written observations, and what a merge does to real files.
 
+mod back;
 mod conflicts;
 mod files;
 mod groups;
@@ -7,7 +8,7 @@ mod laws;
 mod staging;
 mod tables;
 
-use super::{Actual, Conflict, Resolved, diff, predict, resolve};
+use super::{Actual, Conflict, Crypt, Resolved, diff, predict, resolve};
 use crate::manifest::Manifest;
 use crate::names::UserName;
 use crate::plan::change::AccountsMerge;

@@ -1,4 +1,4 @@
-//! Writes a merge into the target's four files, as shadow-utils would: locked, with `-` backups, in
+//! Writes a merge into the four files of a host, as shadow-utils would: locked, with `-` backups, in
 //! an order in which a crash leaves nothing that the next run cannot complete.
 
 use super::edit::Merge;
@@ -14,11 +14,15 @@ use crate::raw::HostPath;
 ///
 /// The order is group, gshadow, passwd, shadow: a group without members is harmless, and an account
 /// that is seen without its shadow line cannot log in yet.
-pub fn merge(source: &dyn ReadHost, target: &dyn Host, merge: &AccountsMerge) -> Result<()> {
+pub fn merge(from: &dyn ReadHost, onto: &dyn Host, merge: &AccountsMerge) -> Result<()> {
+    let target = onto;
     let _lock = target.lock_accounts()?;
-    let old = Files::read(source)?;
+    let old = Files::read(from)?;
     let mut new = Files::read(target)?;
-    Merge::new(&old, &mut new).apply(merge)?;
+    if let Some(aside) = &merge.aside {
+        set_aside(target, &new, aside)?;
+    }
+    Merge::new(&old, &mut new, merge.onto).apply(merge)?;
     put(target, GROUP, &new.group)?;
     failpoint::hit("accounts:group");
     if let Some(gshadow) = &new.gshadow {
@@ -30,6 +34,21 @@ pub fn merge(source: &dyn ReadHost, target: &dyn Host, merge: &AccountsMerge) ->
     if let Some(shadow) = &new.shadow {
         put(target, SHADOW, shadow)?;
         failpoint::hit("accounts:shadow");
+    }
+    Ok(())
+}
+
+/// Keeps the four files as they are, the first time.
+fn set_aside(host: &dyn Host, files: &Files, aside: &HostPath) -> Result<()> {
+    host.make_dirs(aside, 0o700)?;
+    let shadow = files.shadow.as_ref().map(|file| (SHADOW, &file.bytes));
+    let gshadow = files.gshadow.as_ref().map(|file| (GSHADOW, &file.bytes));
+    let always = [(GROUP, &files.group.bytes), (PASSWD, &files.passwd.bytes)];
+    for (path, bytes) in always.into_iter().chain(shadow).chain(gshadow) {
+        let copy = aside.join(HostPath::from(path).file_name());
+        if host.lstat(&copy)?.is_none() {
+            host.replace(&copy, bytes.expose(), NewFile::root(0o600))?;
+        }
     }
     Ok(())
 }

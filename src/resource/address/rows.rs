@@ -2,8 +2,11 @@
 
 use super::{Actual, HOSTS};
 use crate::error::{Error, Kind, Result};
+use crate::host::Step;
+use crate::host::network::Held;
 use crate::names::Side;
 use crate::plan::change::FileEdit;
+use crate::plan::hand_over::HostChange;
 use crate::plan::render::{Row, Sign};
 use crate::plan::{Action, Fact, Resource};
 use crate::raw::escape;
@@ -65,4 +68,30 @@ pub fn predict(actual: &mut Actual, edit: &FileEdit) -> Result<()> {
             bad.malformed,
         )
     })
+}
+
+/// Moves addresses in the observation, and makes the edits that go with it.
+pub fn predict_move(actual: &mut Actual, change: &HostChange) -> Result<()> {
+    for edit in &change.edits {
+        predict(actual, edit)?;
+    }
+    let network = match change.side {
+        Side::Source => actual.source_network.as_mut(),
+        Side::Target => actual.target_network.as_mut(),
+    };
+    let Some(network) = network else {
+        return Ok(());
+    };
+    for step in &change.steps {
+        let (one, taken) = match step {
+            Step::TakeAddress(one) => (one, true),
+            Step::DropAddress(one) => (one, false),
+            _ => continue,
+        };
+        if let Some(link) = network.interfaces.get_mut(&one.interface) {
+            link.addresses.retain(|held| held.net != one.net);
+            link.addresses.extend(taken.then(|| Held::taken(one.net)));
+        }
+    }
+    Ok(())
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use globset::GlobSet;
 
-use super::{Actual, Problem, TreeState, UserMail, oddity, selection};
+use super::{Actual, Problem, TreeState, UserMail, Volume, diff_back, oddity, reverses, selection};
 use crate::manifest::{Homes, Manifest};
 use crate::names::{Side, UserName};
 use crate::plan::change::{CopiedTree, Extraneous, MailCopy, Rename, TreePaths};
@@ -24,6 +24,9 @@ pub fn diff(
 ) -> Draft {
     let mut draft = Draft::default();
     if let Some(receipt) = receipt.filter(|receipt| receipt.authority == Side::Target) {
+        if let (true, Some(back)) = (reverses(manifest, Some(receipt)), &actual.back) {
+            return diff_back(manifest, back, receipt);
+        }
         let text = format!(
             "the target's accounts and mail count since {}: none are copied any more",
             receipt.since
@@ -51,10 +54,25 @@ pub fn diff(
         }
     }
     claim(claims, &mut draft);
-    room(actual, &mut draft);
+    let trees = actual.users.values().flat_map(|user| &user.trees);
+    room_on(Side::Target, &actual.volumes, trees, &mut draft);
     strays(actual, &mut draft);
     left_behind(manifest, &mut draft);
     draft
+}
+
+/// The copies of everybody's trees, whether or not they differ now.
+pub fn copies(manifest: &Manifest, actual: &Actual, receipt: Option<&Receipt>) -> Vec<MailCopy> {
+    let copy = |(name, mail)| {
+        let user = User {
+            manifest,
+            receipt,
+            name,
+            mail,
+        };
+        user.copy()
+    };
+    actual.users.iter().map(copy).collect()
 }
 
 struct User<'a> {
@@ -73,7 +91,7 @@ impl User<'_> {
     ) {
         let resource = || Resource::Mail(self.name.clone());
         for tree in &self.mail.trees {
-            for (level, text) in oddity::sentences(tree.paths.kind, &tree.oddities) {
+            for (level, text) in oddity::sentences(tree.paths.kind, Side::Source, &tree.oddities) {
                 draft.note(resource(), level, text);
             }
         }
@@ -120,7 +138,8 @@ impl User<'_> {
                 .actions
                 .push(self.action("copy", change, because, needs, copied.clone()));
         }
-        if self.manifest.serve_from == Side::Target {
+        // Between live hosts mail is proven when it stands still.
+        if self.manifest.serve_from == Side::Target && !self.manifest.source.host.is_live() {
             let needs = BTreeSet::from([copied, Fact::TargetQuiet]);
             let proven = Fact::MailProven(self.name.clone());
             let because = Reason::BeforeHandOver;
@@ -204,6 +223,7 @@ impl User<'_> {
         };
         MailCopy {
             user: self.name.clone(),
+            from: Side::Source,
             uid: self.mail.uid,
             trees: self.mail.trees.iter().map(copied).collect(),
             select: selection(self.manifest),
@@ -248,13 +268,27 @@ fn claim(users: BTreeMap<UserName, Vec<TreePaths>>, draft: &mut Draft) {
 }
 
 /// Space and inodes: what is transferred, one temporary copy of the largest file, and a tenth.
-fn room(actual: &Actual, draft: &mut Draft) {
-    for (number, volume) in actual.volumes.iter().enumerate() {
+///
+/// On the source everything that is replaced stays beside what replaces it, and what is made is
+/// recorded there as well.
+pub(super) fn room_on<'a>(
+    side: Side,
+    volumes: &[Volume],
+    trees: impl Iterator<Item = &'a TreeState> + Clone,
+    draft: &mut Draft,
+) {
+    for (number, volume) in volumes.iter().enumerate() {
         let (mut bytes, mut inodes, mut largest) = (0_u64, 0_u64, 0_u64);
-        let trees = actual.users.values().flat_map(|user| &user.trees);
-        for tree in trees.filter(|tree| tree.volume == number) {
-            bytes = bytes.saturating_add(tree.delta.bytes());
-            inodes = inodes.saturating_add(tree.delta.create.files);
+        for tree in trees.clone().filter(|tree| tree.volume == number) {
+            let delta = &tree.delta;
+            bytes = bytes.saturating_add(delta.bytes());
+            inodes = inodes.saturating_add(delta.create.files);
+            if side == Side::Source {
+                bytes = bytes.saturating_add(delta.touch.bytes);
+                let kept = [delta.create, delta.update, delta.touch];
+                let kept = kept.iter().map(|count| count.files).sum();
+                inodes = inodes.saturating_add(kept);
+            }
             largest = largest.max(tree.delta.largest);
         }
         if bytes == 0 && inodes == 0 {

@@ -19,7 +19,7 @@ use crate::replicate::{OriginTree, Progress, Report, is_staging};
 use crate::resource::accounts::{Chosen, Clearance, Resolved};
 
 /// How many differences of a tree a plan shows by name.
-const SAMPLE: usize = 5;
+pub(super) const SAMPLE: usize = 5;
 
 /// Looks at the trees of every user whose ids on the target are known.
 pub fn observe(
@@ -62,6 +62,7 @@ pub fn observe(
         users,
         volumes,
         strays: strays(source, &spool[0], resolved)?,
+        back: None,
     })
 }
 
@@ -307,6 +308,7 @@ impl Observer<'_> {
             target: target.clone(),
             ids: Arc::clone(&self.ids),
             extraneous: Extraneous::Remove,
+            sealed: None,
             index: index.map(|dir| index_file(&dir, user, paths.kind)),
             sample: SAMPLE,
         };

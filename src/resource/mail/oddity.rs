@@ -1,12 +1,13 @@
 //! What was met in a tree that is not carried, or not as it is, in words.
 
+use crate::names::Side;
 use crate::plan::Level;
 use crate::plan::change::TreeKind;
 use crate::raw::Raw;
 use crate::replicate::{Oddities, Oddity};
 
-/// One sentence for each kind of oddity in a tree.
-pub(super) fn sentences(kind: TreeKind, oddities: &Oddities) -> Vec<(Level, String)> {
+/// One sentence for each kind of oddity in a tree that is copied from a side.
+pub(super) fn sentences(kind: TreeKind, from: Side, oddities: &Oddities) -> Vec<(Level, String)> {
     let mut sentences = Vec::new();
     for (&oddity, seen) in &oddities.seen {
         let place = match kind {
@@ -15,7 +16,9 @@ pub(super) fn sentences(kind: TreeKind, oddities: &Oddities) -> Vec<(Level, Stri
         };
         let (level, what) = meaning(oddity);
         if oddity == Oddity::SourceAbsent {
-            sentences.push((level, format!("{what}: {place}")));
+            let onto = from.other();
+            let what = format!("nothing on the {from}, and so left alone on the {onto}: {place}");
+            sentences.push((level, what));
             continue;
         }
         let first = seen
@@ -62,10 +65,8 @@ fn meaning(oddity: Oddity) -> (Level, &'static str) {
         ),
         Oddity::ChangedWhileRead => (Warning, "files changed while they were read"),
         Oddity::ReservedName => (Warning, "names that reconcile uses for itself stay behind"),
-        Oddity::SourceAbsent => (
-            Info,
-            "nothing on the source, and so left alone on the target",
-        ),
+        Oddity::ChangedByHand => (Warning, "files were changed by hand"),
+        Oddity::SourceAbsent => (Info, "nothing to copy"),
     }
 }
 

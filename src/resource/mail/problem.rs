@@ -61,6 +61,27 @@ pub enum Problem {
         /// Whose mail counts by its receipt.
         authority: Side,
     },
+    /// It was copied to the target and is gone there, so it cannot go back.
+    GoneOnTarget {
+        /// What is gone.
+        path: HostPath,
+    },
+    /// The home is another one on the target than the one that was copied there.
+    HomeMoved {
+        /// The home that was copied.
+        copied: HostPath,
+        /// The home now, links resolved.
+        now: HostPath,
+    },
+    /// Files on the source were changed by hand after it handed over, and a reverse would replace them.
+    ChangedByHand {
+        /// Whose files.
+        user: UserName,
+        /// How many.
+        count: u64,
+        /// The first few.
+        first: Vec<HostPath>,
+    },
     /// Files on the target that did not come from this migration.
     InTheWay {
         /// Where.
@@ -148,6 +169,34 @@ impl fmt::Display for Problem {
                  the {authority}'s mail counts; set `name: {name}` in the manifest to go on with it, \
                  or exclude the user"
             ),
+            Self::GoneOnTarget { path } => write!(
+                f,
+                "{path} on the target is gone or empty, and was copied there; mount its file system, or \
+                 bring it back from where it was moved to"
+            ),
+            Self::HomeMoved { copied, now } => write!(
+                f,
+                "the home on the target is {now} now, and {copied} was copied there: what is in it cannot \
+                 go back; move it to {copied} again (`usermod -m -d`)"
+            ),
+            Self::ChangedByHand { user, count, first } => {
+                let first: Vec<String> = first.iter().map(ToString::to_string).collect();
+                write!(
+                    f,
+                    "{} on the source {} changed there after it handed over, and not by reconcile: {}{}; \
+                     look at {}, then add `{user}` to mail.adopt to have {} set aside and replaced",
+                    counted(*count, "entry", "entries"),
+                    if *count == 1 { "was" } else { "were" },
+                    first.join(", "),
+                    if *count > first.len() as u64 {
+                        ", ..."
+                    } else {
+                        ""
+                    },
+                    if *count == 1 { "it" } else { "them" },
+                    if *count == 1 { "it" } else { "them" },
+                )
+            }
             Self::InTheWay { path, user } => write!(
                 f,
                 "{path} on the target holds files that did not come from this migration; look at \

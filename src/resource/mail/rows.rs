@@ -2,9 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use crate::plan::change::{Count, Delta, Difference, MailCopy, Rename, TreeKind, TreePaths};
+use crate::names::Side;
+use crate::plan::change::{
+    CopiedTree, Count, Delta, Difference, Extraneous, MailCopy, Rename, TreeKind, TreePaths,
+};
 use crate::plan::render::{Row, Sign};
 use crate::plan::{Change, Resource};
+use crate::replicate::ASIDE;
 use crate::report::{counted, size};
 
 /// So few differences are listed one by one; more are counted.
@@ -38,12 +42,7 @@ pub fn rows(change: &Change) -> Vec<Row> {
             title: "compare every file by content".to_owned(),
             details: Vec::new(),
         }],
-        Change::MergeAccounts(_)
-        | Change::EditFile(_)
-        | Change::HoldService(_)
-        | Change::ReleaseService(_)
-        | Change::EnforceUidl(_)
-        | Change::HandOver { .. } => Vec::new(),
+        _ => Vec::new(),
     }
 }
 
@@ -71,7 +70,8 @@ fn copy_row(copy: &MailCopy) -> Row {
             .sample
             .iter()
             .map(|sample| {
-                let (tree, differs) = (tree_name(sample.tree), difference(sample.differs));
+                let tree = tree_name(sample.tree);
+                let differs = difference_from(copy.from, sample.differs);
                 match sample.path.as_bytes() {
                     b"" | b"." => format!("{tree} ({differs})"),
                     _ => format!("{tree}: {} ({differs})", sample.path),
@@ -81,12 +81,25 @@ fn copy_row(copy: &MailCopy) -> Row {
     } else {
         Vec::new()
     };
+    let kept = copy.trees.iter().filter_map(|tree| kept(copy.from, tree));
+    let details = details.into_iter().chain(kept).collect();
     Row {
         sign: if only_new { Sign::Create } else { Sign::Update },
         resource: Resource::Mail(copy.user.clone()),
         title: summary(delta),
         details,
     }
+}
+
+/// Where what is replaced or removed is kept.
+fn kept(from: Side, tree: &CopiedTree) -> Option<String> {
+    let Extraneous::SetAside(label) = &tree.extraneous else {
+        return None;
+    };
+    let top = tree.paths.on(from.other());
+    let aside = top.parent().join(ASIDE).join(label.as_bytes());
+    let kept = aside.join(top.file_name());
+    Some(format!("what goes is kept in {kept}"))
 }
 
 /// `12 new (3.1 MB), 2 changed (40 kB), 1 with other metadata, 1 removed`.
@@ -118,6 +131,15 @@ pub(crate) fn tree_name(kind: TreeKind) -> &'static str {
     match kind {
         TreeKind::Home => "home",
         TreeKind::Spool => "spool",
+    }
+}
+
+/// What differs on the side that is written, in words.
+fn difference_from(from: Side, differs: Difference) -> &'static str {
+    match (from, differs) {
+        (Side::Target, Difference::Missing) => "missing on the source",
+        (Side::Target, Difference::Extraneous) => "not on the target",
+        _ => difference(differs),
     }
 }
 

@@ -6,6 +6,7 @@ use crate::host::{FileKind, ReadHost, real_path};
 use crate::manifest::Manifest;
 use crate::names::{Side, UserName};
 use crate::raw::{HostPath, Raw};
+use crate::replicate::{ASIDE, is_staging};
 use crate::resource::accounts::Resolved;
 
 /// How many strays are named.
@@ -39,9 +40,11 @@ pub(super) fn strays(
 ) -> Result<Strays> {
     let names = source.list(spool)?.into_iter().flatten();
     let foreign = |name: &Raw| {
-        !resolved
-            .users
-            .contains_key(&UserName::from(name.as_bytes()))
+        let ours = name.as_bytes() == ASIDE || is_staging(name.as_bytes());
+        !ours
+            && !resolved
+                .users
+                .contains_key(&UserName::from(name.as_bytes()))
     };
     let mut strays = Strays::default();
     for name in names.filter(foreign) {

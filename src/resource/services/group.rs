@@ -117,6 +117,12 @@ impl Service<'_> {
             .is_some_and(|known| known.name == known::EXIM.name)
     }
 
+    /// Whether a unit of it is waited for and not stopped.
+    pub fn waits_for(&self, unit: &Unit) -> bool {
+        let jobs = self.known.map_or(&[][..], |known| known.jobs);
+        jobs.contains(&unit.name.as_str())
+    }
+
     /// The units that run when it serves: those that the manifest names, or the first that is known.
     pub fn mains(&self) -> &[&Unit] {
         &self.units[..self.mains.min(self.units.len())]
@@ -132,6 +138,14 @@ impl Service<'_> {
 
     /// Why it is not held: what runs, and what could be started. Empty if it is.
     pub fn unheld(&self) -> Vec<String> {
+        let mut why = self.units_unheld();
+        let programs = self.programs();
+        why.extend(programs.iter().map(|program| format!("{program} runs")));
+        why
+    }
+
+    /// The same of its units and scripts alone.
+    pub(super) fn units_unheld(&self) -> Vec<String> {
         let mut why = Vec::new();
         for unit in &self.units {
             if unit.runs() {
@@ -145,8 +159,6 @@ impl Service<'_> {
                 why.push(format!("{} {missing}", unit.name));
             }
         }
-        let programs = self.programs();
-        why.extend(programs.iter().map(|program| format!("{program} runs")));
         why
     }
 }

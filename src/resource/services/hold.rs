@@ -1,13 +1,10 @@
 //! Keeping the target's mail services quiet while its mailboxes are incomplete. Pure.
-//!
-//! Stopped first, in one transaction, so that each stops as its unit says; then masked, so that
-//! neither a socket, a timer nor a hand starts it again; then stopped once more, for what a socket
-//! revived in between.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::group::{Service, services, units_of};
 use super::known::Role;
+use super::order::{self, Halt};
 use super::process::Program;
 use super::unit::{Init, Unit};
 use super::{HostServices, Problem};
@@ -18,6 +15,7 @@ use crate::plan::change::ServiceHold;
 use crate::plan::{
     Action, ActionId, Change, Draft, Fact, Level, Obstacle, Reason, Resource, Risk, Undo,
 };
+use crate::raw::HostPath;
 use crate::receipt::Held;
 
 /// Whether a role's services are quiet before anything is done.
@@ -84,7 +82,7 @@ fn role_draft(
         .collect();
     for (number, service) in loose.iter().enumerate() {
         quiet = Quiet::NotYet;
-        for problem in problems(service, target) {
+        for problem in problems(service, Side::Target, target) {
             let resource = Resource::Service(Side::Target, service.name.clone());
             draft.block(resource, Obstacle::Service { problem });
         }
@@ -108,6 +106,7 @@ fn role_draft(
     let open = target.open(role.ports());
     if quiet == Quiet::Already && !open.is_empty() {
         let problem = Problem::PortsTaken {
+            side: Side::Target,
             ports: open.into_iter().collect(),
         };
         let resource = Resource::Service(Side::Target, role.to_string());
@@ -135,37 +134,40 @@ fn exim(service: &Service<'_>, target: &HostServices, draft: &mut Draft) -> Quie
 }
 
 /// What is in the way of holding a service.
-fn problems(service: &Service<'_>, target: &HostServices) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    if target.init == Init::Other {
-        problems.push(Problem::UnknownInit);
-        return problems;
+fn problems(service: &Service<'_>, side: Side, host: &HostServices) -> Vec<Problem> {
+    if host.init == Init::Other {
+        return vec![Problem::UnknownInit];
     }
-    let in_etc = |unit: &&&Unit| {
-        let file = unit.file.as_ref();
-        unit.is_at_large(target.init)
-            && file.is_some_and(|file| file.as_bytes().starts_with(b"/etc/systemd/system/"))
-    };
-    for unit in service.units.iter().filter(in_etc) {
-        if let Some(file) = &unit.file {
-            problems.push(Problem::CannotMask {
-                unit: unit.mask_name(),
-                file: file.clone(),
-            });
-        }
-    }
+    let mut problems = unmaskable(service, side, host);
     let strays: Vec<Program> = without_unit(service)
         .into_iter()
         .filter(|program| own_stop(*program).is_none())
         .collect();
     if !strays.is_empty() {
-        problems.push(Problem::Strays { programs: strays });
+        let programs = strays;
+        problems.push(Problem::Strays { side, programs });
     }
     problems
 }
 
+/// Units that cannot be masked: their files are where the mask would be.
+pub(super) fn unmaskable(service: &Service<'_>, side: Side, host: &HostServices) -> Vec<Problem> {
+    let in_etc = |file: &&HostPath| file.as_bytes().starts_with(b"/etc/systemd/system/");
+    let at_large = service.units.iter().filter(|u| u.is_at_large(host.init));
+    at_large
+        .filter_map(|unit| {
+            let file = unit.file.as_ref().filter(in_etc)?;
+            Some(Problem::CannotMask {
+                side,
+                unit: unit.mask_name(),
+                file: file.clone(),
+            })
+        })
+        .collect()
+}
+
 /// What runs although no unit does: it was started by hand, or outlived its unit.
-fn without_unit(service: &Service<'_>) -> BTreeSet<Program> {
+pub(super) fn without_unit(service: &Service<'_>) -> BTreeSet<Program> {
     if service.units.iter().any(|unit| unit.runs()) {
         return BTreeSet::new();
     }
@@ -187,37 +189,10 @@ fn hold(
     target: &HostServices,
     ports: &[u16],
 ) -> Option<(ServiceHold, Action)> {
-    let at_large = service.units.iter().filter(|u| u.is_at_large(target.init));
-    let masks: BTreeSet<String> = at_large.map(|unit| unit.mask_name()).collect();
-    let running: Vec<String> = service
-        .units
-        .iter()
-        .filter(|unit| unit.runs())
-        .map(|unit| unit.name.clone())
-        .collect();
-    let disable = |name: &String| match target.init {
-        Init::Chkconfig => Command::ChkconfigOff(name.clone()),
-        _ => Command::UpdateRcDisable(name.clone()),
-    };
-    let mut commands = Vec::new();
-    match target.init {
-        Init::Systemd => {
-            if !running.is_empty() {
-                commands.push(Command::StopUnits(running.clone()));
-            }
-            if !masks.is_empty() {
-                commands.push(Command::MaskUnits(masks.iter().cloned().collect()));
-                if !running.is_empty() {
-                    commands.push(Command::StopUnits(running.clone()));
-                }
-            }
-            commands.extend(without_unit(service).into_iter().filter_map(own_stop));
-        }
-        Init::Other => {}
-        Init::UpdateRcD | Init::Chkconfig => {
-            commands.extend(running.iter().cloned().map(Command::StopScript));
-            commands.extend(masks.iter().map(disable));
-        }
+    let halt = Halt::of(service, target);
+    let mut commands = halt.commands(target.init);
+    if target.init == Init::Systemd {
+        commands.extend(without_unit(service).into_iter().filter_map(own_stop));
     }
     if commands.is_empty() {
         return None;
@@ -225,8 +200,8 @@ fn hold(
     let hurts_others = service.runs() && !target.others.is_empty();
     let hold = ServiceHold {
         service: service.name.clone(),
-        masks,
-        running: running.into_iter().collect(),
+        masks: halt.masks,
+        running: halt.running.into_iter().collect(),
         ports: ports.iter().copied().collect(),
         commands,
     };
@@ -248,22 +223,7 @@ fn hold(
 
 /// How a person takes it back.
 fn undo(hold: &ServiceHold, init: Init) -> String {
-    let masks: Vec<String> = hold.masks.iter().cloned().collect();
-    let running: Vec<String> = hold.running.iter().cloned().collect();
-    let mut commands = Vec::new();
-    match init {
-        Init::Systemd => {
-            commands.extend((!masks.is_empty()).then_some(Command::UnmaskUnits(masks)));
-            commands.extend((!running.is_empty()).then_some(Command::StartUnits(running)));
-        }
-        Init::Chkconfig => commands.extend(masks.into_iter().map(Command::ChkconfigOn)),
-        Init::UpdateRcD | Init::Other => {
-            commands.extend(masks.into_iter().map(Command::UpdateRcEnable));
-        }
-    }
-    if init != Init::Systemd {
-        commands.extend(hold.running.iter().cloned().map(Command::StartScript));
-    }
+    let commands = order::start(init, &hold.masks, &hold.running);
     let commands: Vec<String> = commands.iter().map(ToString::to_string).collect();
     format!("`{}` on the target", commands.join(" && "))
 }

@@ -67,6 +67,9 @@ pub struct Known {
     pub scripts: &'static [&'static str],
     /// What runs for it.
     pub programs: &'static [Program],
+    /// Units and scripts that end by themselves when their work is done. They are waited for, never
+    /// stopped: whoever stops one in the middle does not know what is left undone.
+    pub jobs: &'static [&'static str],
 }
 
 /// Dovecot, as upstream and all distributions name it.
@@ -76,6 +79,7 @@ pub const DOVECOT: Known = Known {
     units: &["dovecot.service", "dovecot.socket"],
     scripts: &["dovecot"],
     programs: &[Program::Dovecot, Program::DovecotWorker],
+    jobs: &[],
 };
 
 /// Postfix. Up to Debian 12 `postfix.service` starts nothing itself: the instances do, `-` being the
@@ -86,6 +90,7 @@ pub const POSTFIX: Known = Known {
     units: &["postfix.service", "postfix@-.service", "postfix@*.service"],
     scripts: &["postfix"],
     programs: &[Program::Postfix, Program::PostfixWorker, Program::Delivery],
+    jobs: &[],
 };
 
 /// Sendmail; Red Hat has its client queue runner as a unit of its own.
@@ -95,6 +100,7 @@ pub const SENDMAIL: Known = Known {
     units: &["sendmail.service", "sm-client.service"],
     scripts: &["sendmail"],
     programs: &[Program::Sendmail, Program::Delivery],
+    jobs: &[],
 };
 
 /// Exim, which delivers without its daemon; it is only looked at.
@@ -104,15 +110,39 @@ pub const EXIM: Known = Known {
     units: &["exim4.service", "exim.service"],
     scripts: &["exim4", "exim"],
     programs: &[Program::Exim, Program::Delivery],
+    jobs: &[],
 };
 
-/// cron(8): `cron` on Debian, `crond` on Red Hat.
+/// cron(8): `cron` on Debian, `crond` on Red Hat, and `cron.target` where systemd.cron(7) makes timers
+/// of crontabs, which are parts of it. Users' crontabs rest with it. Jobs go on when it is stopped.
 pub const CRON: Known = Known {
     name: "cron",
     role: Role::Cron,
-    units: &["cron.service", "crond.service"],
+    units: &["cron.service", "crond.service", "cron.target"],
     scripts: &["cron", "crond"],
-    programs: &[Program::Cron],
+    programs: &[Program::Cron, Program::CronJob],
+    jobs: &[],
+};
+
+/// atd(8). A job that goes on when it is stopped has its name.
+pub const ATD: Known = Known {
+    name: "atd",
+    role: Role::Cron,
+    units: &["atd.service"],
+    scripts: &["atd"],
+    programs: &[Program::Atd],
+    jobs: &[],
+};
+
+/// anacron(8), which ends when its jobs have. To stop its unit is to wait for them, without a limit
+/// (Debian's `TimeoutStopSec=infinity`).
+pub const ANACRON: Known = Known {
+    name: "anacron",
+    role: Role::Cron,
+    units: &["anacron.timer", "anacron.service"],
+    scripts: &["anacron"],
+    programs: &[Program::Anacron],
+    jobs: &["anacron.service", "anacron"],
 };
 
 /// fetchmail(1) as a service of the system.
@@ -122,10 +152,13 @@ pub const FETCHMAIL: Known = Known {
     units: &["fetchmail.service"],
     scripts: &["fetchmail"],
     programs: &[Program::Fetchmail, Program::Getmail],
+    jobs: &[],
 };
 
 /// All of them.
-pub const ALL: [&Known; 6] = [&DOVECOT, &POSTFIX, &SENDMAIL, &EXIM, &CRON, &FETCHMAIL];
+pub const ALL: [&Known; 8] = [
+    &DOVECOT, &POSTFIX, &SENDMAIL, &EXIM, &CRON, &ATD, &ANACRON, &FETCHMAIL,
+];
 
 impl Known {
     /// Whether a unit or script is of this service.

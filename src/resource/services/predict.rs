@@ -1,10 +1,12 @@
 //! What the services will be after a change.
 
-use super::HostServices;
-use super::unit::{Active, ENABLED, Init, Load, Unit};
-use crate::plan::change::{ServiceHold, ServiceRelease};
+use std::collections::BTreeSet;
 
-use super::known;
+use super::unit::{Active, ENABLED, Init, Load, Unit};
+use super::{HostServices, known};
+use crate::host::{Command, Step};
+use crate::plan::change::{ServiceHold, ServiceRelease};
+use crate::plan::hand_over::{Freeze, Start};
 
 /// Of which service a unit is, by its name.
 fn belongs(unit: &Unit, service: &str, names: &[&str]) -> bool {
@@ -62,4 +64,52 @@ pub fn predict_release(target: &mut HostServices, release: &ServiceRelease) {
     if !release.start.is_empty() {
         target.programs.extend(master);
     }
+}
+
+/// Everything that writes mail is stopped and masked.
+pub fn predict_freeze(host: &mut HostServices, freeze: &Freeze) {
+    for (service, hold) in &freeze.holds {
+        let hold = ServiceHold {
+            service: service.clone(),
+            masks: hold.masks.clone(),
+            running: hold.running.clone(),
+            ports: freeze.ports.clone(),
+            commands: Vec::new(),
+        };
+        predict_hold(host, &hold);
+    }
+}
+
+/// What was held is let go, and what was started runs.
+pub fn predict_start(host: &mut HostServices, start: &Start) {
+    let (mut free, mut started) = (BTreeSet::new(), BTreeSet::new());
+    for step in &start.change.steps {
+        match step {
+            Step::Run(Command::UnmaskUnits(units)) => free.extend(units),
+            Step::Run(Command::UpdateRcEnable(name) | Command::ChkconfigOn(name)) => {
+                free.insert(name);
+            }
+            Step::Run(Command::StartUnits(units)) => started.extend(units),
+            Step::Run(Command::StartScript(name)) => {
+                started.insert(name);
+            }
+            _ => {}
+        }
+    }
+    let init = host.init;
+    for unit in &mut host.units {
+        if free.contains(&unit.mask_name()) {
+            unit.load = Load::Loaded;
+            if init != Init::Systemd {
+                ENABLED.clone_into(&mut unit.enabled);
+            }
+        }
+        if started.contains(&unit.name) {
+            unit.active = Active::Active;
+            let known = known::ALL.iter().find(|known| known.has(&unit.name));
+            host.programs
+                .extend(known.and_then(|known| known.programs.first()));
+        }
+    }
+    // Of a service the ports that it will open are not known: none is said to be open.
 }

@@ -40,6 +40,8 @@ pub enum Problem {
     },
     /// A unit file in `/etc/systemd/system` cannot be masked.
     CannotMask {
+        /// On which host.
+        side: Side,
         /// The unit.
         unit: String,
         /// Its file.
@@ -47,11 +49,15 @@ pub enum Problem {
     },
     /// Processes run that no unit or script started, and that no command stops.
     Strays {
+        /// On which host.
+        side: Side,
         /// What they are.
         programs: Vec<Program>,
     },
     /// Something that is not known listens on ports of mail.
     PortsTaken {
+        /// On which host.
+        side: Side,
         /// The ports.
         ports: Vec<u16>,
     },
@@ -59,15 +65,45 @@ pub enum Problem {
     UnknownInit,
     /// It is masked, and not by this migration.
     MaskedByOthers {
+        /// On which host.
+        side: Side,
         /// The units.
         units: Vec<String>,
     },
     /// Several services could serve, and none runs.
     Ambiguous {
+        /// On which host.
+        side: Side,
         /// The services.
         services: Vec<String>,
         /// The manifest's key that decides.
         key: String,
+    },
+    /// Nothing on this host could be stopped and started again by itself.
+    CannotFreeze {
+        /// Which host.
+        side: Side,
+    },
+    /// Exim on a host that is to be frozen.
+    EximDelivers {
+        /// On which host.
+        side: Side,
+        /// The unit that runs or could be started.
+        unit: String,
+    },
+    /// What was started by hand could be stopped, and nothing would start it again.
+    ByHand {
+        /// On which host.
+        side: Side,
+        /// What it is.
+        program: Program,
+    },
+    /// A unit is at work that ends by itself, and is not to be stopped in the middle.
+    AtWork {
+        /// On which host.
+        side: Side,
+        /// The unit.
+        unit: String,
     },
 }
 
@@ -107,23 +143,23 @@ impl fmt::Display for Problem {
                  a daemon; put postfix or sendmail in its place, or see to it that nothing is \
                  delivered there and run `systemctl mask --now {unit}` on the target"
             ),
-            Self::CannotMask { unit, file } => write!(
+            Self::CannotMask { side, unit, file } => write!(
                 f,
-                "{file} on the target is in the place where a mask would be; move it with `mv {file} \
+                "{file} on the {side} is in the place where a mask would be; move it with `mv {file} \
                  /usr/local/lib/systemd/system/{unit} && systemctl daemon-reload` (make that \
                  directory first)"
             ),
-            Self::Strays { programs } => {
+            Self::Strays { side, programs } => {
                 let names: Vec<String> = programs.iter().map(ToString::to_string).collect();
                 write!(
                     f,
-                    "{} runs on the target; find it with `ps -ef` and end it",
+                    "{} runs on the {side}; find it with `ps -ef` and end it",
                     names.join(" and ")
                 )
             }
-            Self::PortsTaken { ports } => write!(
+            Self::PortsTaken { side, ports } => write!(
                 f,
-                "something listens on {} of the target and is none of the services that are known; \
+                "something listens on {} of the {side} and is none of the services that are known; \
                  find it with `ss -ltnp`, then stop it or name its unit in the manifest's `services`",
                 super::describe::numbers(ports)
             ),
@@ -131,16 +167,41 @@ impl fmt::Display for Problem {
                 "the target has neither systemd nor init scripts that can be disabled: stop it by \
                  hand, and keep it stopped until the target's mail counts",
             ),
-            Self::MaskedByOthers { units } => write!(
+            Self::MaskedByOthers { side, units } => write!(
                 f,
-                "{units} on the target is masked, and not by this migration; run `systemctl unmask \
+                "{units} on the {side} is masked, and not by this migration; run `systemctl unmask \
                  {units}` there if it may be started",
                 units = units.join(" ")
             ),
-            Self::Ambiguous { services, key } => write!(
+            Self::Ambiguous {
+                side,
+                services,
+                key,
+            } => write!(
                 f,
-                "none of {} runs on the target; name the units of the one that should serve in {key}",
+                "none of {} runs on the {side}; name the units of the one that should serve in {key}",
                 services.join(" and ")
+            ),
+            Self::CannotFreeze { side } => write!(
+                f,
+                "the {side} has neither systemd nor init scripts that can be disabled, so its services \
+                 cannot be kept stopped for the hand-over and started again if it is taken back; \
+                 install update-rc.d or chkconfig there"
+            ),
+            Self::EximDelivers { side, unit } => write!(
+                f,
+                "exim ({unit}) on the {side} is not handled: its `sendmail` delivers without a daemon, \
+                 so the mail there cannot be frozen; put postfix or sendmail in its place first"
+            ),
+            Self::ByHand { side, program } => write!(
+                f,
+                "{program} on the {side} was started by hand, and nothing would start it again if the \
+                 hand-over is taken back; stop it, and start its unit with systemctl"
+            ),
+            Self::AtWork { side, unit } => write!(
+                f,
+                "{unit} on the {side} is at work, and is not to be stopped before its jobs have ended; \
+                 wait until `systemctl is-active {unit}` there says that it is not"
             ),
         }
     }

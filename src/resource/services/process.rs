@@ -32,6 +32,12 @@ pub enum Program {
     Getmail,
     /// cron.
     Cron,
+    /// What cron started a job with, and waits for its end.
+    CronJob,
+    /// atd, or one of its jobs.
+    Atd,
+    /// anacron.
+    Anacron,
 }
 
 impl fmt::Display for Program {
@@ -47,6 +53,9 @@ impl fmt::Display for Program {
             Self::Fetchmail => "fetchmail",
             Self::Getmail => "getmail",
             Self::Cron => "cron",
+            Self::CronJob => "a job of cron",
+            Self::Atd => "atd or a job of it",
+            Self::Anacron => "anacron",
         })
     }
 }
@@ -56,7 +65,13 @@ impl Program {
     pub fn serves(self) -> bool {
         !matches!(
             self,
-            Self::Delivery | Self::Fetchmail | Self::Getmail | Self::Cron
+            Self::Delivery
+                | Self::Fetchmail
+                | Self::Getmail
+                | Self::Cron
+                | Self::CronJob
+                | Self::Atd
+                | Self::Anacron
         )
     }
 
@@ -64,7 +79,7 @@ impl Program {
     pub(super) fn is_master(self) -> bool {
         !matches!(
             self,
-            Self::DovecotWorker | Self::PostfixWorker | Self::Delivery
+            Self::DovecotWorker | Self::PostfixWorker | Self::Delivery | Self::CronJob
         )
     }
 }
@@ -77,6 +92,7 @@ pub(super) fn forget_children(programs: &mut BTreeSet<Program>) {
         (Program::Postfix, Program::Delivery),
         (Program::Sendmail, Program::Delivery),
         (Program::Exim, Program::Delivery),
+        (Program::Cron, Program::CronJob),
     ];
     for (master, child) in of {
         if programs.contains(&master) {
@@ -154,6 +170,10 @@ fn program(args: &str) -> Option<Program> {
         "fetchmail" => Program::Fetchmail,
         "getmail" | "getmail4" | "getmail6" => Program::Getmail,
         "cron" | "crond" => Program::Cron,
+        // Debian's cron and cronie name their children so.
+        "CRON" | "CROND" => Program::CronJob,
+        "atd" => Program::Atd,
+        "anacron" => Program::Anacron,
         // A script of an interpreter.
         _ if has_start("/usr/bin/getmail") || has_start("/usr/local/bin/getmail") => {
             Program::Getmail

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::group::{Service, services};
 use super::known::Role;
+use super::order::{self, is_trigger};
 use super::unit::{ENABLED, Init, Load, Unit};
 use super::{HostServices, Problem, describe};
 use crate::host::Command;
@@ -27,27 +28,14 @@ pub(super) fn draft(
     for role in [Role::Imap, Role::Mta] {
         let all = services(&manifest.services, role, target);
         let all: Vec<&Service<'_>> = all.iter().filter(|service| !service.is_exim()).collect();
-        let free = |s: &&&Service<'_>| s.serves() && !records.contains_key(&s.name);
-        let held_running = |s: &&&Service<'_>| records.get(&s.name).is_some_and(Held::was_running);
-        let mut chosen: Vec<&str> = all.iter().filter(free).map(|s| s.name.as_str()).collect();
-        if chosen.is_empty() {
-            chosen.extend(all.iter().filter(held_running).map(|s| s.name.as_str()));
-        }
-        match (chosen.as_slice(), all.as_slice()) {
-            ([], [only]) => chosen.push(&only.name),
-            ([], [_, _, ..]) => {
-                let problem = Problem::Ambiguous {
-                    services: all.iter().map(|service| service.name.clone()).collect(),
-                    key: format!("services.{role}"),
-                };
-                let resource = Resource::Service(Side::Target, role.to_string());
-                draft.block(resource, Obstacle::Service { problem });
-            }
-            _ => {}
-        }
+        let chosen = chosen(role, Side::Target, &all, records).unwrap_or_else(|problem| {
+            let resource = Resource::Service(Side::Target, role.to_string());
+            draft.block(resource, Obstacle::Service { problem });
+            Vec::new()
+        });
         for service in &all {
             let record = records.get(&service.name);
-            let is_chosen = chosen.contains(&service.name.as_str());
+            let is_chosen = chosen.contains(&service.name);
             match (is_chosen, record) {
                 (true, None) if service.serves() => {
                     if authority == Side::Target {
@@ -58,6 +46,34 @@ pub(super) fn draft(
                 _ => release(service, target, record, is_chosen, draft),
             }
         }
+    }
+}
+
+/// The services of a role that are to serve: those that do and are not held, else those that ran when
+/// they were stopped, else the only one there is.
+pub(super) fn chosen(
+    role: Role,
+    side: Side,
+    all: &[&Service<'_>],
+    records: &BTreeMap<String, Held>,
+) -> Result<Vec<String>, Problem> {
+    let names = |wanted: &dyn Fn(&Service<'_>) -> bool| -> Vec<String> {
+        let wanted = all.iter().filter(|service| wanted(service));
+        wanted.map(|service| service.name.clone()).collect()
+    };
+    let free = names(&|s| s.serves() && !records.contains_key(&s.name));
+    if !free.is_empty() {
+        return Ok(free);
+    }
+    let ran = names(&|s| records.get(&s.name).is_some_and(Held::was_running));
+    match (ran.as_slice(), all) {
+        ([], [_, _, ..]) => Err(Problem::Ambiguous {
+            side,
+            services: names(&|_| true),
+            key: format!("services.{role}"),
+        }),
+        ([], _) => Ok(names(&|_| true)),
+        _ => Ok(ran),
     }
 }
 
@@ -99,52 +115,25 @@ fn release(
 ) {
     let none = Held::default();
     let held = record.unwrap_or(&none);
-    let start: Vec<&Unit> = if chosen {
-        to_start(service, held)
-    } else {
-        Vec::new()
-    };
     let resource = || Resource::Service(Side::Target, service.name.clone());
-    let foreign =
-        |unit: &&&Unit| unit.load == Load::Masked && !held.masks.contains(&unit.mask_name());
-    let masked: BTreeSet<String> = start
-        .iter()
-        .filter(foreign)
-        .map(|u| u.mask_name())
-        .collect();
-    if !masked.is_empty() {
-        let units = masked.into_iter().collect();
-        let problem = Problem::MaskedByOthers { units };
-        draft.block(resource(), Obstacle::Service { problem });
-        return;
-    }
-    let names: Vec<String> = start.iter().map(|unit| unit.name.clone()).collect();
-    let masks: Vec<String> = held.masks.iter().cloned().collect();
-    let mut commands = Vec::new();
-    match target.init {
-        Init::Systemd => {
-            commands.extend((!masks.is_empty()).then_some(Command::UnmaskUnits(masks)));
-            // A socket refuses to listen for a service that runs already, also when both are started
-            // by one command.
-            let (triggers, services): (Vec<&Unit>, _) = start.iter().partition(|u| is_trigger(u));
-            let parts = [triggers, services].map(|units| {
-                let names = units.iter().map(|unit| unit.name.clone());
-                names.collect::<Vec<_>>()
-            });
-            let parts = parts.into_iter().filter(|part| !part.is_empty());
-            commands.extend(parts.map(Command::StartUnits));
-        }
-        Init::Chkconfig => commands.extend(masks.into_iter().map(Command::ChkconfigOn)),
-        Init::UpdateRcD => commands.extend(masks.into_iter().map(Command::UpdateRcEnable)),
-        Init::Other => {
+    let starting = if chosen {
+        starting(Side::Target, service, held)
+    } else {
+        Ok(Vec::new())
+    };
+    let names = match starting {
+        Ok(_) if target.init == Init::Other => {
             let problem = Problem::UnknownInit;
             draft.block(resource(), Obstacle::Service { problem });
             return;
         }
-    }
-    if target.init != Init::Systemd {
-        commands.extend(names.iter().cloned().map(Command::StartScript));
-    }
+        Ok(names) => names,
+        Err(problem) => {
+            draft.block(resource(), Obstacle::Service { problem });
+            return;
+        }
+    };
+    let commands = order::start(target.init, &held.masks, &names);
     let stop = format!("stop {} on the target by hand", service.name);
     let mut needs = BTreeSet::from([Fact::Authority(Side::Target)]);
     needs.extend((service.role == Role::Imap).then_some(Fact::UidlEnforced));
@@ -165,22 +154,45 @@ fn release(
     });
 }
 
+/// What is started when a service is let go; not if a unit of it was masked by somebody else.
+pub(super) fn starting(
+    side: Side,
+    service: &Service<'_>,
+    held: &Held,
+) -> Result<Vec<String>, Problem> {
+    let start = to_start(service, held);
+    let foreign =
+        |unit: &&&Unit| unit.load == Load::Masked && !held.masks.contains(&unit.mask_name());
+    let masked: BTreeSet<String> = start
+        .iter()
+        .filter(foreign)
+        .map(|unit| unit.mask_name())
+        .collect();
+    if !masked.is_empty() {
+        let units = masked.into_iter().collect();
+        return Err(Problem::MaskedByOthers { side, units });
+    }
+    // An instance that does not run is seen by nobody who does not know its name.
+    let unseen = |name: &&String| {
+        name.contains('@') && !service.units.iter().any(|unit| unit.name == **name)
+    };
+    let seen = start.iter().map(|unit| unit.name.clone());
+    Ok(seen
+        .chain(held.running.iter().filter(unseen).cloned())
+        .collect())
+}
+
 /// The main units, what ran when it was stopped, and what starts at boot; but no socket for a service
 /// that somebody started meanwhile.
 fn to_start<'a>(service: &Service<'a>, held: &Held) -> Vec<&'a Unit> {
     let mains: Vec<&str> = service.mains().iter().map(|u| u.name.as_str()).collect();
-    let too_late = |unit: &Unit| is_trigger(unit) && !unit.runs() && service.serves();
+    let too_late = |unit: &Unit| is_trigger(&unit.name) && !unit.runs() && service.serves();
     let wanted = |unit: &&&'a Unit| {
-        let at_boot = unit.enabled.starts_with(ENABLED) && !is_trigger(unit);
+        let at_boot = unit.enabled.starts_with(ENABLED) && !is_trigger(&unit.name);
         let is_meant = mains.contains(&unit.name.as_str()) || held.running.contains(&unit.name);
         (is_meant || at_boot) && !too_late(unit)
     };
     service.units.iter().filter(wanted).copied().collect()
-}
-
-/// A socket or a timer; services and init scripts are none.
-fn is_trigger(unit: &Unit) -> bool {
-    unit.name.contains('.') && !unit.name.ends_with(".service")
 }
 
 /// What is still not as it was planned: why the target is not quiet after a hold. Empty if it is.

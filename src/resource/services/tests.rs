@@ -11,7 +11,13 @@ use crate::receipt::Held;
 
 macro_rules! recorded {
     ($name:literal, $part:literal) => {
-        include_str!(concat!("../../../tests/services/", $name, ".", $part))
+        include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/services/",
+            $name,
+            ".",
+            $part
+        ))
     };
 }
 
@@ -318,3 +324,5 @@ fn names_of_units_are_as_systemctl_takes_them() {
         assert_eq!(units, expected, "{text}");
     }
 }
+
+mod freeze;

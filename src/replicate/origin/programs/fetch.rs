@@ -8,14 +8,13 @@ use rustix::io::Errno;
 
 use super::{ByPrograms, unreadable};
 use crate::error::{Error, Kind, Result};
-use crate::names::Side;
 use crate::replicate::attributes::OwnXattrs;
 use crate::replicate::commands::archive::{Archive, Header, Member};
 use crate::replicate::commands::find::{self, Entries};
 use crate::replicate::commands::{Finished, Output, STDERR_KEPT, broken, complaint, moment};
 use crate::replicate::origin::Want;
 use crate::replicate::origin::session::{ANSWER, Body, Extents, Opened};
-use crate::replicate::report::Trouble;
+use crate::replicate::report::{End, Trouble};
 use crate::replicate::scan::{Look, Moment, Stamp};
 
 /// Files and bytes of one archive that is read ahead.
@@ -223,7 +222,7 @@ impl ByPrograms {
         let whole = self.whole(path);
         let now = match (looks.at.get(&whole), looks.complaints.get(&whole)) {
             (Some(look), _) => *look,
-            (None, Some(&errno)) => return Err(Trouble::opening(Side::Source, errno)),
+            (None, Some(&errno)) => return Err(Trouble::opening(End::Origin, errno)),
             (None, None) => return Err(Trouble::Changed),
         };
         self.admit(path, &now)?;
@@ -303,7 +302,7 @@ impl ByPrograms {
             Ok(None) => {
                 let ended = self.end(archive)?;
                 let complaint = Complaints::of(&ended).about(&self.member(path));
-                let trouble = |errno| Trouble::opening(Side::Source, errno);
+                let trouble = |errno| Trouble::opening(End::Origin, errno);
                 Err(complaint.map_or(Trouble::Changed, trouble))
             }
             Err(error) => Err(self.broken(archive, &error).into()),

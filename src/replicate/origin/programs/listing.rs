@@ -184,7 +184,7 @@ impl Listing {
             if !known {
                 return Err(strange(&entry.path));
             }
-            let reserved = kind == TreeKind::Home && entry.path == staging::NAME;
+            let reserved = kind == TreeKind::Home && staging::is_reserved(&entry.path);
             if reserved || !filter.takes(kind, &entry.path) {
                 passed = entry.is_directory().then(|| entry.path.clone());
                 if !reserved {

@@ -13,7 +13,7 @@ use super::*;
 use crate::error::Kind;
 use crate::host::DirHost;
 use crate::names::Side;
-use crate::resource::accounts::{Crypt, merge, observe};
+use crate::resource::accounts::{merge, observe};
 
 const SOURCE: [(&str, &str); 5] = [
     (
@@ -93,7 +93,7 @@ fn root(files: &[(&str, &str)]) -> tempfile::TempDir {
     root
 }
 
-fn etc(root: &tempfile::TempDir, name: &str) -> String {
+pub(super) fn etc(root: &tempfile::TempDir, name: &str) -> String {
     fs::read_to_string(root.path().join("etc").join(name)).unwrap()
 }
 
@@ -101,34 +101,45 @@ fn host(side: Side, path: &Path) -> DirHost {
     DirHost::open(side, path).unwrap()
 }
 
-struct Pair {
-    source: tempfile::TempDir,
-    target: tempfile::TempDir,
+pub(super) struct Pair {
+    pub(super) source: tempfile::TempDir,
+    pub(super) target: tempfile::TempDir,
 }
 
 impl Pair {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             source: root(&SOURCE),
             target: root(&TARGET),
         }
     }
 
-    fn hosts(&self) -> (DirHost, DirHost) {
+    pub(super) fn hosts(&self) -> (DirHost, DirHost) {
         (
             host(Side::Source, self.source.path()),
             host(Side::Target, self.target.path()),
         )
     }
 
-    fn observe(&self) -> Actual {
+    pub(super) fn observe(&self) -> Actual {
         let (source, target) = self.hosts();
         observe(Some(&source), &target).unwrap()
     }
 
-    fn merge(&self, plan: &AccountsMerge) -> crate::error::Result<()> {
+    pub(super) fn merge(&self, plan: &AccountsMerge) -> crate::error::Result<()> {
         let (source, target) = self.hosts();
         merge(&source, &target, plan)
+    }
+
+    /// Replaces text in a file of the target.
+    pub(super) fn edit(&self, name: &str, from: &str, to: &str) {
+        let text = etc(&self.target, name);
+        assert!(text.contains(from), "{name} has {from}: {text}");
+        fs::write(
+            self.target.path().join("etc").join(name),
+            text.replace(from, to),
+        )
+        .unwrap();
     }
 }
 

@@ -1,7 +1,7 @@
 //! The target's certificates against the source's, as clients judge them. Pure.
 
-use super::certificate::covers;
 use super::{Certificate, Content, Issued, Key, Program, SOON, Shown, Validity};
+use crate::certificate::covers;
 use crate::manifest::Sibling;
 use crate::names::Side;
 use crate::resource::dovecot::compare::{Finding, Pair};

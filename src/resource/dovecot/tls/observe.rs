@@ -2,7 +2,8 @@
 
 use jiff::Timestamp;
 
-use super::{Content, Key, Nothing, Shown, certificate, files};
+use super::{Content, Key, Nothing, Shown, files};
+use crate::certificate;
 use crate::error::Result;
 use crate::host::{FileKind, HostState, Probe, ReadHost};
 use crate::raw::HostPath;

@@ -1,9 +1,11 @@
-//! Reading certificates (X.509, RFC 5280). Bytes in, values out.
+//! Certificates (X.509, RFC 5280): what clients look at of one. Bytes in, values out; whose they are and
+//! where they come from is the business of [`crate::resource::dovecot::tls`] and [`crate::exposure`].
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
 use x509_cert::Certificate as X509;
 use x509_cert::der::asn1::{AnyRef, ObjectIdentifier, UintRef};
 use x509_cert::der::{Decode as _, DecodePem as _, Encode as _};
@@ -11,7 +13,59 @@ use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::spki::SubjectPublicKeyInfoOwned;
 
-use super::{Certificate, Issued, SOON, Validity};
+/// What clients look at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Certificate {
+    /// Names and addresses that it is for: its subjectAltName, else its common name.
+    pub names: BTreeSet<String>,
+    /// Whose it is (RFC 4514).
+    pub subject: String,
+    /// Who issued it (RFC 4514).
+    pub issuer: String,
+    /// Whether that is somebody else.
+    pub issued: Issued,
+    /// Kind and size of the key.
+    pub key_kind: String,
+    /// Its last moment.
+    pub not_after: Timestamp,
+    /// Whether it is valid when it was looked at.
+    #[serde(default)]
+    pub validity: Validity,
+    /// Certificates that follow it in the file or are shown after it, up to its root.
+    #[serde(default)]
+    pub chain: usize,
+    /// Digest of the whole: equal when and only when the certificates are.
+    pub digest: String,
+}
+
+/// Who issued a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Issued {
+    /// Its owner: clients believe it only if they are told to.
+    BySelf,
+    /// Somebody else.
+    ByAnother,
+}
+
+/// Whether a certificate is valid.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Validity {
+    /// For more than [`SOON`] to come.
+    #[default]
+    Valid,
+    /// Not for long.
+    EndsSoon,
+    /// No longer.
+    Ended,
+    /// Not yet.
+    NotYet,
+}
+
+/// Days before its end from which a certificate needs attention.
+pub const SOON: i64 = 30;
 
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 const END: &str = "-----END CERTIFICATE-----";
@@ -27,7 +81,23 @@ pub fn read(pem: &[u8], now: Timestamp) -> Result<(Certificate, Vec<u8>), String
     };
     let malformed = |error: x509_cert::der::Error| format!("its certificate is malformed: {error}");
     let x509 = X509::from_pem(first).map_err(malformed)?;
-    let whole = x509.to_der().map_err(malformed)?;
+    described(&x509, chain.len(), now).map_err(malformed)
+}
+
+/// The certificate that a server shows first (DER), with so many others after it.
+pub fn read_der(der: &[u8], chain: usize, now: Timestamp) -> Result<Certificate, String> {
+    let malformed = |error: x509_cert::der::Error| format!("its certificate is malformed: {error}");
+    let x509 = X509::from_der(der).map_err(malformed)?;
+    let (certificate, _) = described(&x509, chain, now).map_err(malformed)?;
+    Ok(certificate)
+}
+
+fn described(
+    x509: &X509,
+    chain: usize,
+    now: Timestamp,
+) -> Result<(Certificate, Vec<u8>), x509_cert::der::Error> {
+    let whole = x509.to_der()?;
     let body = x509.tbs_certificate();
     let public = body.subject_public_key_info();
     let moment = |time: x509_cert::time::Time| {
@@ -39,7 +109,7 @@ pub fn read(pem: &[u8], now: Timestamp) -> Result<(Certificate, Vec<u8>), String
         moment(body.validity().not_after),
     );
     let certificate = Certificate {
-        names: names(&x509).map_err(malformed)?,
+        names: names(x509)?,
         subject: body.subject().to_string(),
         issuer: body.issuer().to_string(),
         issued: if body.subject() == body.issuer() {
@@ -50,10 +120,10 @@ pub fn read(pem: &[u8], now: Timestamp) -> Result<(Certificate, Vec<u8>), String
         key_kind: key_kind(public),
         not_after,
         validity: validity(not_before, not_after, now),
-        chain: chain.len(),
+        chain,
         digest: blake3::hash(&whole).to_hex()[..16].to_owned(),
     };
-    Ok((certificate, public.to_der().map_err(malformed)?))
+    Ok((certificate, public.to_der()?))
 }
 
 /// Whether two public keys (DER, as `SubjectPublicKeyInfo`) are the same.

@@ -4,21 +4,9 @@ use super::*;
 macro_rules! certificate {
     ($name:literal) => {
         (
-            include_bytes!(concat!(
-                "../../../../../tests/dovecot/certificates/",
-                $name,
-                ".pem"
-            )),
-            include_bytes!(concat!(
-                "../../../../../tests/dovecot/certificates/",
-                $name,
-                ".der"
-            )),
-            include_str!(concat!(
-                "../../../../../tests/dovecot/certificates/",
-                $name,
-                ".txt"
-            )),
+            include_bytes!(concat!("../../tests/dovecot/certificates/", $name, ".pem")),
+            include_bytes!(concat!("../../tests/dovecot/certificates/", $name, ".der")),
+            include_str!(concat!("../../tests/dovecot/certificates/", $name, ".txt")),
         )
     };
 }

@@ -1,0 +1,76 @@
+//! Carrying out one step on the machine that we are on.
+
+use std::time::Duration;
+
+use super::super::{DirHost, run};
+use super::keep;
+use crate::error::{Error, Kind, Result};
+use crate::host::{Answer, Command, Host as _, Step, link};
+use crate::raw::escape;
+
+/// systemd itself gives a unit 90 seconds to start or to stop.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Powers off once the answer has gone out, and whoever asked has gone.
+const POWER_OFF: &str = r"
+trap '' HUP
+( sleep 1
+  systemctl poweroff || poweroff || shutdown -h now ) </dev/null >/dev/null 2>&1 &
+";
+
+pub(super) fn perform(host: &DirHost, step: &Step) -> Result<()> {
+    match step {
+        Step::Run(command) => succeed(host, command),
+        Step::Save(saved) => keep::save(host, saved),
+        Step::Restore(saved) => keep::restore(host, saved),
+        Step::AwaitFree(place) => link::await_free(place),
+        Step::TakeAddress(assignment) => link::take(assignment),
+        Step::DropAddress(assignment) => link::drop_address(assignment),
+        Step::Announce(place) => link::announce(place),
+        Step::Close(closed) => link::close(closed),
+        Step::Open(address) => link::open(*address),
+        Step::Queue(step) => host.queue(step),
+        Step::PowerOff => program(host, &["/bin/sh", "-c", POWER_OFF]),
+    }
+}
+
+fn succeed(host: &DirHost, command: &Command) -> Result<()> {
+    let answer = host.run(command)?;
+    if answer.status == Some(0) {
+        return Ok(());
+    }
+    Err(refused(host, &format!("`{command}`"), &answer))
+}
+
+/// Runs a program of the host that is part of no plan.
+pub(super) fn program(host: &DirHost, argv: &[&str]) -> Result<()> {
+    let argv: Vec<String> = argv.iter().map(|&word| word.to_owned()).collect();
+    let order = run::Order {
+        argv: &argv,
+        input: &[],
+        patience: PATIENCE,
+    };
+    let answer = run::to_its_end(&order, &format!("cannot run {} on {}", argv[0], host.label))?;
+    if answer.status == Some(0) {
+        return Ok(());
+    }
+    Err(refused(host, &format!("`{}`", argv.join(" ")), &answer))
+}
+
+fn refused(host: &DirHost, what: &str, answer: &Answer) -> Error {
+    let said = String::from_utf8_lossy(&answer.stderr);
+    let said = said.trim();
+    let ended = match answer.status {
+        Some(status) => format!("exit status {status}"),
+        None => "ended by a signal".to_owned(),
+    };
+    let why = if said.is_empty() {
+        ended
+    } else {
+        format!("{ended}, {}", escape(said.as_bytes()))
+    };
+    Error::new(
+        Kind::Host,
+        format!("{what} on {} failed: {why}", host.label),
+    )
+}

@@ -1,0 +1,513 @@
+//! The plan of a hand-over between two live hosts: gates first, then one chain of actions.
+//!
+//! What is done to services, addresses, queue and mail is drafted by those resources; here it is put
+//! into the order that [`crate::host::switch`] rests on.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use super::Observation;
+use super::between::Window;
+use crate::host::Step;
+use crate::manifest::{Cutover, Manifest, SourceAfter};
+use crate::names::{Side, UserName};
+use crate::plan::change::{HandOverRecord, MailCopy, TreeKind};
+use crate::plan::hand_over::{
+    Ending, IdentityProof, LastDelta, Leftover, LiveHandOver, Mailboxes, ProofOf, QueueCarry,
+    Rounds, ServiceProbe, SwitchArming,
+};
+use crate::plan::{
+    Action, ActionId, Change, Draft, Fact, Level, Obstacle, Reason, Resource, Risk, Undo,
+};
+use crate::raw::HostPath;
+use crate::receipt::Held;
+use crate::resource::{accounts, address, dovecot, mail, queue, services};
+
+/// The budget of a freeze for which the manifest names none, in seconds.
+const BUDGET: u64 = 60;
+
+/// The host that hands over waits so many seconds longer than the one that takes over, so that it finds
+/// the addresses free.
+const LONGER: u64 = 15;
+
+/// What a run that died left armed: it is ended before anything else is planned.
+pub(super) fn leftovers(manifest: &Manifest, observation: &Observation, authority: Side) -> Draft {
+    let mut draft = Draft::default();
+    let between = &observation.between;
+    let epoch = observation
+        .receipt
+        .as_ref()
+        .map_or(0, |receipt| receipt.epoch);
+    let Some(to) = between.switches.values().next().map(|&armed| {
+        if armed <= epoch {
+            authority
+        } else {
+            authority.other()
+        }
+    }) else {
+        return draft;
+    };
+    if observation.accounts.source.is_none() {
+        block(
+            &mut draft,
+            format!(
+                "a hand-over is half-done, and {} is out of reach, which knows its part of it: bring it \
+                 back first; `reconcile status` tells what is armed",
+                manifest.source.host
+            ),
+        );
+        return draft;
+    }
+    let mut needs = BTreeSet::new();
+    for side in [to, to.other()] {
+        let Some(&armed) = between.switches.get(&side) else {
+            continue;
+        };
+        let how = if armed <= epoch {
+            Ending::Finish
+        } else {
+            Ending::TakeBack
+        };
+        let gives = BTreeSet::from([Fact::Settled(side)]);
+        draft.actions.push(Action {
+            id: ActionId(format!("hand-over/{side}/end")),
+            change: Change::EndLeftover(Leftover { side, how }),
+            because: Reason::HalfDone,
+            needs: needs.clone(),
+            gives: gives.clone(),
+            risk: Risk::ServiceVisible,
+            undo: Undo::Manual("plan again: what is wanted is planned anew".to_owned()),
+        });
+        needs.extend(gives);
+    }
+    draft.note(
+        Resource::Migration,
+        Level::Warning,
+        "a hand-over was not finished; this is ended first, and what is wanted is planned anew then",
+    );
+    draft
+}
+
+/// What a hand-over needs, from all resources.
+struct Parts {
+    freeze: crate::plan::hand_over::Freeze,
+    leave: crate::plan::hand_over::HostChange,
+    take: crate::plan::hand_over::HostChange,
+    start: crate::plan::hand_over::Start,
+    probe: ServiceProbe,
+    queue: Option<QueueCarry>,
+    commit_to: Vec<Step>,
+    commit_from: Vec<Step>,
+}
+
+/// From the source to the target.
+pub(super) fn cutover(
+    manifest: &Manifest,
+    observation: &Observation,
+    resolved: &accounts::Resolved,
+) -> Draft {
+    let mut draft = Draft::default();
+    let receipt = observation.receipt.as_ref();
+    let copies = mail::copies(manifest, &observation.mail, receipt);
+    let uidl_format = dovecot::wanted(manifest, &observation.dovecot, receipt);
+    let users: BTreeSet<UserName> = resolved.users.keys().cloned().collect();
+    let ready: BTreeSet<Fact> = users
+        .iter()
+        .cloned()
+        .map(Fact::MailCopied)
+        .chain([Fact::AccountsMerged, Fact::UidlEnforced, Fact::TargetQuiet])
+        .collect();
+    let record = HandOverRecord {
+        uidl_format,
+        users,
+        live: None,
+    };
+    chain(
+        manifest,
+        observation,
+        Side::Source,
+        copies,
+        ready,
+        record,
+        &mut draft,
+    );
+    draft
+}
+
+/// The gates, and if all say yes, the chain.
+fn chain(
+    manifest: &Manifest,
+    observation: &Observation,
+    from: Side,
+    copies: Vec<MailCopy>,
+    ready: BTreeSet<Fact>,
+    record: HandOverRecord,
+    draft: &mut Draft,
+) {
+    let Some((cutover, parts)) = gates(manifest, observation, from, &copies, draft) else {
+        return;
+    };
+    let to = from.other();
+    let budget = budget(manifest);
+    let within = cutover.confirmed_within();
+    let epoch = observation
+        .receipt
+        .as_ref()
+        .map_or(0, |receipt| receipt.epoch)
+        + 1;
+    let boxes = mailboxes(&copies);
+    let arming = |side: Side, within: u64| SwitchArming {
+        side,
+        within,
+        commit: if side == to {
+            parts.commit_to.clone()
+        } else {
+            parts.commit_from.clone()
+        },
+    };
+    let live = LiveHandOver {
+        epoch,
+        confirm: cutover.confirm,
+        within,
+        machines: observation.between.machines.clone(),
+        holds: parts.freeze.holds.clone(),
+        started: parts.start.ports.keys().cloned().collect(),
+    };
+    let proven: BTreeSet<Fact> = boxes.keys().cloned().map(Fact::MailProven).collect();
+    let proof = |of| {
+        Change::ProveIdentity(IdentityProof {
+            from,
+            of,
+            users: boxes.clone(),
+        })
+    };
+    let mut links = Links {
+        draft,
+        last: ready.clone(),
+    };
+    let safe = (Risk::Safe, Undo::Repeat);
+    let guarded = (Risk::ServiceVisible, Undo::Switch);
+    let rounds = Change::Rounds(Rounds {
+        from,
+        copies: copies.clone(),
+        budget,
+        flush: parts
+            .queue
+            .as_ref()
+            .map_or_else(Vec::new, |queue| queue.flush.clone()),
+    });
+    links.add("rounds", rounds, [Fact::RoundsAreShort], &safe);
+    links.add(
+        "prove-seeds",
+        proof(ProofOf::Seed),
+        [Fact::SeedsProven],
+        &safe,
+    );
+    let survey = Change::Survey(parts.probe.clone());
+    links.add("survey", survey, [Fact::ServiceSurveyed], &safe);
+    let arm = Change::Arm(vec![arming(from, budget)]);
+    links.add("arm", arm, [Fact::Armed(from)], &guarded);
+    let freeze = Change::Freeze(parts.freeze.clone());
+    links.add("freeze", freeze, [Fact::MailFrozen(from)], &guarded);
+    if let Some(queue) = parts.queue.clone() {
+        links.needs([Fact::MailFrozen(from)]);
+        links.add(
+            "queue",
+            Change::CarryQueue(queue),
+            [Fact::QueueStaged],
+            &guarded,
+        );
+        links.needs([Fact::MailFrozen(from)]);
+    }
+    let last = Change::LastDelta(LastDelta { from, copies });
+    links.add("last-delta", last, proven.clone(), &guarded);
+    links.add(
+        "prove",
+        proof(ProofOf::Frozen),
+        [Fact::IdentityProven],
+        &guarded,
+    );
+    let arm = Change::Arm(vec![arming(to, within), arming(from, within + LONGER)]);
+    links.add("arm-both", arm, [Fact::Armed(to)], &guarded);
+    links.needs([Fact::IdentityProven]);
+    let leave = Change::LeaveAddresses(parts.leave);
+    links.add("leave", leave, [Fact::AddressesLeft(from)], &guarded);
+    let take = Change::TakeAddresses(parts.take);
+    links.add("take", take, [Fact::AddressesTaken(to)], &guarded);
+    links.needs([Fact::IdentityProven, Fact::Armed(to)]);
+    let start = Change::StartServices(parts.start);
+    links.add("start", start, [Fact::ServicesStarted(to)], &guarded);
+    let probe = Change::ProbeService(parts.probe);
+    links.add("probe", probe, [Fact::ServiceProbed], &guarded);
+    let because = match to {
+        Side::Target => Reason::ServeFromTarget,
+        Side::Source => Reason::ServeFromSource,
+    };
+    let mut needs = ready;
+    needs.extend(proven);
+    needs.extend(links.last.iter().cloned());
+    links.draft.actions.push(Action {
+        id: ActionId("migration/hand-over".to_owned()),
+        change: Change::HandOver {
+            to,
+            keep: HandOverRecord {
+                live: Some(live),
+                ..record
+            },
+        },
+        because,
+        needs,
+        gives: BTreeSet::from([Fact::Authority(to)]),
+        risk: Risk::PointOfNoReturn,
+        undo: Undo::Reverse,
+    });
+}
+
+/// Actions of which each needs what the one before gives.
+struct Links<'a> {
+    draft: &'a mut Draft,
+    last: BTreeSet<Fact>,
+}
+
+impl Links<'_> {
+    fn needs(&mut self, facts: impl IntoIterator<Item = Fact>) {
+        self.last.extend(facts);
+    }
+
+    fn add(
+        &mut self,
+        verb: &str,
+        change: Change,
+        gives: impl IntoIterator<Item = Fact>,
+        (risk, undo): &(Risk, Undo),
+    ) {
+        let gives: BTreeSet<Fact> = gives.into_iter().collect();
+        self.draft.actions.push(Action {
+            id: ActionId(format!("hand-over/{verb}")),
+            change,
+            because: Reason::HandOver,
+            needs: std::mem::replace(&mut self.last, gives.clone()),
+            gives,
+            risk: *risk,
+            undo: undo.clone(),
+        });
+    }
+}
+
+/// All that can be known before anything is stopped. `None`, with what is in the way in the draft, if a
+/// gate says no.
+fn gates<'a>(
+    manifest: &'a Manifest,
+    observation: &Observation,
+    from: Side,
+    copies: &[MailCopy],
+    draft: &mut Draft,
+) -> Option<(&'a Cutover, Parts)> {
+    let before = draft.blocked.len();
+    let between = &observation.between;
+    if !manifest.target.host.is_live() {
+        block(
+            draft,
+            "a live source can only hand over to a live target: give target.host as ssh://"
+                .to_owned(),
+        );
+        return None;
+    }
+    if !between.changeable {
+        block(
+            draft,
+            format!(
+                "{} can only be read, because reconcile does not run there, so it cannot be frozen: the \
+                 notes say what is in the way",
+                manifest.source.host
+            ),
+        );
+    }
+    window(manifest, between.window, draft);
+    let Some(cutover) = &manifest.cutover else {
+        block(
+            draft,
+            "the manifest names no address that moves: write cutover.address, the address that clients \
+             and senders connect to"
+                .to_owned(),
+        );
+        return None;
+    };
+    let parts = parts(manifest, observation, from, cutover, copies, draft);
+    parts
+        .filter(|_| draft.blocked.len() == before)
+        .map(|parts| (cutover, parts))
+}
+
+fn window(manifest: &Manifest, window: Window, draft: &mut Draft) {
+    let freeze = manifest.freeze.clone().unwrap_or_default();
+    let when = |time: Option<jiff::Timestamp>| time.map_or(String::new(), |time| time.to_string());
+    match window {
+        Window::Open => {}
+        Window::NotYet => block(
+            draft,
+            format!(
+                "mail may not stand still before {}: freeze.not_before",
+                when(freeze.not_before)
+            ),
+        ),
+        Window::Over => block(
+            draft,
+            format!(
+                "mail may not stand still after {}: choose another freeze.not_after",
+                when(freeze.not_after)
+            ),
+        ),
+    }
+}
+
+fn parts(
+    manifest: &Manifest,
+    observation: &Observation,
+    from: Side,
+    cutover: &Cutover,
+    copies: &[MailCopy],
+    draft: &mut Draft,
+) -> Option<Parts> {
+    let to = from.other();
+    let friends: Vec<IpAddr> = observation
+        .between
+        .probers
+        .iter()
+        .copied()
+        .chain(cutover.try_from.iter().map(|address| address.0))
+        .collect();
+    let host = |side| match side {
+        Side::Source => observation.services.source.as_ref(),
+        Side::Target => observation.services.target.as_ref(),
+    };
+    let records: BTreeMap<String, Held> = match to {
+        Side::Target => observation.receipt.as_ref(),
+        Side::Source => observation.between.source_receipt.as_ref(),
+    }
+    .map_or_else(BTreeMap::new, |receipt| receipt.services.clone());
+    let (Some(old), Some(new)) = (host(from), host(to)) else {
+        block(
+            draft,
+            "the services of both hosts must be seen to hand over".to_owned(),
+        );
+        return None;
+    };
+    let trees = tops(copies, from);
+    let freeze = services::freeze(manifest, from, old, trees);
+    let freeze = sort_out(freeze, |problem| blocked_service(from, problem), draft);
+    let start = services::start(manifest, to, new, &records);
+    let start = sort_out(start, |problem| blocked_service(to, problem), draft);
+    let by_address = |(resource, problem)| (resource, Obstacle::Address { problem });
+    let name = &manifest.name;
+    let leave = address::leave(cutover, from, &observation.address, name);
+    let leave = sort_out(leave, by_address, draft);
+    let take = address::arrive(cutover, to, &observation.address, &friends);
+    let take = sort_out(take, by_address, draft);
+    let queue = queue::draft(manifest, from, to, &observation.queue);
+    let by_queue = |problem: queue::Problem| {
+        let resource = Resource::Service(problem.side(), "queue".to_owned());
+        (
+            resource,
+            Obstacle::Migration {
+                problem: problem.to_string(),
+            },
+        )
+    };
+    let queue = sort_out(queue, by_queue, draft).flatten();
+    let mut commit_to = take.as_ref().map_or_else(Vec::new, address::commit);
+    let mut commit_from = Vec::new();
+    if let Some(queue) = &queue {
+        commit_to.extend(queue.commit_to.iter().cloned());
+        commit_from.extend(queue.commit_from.iter().cloned());
+    }
+    if from == Side::Source && cutover.source_after == SourceAfter::PowerOff {
+        commit_from.push(Step::PowerOff);
+    }
+    Some(Parts {
+        freeze: freeze?,
+        leave: leave?,
+        take: take?,
+        start: start?,
+        probe: ServiceProbe {
+            to,
+            addresses: cutover.address.iter().map(|net| net.0.addr()).collect(),
+            ports: crate::exposure::PORTS
+                .iter()
+                .map(|(port, ..)| *port)
+                .collect(),
+            domain: domain(manifest),
+            users: copies.iter().map(|copy| copy.user.clone()).collect(),
+            recipient: cutover.probe.as_ref().and_then(|probe| probe.user.clone()),
+        },
+        queue,
+        commit_to,
+        commit_from,
+    })
+}
+
+/// What there is, or what is in the way.
+fn sort_out<T, P>(
+    result: Result<T, Vec<P>>,
+    blocked: impl Fn(P) -> (Resource, Obstacle),
+    draft: &mut Draft,
+) -> Option<T> {
+    match result {
+        Ok(part) => Some(part),
+        Err(problems) => {
+            for (resource, by) in problems.into_iter().map(blocked) {
+                draft.block(resource, by);
+            }
+            None
+        }
+    }
+}
+
+fn blocked_service(side: Side, problem: services::Problem) -> (Resource, Obstacle) {
+    let resource = Resource::Service(side, "mail".to_owned());
+    (resource, Obstacle::Service { problem })
+}
+
+fn budget(manifest: &Manifest) -> u64 {
+    let budget = manifest.freeze.as_ref().and_then(|freeze| freeze.budget);
+    budget.map_or(BUDGET, |span| span.seconds)
+}
+
+/// The domain of the users' addresses.
+fn domain(manifest: &Manifest) -> String {
+    let name = manifest
+        .cutover
+        .as_ref()
+        .and_then(|cutover| cutover.hostname.clone());
+    let of_name = name.and_then(|name| name.split_once('.').map(|(_, domain)| domain.to_owned()));
+    let domain = manifest.mx.as_ref().map(|mx| mx.domain.clone()).or(of_name);
+    domain.unwrap_or_else(|| "localhost".to_owned())
+}
+
+/// The tops of all trees on a side.
+fn tops(copies: &[MailCopy], side: Side) -> Vec<HostPath> {
+    let trees = copies.iter().flat_map(|copy| &copy.trees);
+    trees
+        .map(|tree| match side {
+            Side::Source => tree.paths.source.clone(),
+            Side::Target => tree.paths.target.clone(),
+        })
+        .collect()
+}
+
+/// Where everybody's mailboxes are.
+fn mailboxes(copies: &[MailCopy]) -> BTreeMap<UserName, Mailboxes> {
+    let of = |copy: &MailCopy| {
+        let paths = |kind| {
+            let tree = copy.trees.iter().find(|tree| tree.paths.kind == kind)?;
+            Some([tree.paths.source.clone(), tree.paths.target.clone()])
+        };
+        let (home, spool) = (paths(TreeKind::Home)?, paths(TreeKind::Spool)?);
+        Some((copy.user.clone(), Mailboxes { home, spool }))
+    };
+    copies.iter().filter_map(of).collect()
+}
+
+fn block(draft: &mut Draft, problem: String) {
+    draft.block(Resource::Migration, Obstacle::Migration { problem });
+}

@@ -1,0 +1,60 @@
+//! What can keep a queue from being carried.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::names::Side;
+use crate::raw::HostPath;
+
+/// What is in the way.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Problem {
+    /// The host that takes over has no MTA that could take what waits.
+    NoMta {
+        /// Which host.
+        side: Side,
+    },
+    /// A host was not looked at.
+    NotSeen {
+        /// Which.
+        side: Side,
+    },
+    /// sendmail's directory has directories of its own for control files and bodies.
+    SplitQueue {
+        /// Which host.
+        side: Side,
+        /// The directory.
+        path: HostPath,
+    },
+}
+
+impl Problem {
+    /// On which host it is.
+    pub const fn side(&self) -> Side {
+        match self {
+            Self::NoMta { side } | Self::NotSeen { side } | Self::SplitQueue { side, .. } => *side,
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoMta { side } => write!(
+                f,
+                "the {side} has neither Postfix nor sendmail, which could take what waits in the \
+                 other's queue; install one: `apt-get install postfix`"
+            ),
+            Self::NotSeen { side } => write!(f, "the {side}'s mail queue was not looked at"),
+            Self::SplitQueue { side, path } => write!(
+                f,
+                "{path} on the {side} has its own directories for control files and bodies, which is \
+                 not handled; empty it with `sendmail -q`, and give QueueDirectory in sendmail.cf \
+                 one plain directory"
+            ),
+        }
+    }
+}

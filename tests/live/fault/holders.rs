@@ -1,0 +1,74 @@
+//! Who has the service's addresses, looked at all the time: never two.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::Scope;
+use std::time::Duration;
+
+use crate::address::SERVICES;
+use crate::host::Host;
+use crate::lab::Lab;
+
+/// Between two looks.
+const EVERY: Duration = Duration::from_millis(300);
+
+/// Looks at both hosts as long as the scope runs; in the end, what was seen of an address on both.
+pub(super) fn watch<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    lab: &'scope Lab,
+    enough: &'scope AtomicBool,
+) -> std::thread::ScopedJoinHandle<'scope, Vec<String>> {
+    scope.spawn(move || {
+        let [old, new] = ["old", "new"].map(|name| lab.host(name));
+        let mut seen = Vec::new();
+        while !enough.load(Ordering::Relaxed) {
+            for address in held(old) {
+                // The one may let go, and the other take, between two looks: look again.
+                if held(new).contains(&address) && held(old).contains(&address) {
+                    seen.push(format!("{address} is on both hosts"));
+                }
+            }
+            std::thread::sleep(EVERY);
+        }
+        seen
+    })
+}
+
+/// The service's addresses that a host has; none if it is off.
+fn held(host: &Host) -> Vec<String> {
+    let output = host.attempt_briefly("ip -o addr");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let addresses = SERVICES.map(|address| address.to_string());
+    addresses
+        .into_iter()
+        .filter(|address| text.contains(&format!(" {address}/")))
+        .collect()
+}
+
+/// The hosts that have one of the addresses, and those that have all.
+pub(super) fn holders(lab: &Lab) -> (Vec<&'static str>, Vec<&'static str>) {
+    let counts = ["old", "new"].map(|name| (name, held(lab.host(name)).len()));
+    let with = |least: usize| {
+        let found = counts.iter().filter(|(_, count)| *count >= least);
+        found.map(|(name, _)| *name).collect()
+    };
+    (with(1), with(SERVICES.len()))
+}
+
+/// The hosts on which one of the mail ports is open, and those on which all are.
+pub(super) fn servers(lab: &Lab) -> (Vec<&'static str>, Vec<&'static str>) {
+    let script = "for port in 25 110 143; do
+            if (exec 3<>/dev/tcp/127.0.0.1/$port) 2>/dev/null; then echo $port; fi
+        done";
+    let counts = ["old", "new"].map(|name| {
+        let output = lab.host(name).attempt_briefly(script);
+        (
+            name,
+            String::from_utf8_lossy(&output.stdout).lines().count(),
+        )
+    });
+    let with = |least: usize| {
+        let found = counts.iter().filter(|(_, count)| *count >= least);
+        found.map(|(name, _)| *name).collect()
+    };
+    (with(1), with(3))
+}
