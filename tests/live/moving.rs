@@ -106,7 +106,7 @@ impl Move<'_> {
         }
         let mut receipt = Receipt::new(self.name.clone(), jiff::Timestamp::UNIX_EPOCH);
         receipt.authority = to.0;
-        receipt.uidl_format = Some("%v-%u".to_owned());
+        receipt.epoch = 1;
         configure(self.lab, to.1, manifest, &receipt);
         only_has(to.1, from.1);
         let quiet = address::diff(manifest, &seen(self.lab), Some(&receipt));

@@ -77,10 +77,9 @@ pub fn diff(manifest: &Manifest, actual: &Actual, receipt: Option<&Receipt>) -> 
     draft
 }
 
-/// Whether authority has changed hands before, which is when the UIDL format of then is noted.
+/// Whether authority has changed hands before.
 fn has_moved(receipt: Option<&Receipt>) -> bool {
-    receipt
-        .is_some_and(|receipt| receipt.authority == Side::Target || receipt.uidl_format.is_some())
+    receipt.is_some_and(|receipt| receipt.authority == Side::Target || receipt.epoch > 0)
 }
 
 /// What would be in the way of a cutover between the hosts as they run now.
