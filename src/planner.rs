@@ -118,7 +118,9 @@ fn hand_over(
 ) -> Draft {
     let mut draft = Draft::default();
     match (manifest.serve_from, authority) {
-        (Side::Source, Side::Source) => {}
+        (Side::Source, Side::Source) => {
+            draft.settled.insert(Fact::Authority(Side::Source));
+        }
         (Side::Target, Side::Target) => {
             draft.settled.insert(Fact::Authority(Side::Target));
         }

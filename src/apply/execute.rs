@@ -330,11 +330,7 @@ fn perform(context: &Context<'_>, action: &Action) -> Result<()> {
         Change::SetAside { renames, .. } => renames
             .iter()
             .try_for_each(|Rename { from, to }| target.rename_new(from, to)),
-        Change::EditFile(file) if file.side == Side::Source => Err(Error::new(
-            Kind::Internal,
-            format!("{} on the source is edited in a reverse only", file.path),
-        )),
-        Change::EditFile(file) => edit::perform(target, file),
+        Change::EditFile(file) => edit::perform(context.run.change(file.side)?, file),
         Change::HoldService(hold) => services::hold(context, hold),
         Change::ReleaseService(release) => services::release(context, release),
         Change::EnforceUidl(drop_in) => uidl::enforce(target, drop_in),

@@ -39,6 +39,13 @@ pub enum Command {
     ChkconfigOff(String),
     /// `chkconfig NAME on`.
     ChkconfigOn(String),
+    /// `networkctl reload`: systemd-networkd, where it runs, reads its files again. Until then it would
+    /// bring back an address that was taken out of them when a link goes down and up.
+    ReloadNetworkd,
+    /// `netplan generate`, and the same for whom it generates.
+    ReloadNetplan,
+    /// `nmcli connection reload`: likewise `NetworkManager`; what is connected stays so.
+    ReloadNetworkManager,
     /// `doveadm reload`: Dovecot reads its configuration again; sessions go on.
     ReloadDovecot,
     /// `doveadm expunge`: the one message in a user's INBOX whose Message-ID holds a marker. Changes
@@ -60,6 +67,13 @@ pub enum Command {
 /// waits for ever. Dovecot 2.3 does so.
 const WITHOUT_OUTPUT: &str = r#"exec "$0" start </dev/null >/dev/null 2>&1"#;
 
+/// systemd before version 244 cannot reload networkd.
+const RELOAD_NETWORKD: &str = "\
+    ! systemctl --quiet is-active systemd-networkd.service || \
+    networkctl reload || systemctl restart systemd-networkd.service";
+const RELOAD_NETWORK_MANAGER: &str = "\
+    ! systemctl --quiet is-active NetworkManager.service || nmcli connection reload";
+const WITH_SYSTEMCTL: &str = "command -v systemctl >/dev/null || exit 0";
 /// A message whose host hangs holds up the run of a queue for as long as it likes. That it was ended
 /// is no failure: sendmail's own runs are ended like that by a shutdown.
 const FLUSH_SENDMAIL: &str = "
@@ -75,7 +89,7 @@ const SYSTEMCTL: &str = "/bin/systemctl";
 impl Command {
     /// Program (an absolute path) and arguments.
     pub fn argv(&self) -> Vec<String> {
-        let script;
+        let (script, steps);
         let (words, units): (&[&str], &[String]) = match self {
             Self::ReloadUnits => (&[SYSTEMCTL, "daemon-reload"], &[]),
             Self::StopUnits(units) => (&[SYSTEMCTL, "stop", "--"], units),
@@ -97,6 +111,21 @@ impl Command {
             Self::ChkconfigOff(name) => (&["/sbin/chkconfig", name, "off"], &[]),
             Self::ChkconfigOn(name) => (&["/sbin/chkconfig", name, "on"], &[]),
             Self::ReloadDovecot => (&["/usr/bin/doveadm", "reload"], &[]),
+            Self::ReloadNetworkd => {
+                steps = format!("{WITH_SYSTEMCTL}; {RELOAD_NETWORKD}");
+                (&["/bin/sh", "-c", &steps], &[])
+            }
+            Self::ReloadNetworkManager => {
+                steps = format!("{WITH_SYSTEMCTL}; {RELOAD_NETWORK_MANAGER}");
+                (&["/bin/sh", "-c", &steps], &[])
+            }
+            Self::ReloadNetplan => {
+                steps = format!(
+                    "set -e; netplan generate; {WITH_SYSTEMCTL}; {{ {RELOAD_NETWORKD}; }}; \
+                     {RELOAD_NETWORK_MANAGER}"
+                );
+                (&["/bin/sh", "-c", &steps], &[])
+            }
             Self::ExpungeLetter { user, marker } => (
                 &[
                     "/usr/bin/doveadm",
@@ -123,6 +152,9 @@ impl Command {
     pub fn patience(&self) -> Duration {
         match self {
             Self::ReloadUnits
+            | Self::ReloadNetworkd
+            | Self::ReloadNetplan
+            | Self::ReloadNetworkManager
             | Self::ReloadDovecot
             | Self::ExpungeLetter { .. }
             | Self::MaskUnits(_)
@@ -151,6 +183,9 @@ impl fmt::Display for Command {
             Self::StartScript(name) => return write!(f, "/etc/init.d/{name} start"),
             Self::FlushSendmail => return f.write_str("sendmail -q"),
             Self::StopScript(_) => f.write_str(&argv[0])?,
+            Self::ReloadNetworkd => return f.write_str("networkctl reload"),
+            Self::ReloadNetplan => return f.write_str("netplan generate"),
+            Self::ReloadNetworkManager => return f.write_str("nmcli connection reload"),
             _ => f.write_str(argv[0].rsplit('/').next().unwrap_or(&argv[0]))?,
         }
         let words = argv[1..].iter().filter(|word| *word != "--");

@@ -519,6 +519,9 @@ pub struct FileEdit {
     pub mode: u32,
     /// Unified diff for people, with secrets hidden.
     pub diff: String,
+    /// What is run then, so that whoever reads the file reads it again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub then: Option<Command>,
 }
 
 /// Our Dovecot drop-in on a live host, and how it is tried.

@@ -508,6 +508,7 @@ fn parts(
         commit_to.extend(queue.commit_to.iter().cloned());
         commit_from.extend(queue.commit_from.iter().cloned());
     }
+    commit_from.extend(leave.as_ref().map_or_else(Vec::new, address::settle));
     if from == Side::Source && cutover.source_after == SourceAfter::PowerOff {
         commit_from.push(Step::PowerOff);
     }

@@ -2,8 +2,8 @@
 //!
 //! Five backends configure interfaces; each is a file with the same doors ([`backend`]). Which
 //! interface is to have an address at boot is [`choose`], on the running host [`live`]; `/etc/hosts` is
-//! [`hosts`]. A hand-over between running hosts is [`leave`] on the one, [`arrive`] and [`commit`] on
-//! the other: plain data, for either direction. How a host speaks ARP and changes its network is
+//! [`hosts`]. A hand-over between running hosts is [`leave`] and [`settle`] on the one, [`arrive`] and
+//! [`commit`] on the other: plain data, for either direction. How a host speaks ARP and changes its network is
 //! [`crate::host`]'s business.
 
 pub mod backend;
@@ -34,7 +34,7 @@ use crate::names::Side;
 pub use diff::diff;
 pub use drift::drift;
 use files::Files;
-pub use hand_over::{arrive, commit, leave};
+pub use hand_over::{arrive, commit, leave, settle};
 pub use observe::observe;
 pub use problem::Problem;
 pub use rows::{predict, predict_move, rows};

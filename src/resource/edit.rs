@@ -46,6 +46,7 @@ pub fn between(path: &HostPath, before: Option<&str>, after: &str, mode: u32) ->
             .context_radius(CONTEXT)
             .header(&from, &path.to_string())
             .to_string(),
+        then: None,
     }
 }
 
@@ -98,7 +99,8 @@ pub fn perform(host: &dyn Host, edit: &FileEdit) -> Result<()> {
     };
     let seen = seen.as_ref().map(Redacted::as_str);
     if seen.map(digest).as_ref() == Some(&edit.after) {
-        return Ok(());
+        // Whoever made it may have died before this.
+        return reread(host, edit);
     }
     apply(edit, seen)?;
     // Such a line would put the mark in the place of the secret.
@@ -118,7 +120,25 @@ pub fn perform(host: &dyn Host, edit: &FileEdit) -> Result<()> {
     if host.stat(&parent)?.is_none() {
         host.make_dirs(&parent, 0o755)?;
     }
-    host.replace(&edit.path, after.as_bytes(), NewFile::root(edit.mode))
+    host.replace(&edit.path, after.as_bytes(), NewFile::root(edit.mode))?;
+    reread(host, edit)
+}
+
+fn reread(host: &dyn Host, edit: &FileEdit) -> Result<()> {
+    let Some(command) = &edit.then else {
+        return Ok(());
+    };
+    let answer = host.run(command)?;
+    if answer.status == Some(0) {
+        return Ok(());
+    }
+    let what = format!(
+        "`{command}` failed on {} after the edit of {}",
+        host.label(),
+        edit.path
+    );
+    let said = String::from_utf8_lossy(&answer.stderr).trim().to_owned();
+    Err(Error::caused(Kind::Host, what, said).hint("mend that and run `reconcile apply` again"))
 }
 
 /// A configuration file as text; `None` if it is absent. Bytes that are not UTF-8 are an error.

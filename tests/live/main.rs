@@ -48,6 +48,7 @@ mod identity;
 mod labs;
 mod loads;
 mod mail;
+mod moving;
 mod queue;
 mod readme;
 mod services;

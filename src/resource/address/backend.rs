@@ -10,7 +10,7 @@ use super::files::{BadFile, Files};
 use super::interface::{Backend, Interface};
 use super::{ifcfg, ifupdown, netplan, networkd, networkmanager};
 use crate::error::Result;
-use crate::host::ReadHost;
+use crate::host::{Command, ReadHost};
 use crate::manifest::MigrationName;
 use crate::raw::HostPath;
 
@@ -76,6 +76,21 @@ pub fn remove(
     all.extend(ifcfg::remove(files, addresses));
     all.retain(|place| files.get(&place.path) != Some(place.text.as_str()));
     Ok(all)
+}
+
+/// What makes the program that reads this file, if it goes on running, read it again. ifupdown and Red
+/// Hat's scripts read theirs when they are called.
+pub(super) fn reload(path: &HostPath) -> Option<Command> {
+    let below = |dir: &str| path.as_path().starts_with(dir);
+    if below("/etc/systemd/network") {
+        Some(Command::ReloadNetworkd)
+    } else if below("/etc/netplan") {
+        Some(Command::ReloadNetplan)
+    } else if below("/etc/NetworkManager") || below("/etc/sysconfig/network-scripts") {
+        Some(Command::ReloadNetworkManager)
+    } else {
+        None
+    }
 }
 
 /// Whether an address stands in a line, with or without a prefix.

@@ -60,7 +60,15 @@ pub fn diff(manifest: &Manifest, actual: &Actual, receipt: Option<&Receipt>) -> 
     draft
         .settled
         .extend(outcome.settled.into_iter().map(configured));
-    draft.actions.extend(outcome.actions);
+    let running = actual.network(side).is_some();
+    draft
+        .actions
+        .extend(outcome.actions.into_iter().map(|mut action| {
+            if let (true, Change::EditFile(edit)) = (running, &mut action.change) {
+                edit.then = backend::reload(&edit.path);
+            }
+            action
+        }));
     // The target's line goes on being right when the source serves again: it names the addresses.
     if side == Side::Target {
         hostname(cutover, actual.hosts.as_deref(), &mut draft);
@@ -69,10 +77,9 @@ pub fn diff(manifest: &Manifest, actual: &Actual, receipt: Option<&Receipt>) -> 
     draft
 }
 
-/// Whether authority has changed hands before, which is when the UIDL format of then is noted.
+/// Whether authority has changed hands before.
 fn has_moved(receipt: Option<&Receipt>) -> bool {
-    receipt
-        .is_some_and(|receipt| receipt.authority == Side::Target || receipt.uidl_format.is_some())
+    receipt.is_some_and(|receipt| receipt.authority == Side::Target || receipt.epoch > 0)
 }
 
 /// What would be in the way of a cutover between the hosts as they run now.

@@ -95,6 +95,16 @@ pub fn leave(
     })
 }
 
+/// What follows a leave once authority has changed hands: whoever reads the edited files reads them again.
+/// Before that it must not, for going back would not make it read them once more: files are put back
+/// behind every barrier, at the very end.
+pub fn settle(leave: &HostChange) -> Vec<Step> {
+    let paths = leave.edits.iter().map(|edit| &edit.path);
+    let mut commands: Vec<_> = paths.filter_map(backend::reload).collect();
+    commands.dedup();
+    commands.into_iter().map(Step::Run).collect()
+}
+
 /// The host takes the service addresses, if nobody else has one of them, and lets only `friends` reach
 /// them. There are no `edits`.
 pub fn arrive(

@@ -34,15 +34,13 @@ pub(super) fn place(
                 && net.contains(&held.net.addr())
         })
     };
-    let (interface, link) = match wanted(cutover, side) {
-        Some(name) => network.interfaces.get_key_value(name).ok_or_else(|| {
-            let interface = name.to_owned();
-            Problem::NotThere { side, interface }
-        })?,
-        None => {
-            let near = network.interfaces.iter().filter(|(_, link)| beside(link));
-            only(side, net.addr(), near.collect())?
-        }
+    let (interface, link) = if let Some(name) = wanted(cutover, side) {
+        let interface = name.to_owned();
+        let found = network.interfaces.get_key_value(name);
+        found.ok_or(Problem::NotThere { side, interface })?
+    } else {
+        let near = network.interfaces.iter().filter(|(_, link)| beside(link));
+        only(side, net.addr(), near.collect())?
     };
     if link.carrier != Carrier::Up {
         return Err(Problem::LinkDown {

@@ -25,6 +25,7 @@ pub fn rows(action: &Action, edit: &FileEdit) -> Vec<Row> {
         _ => None,
     });
     let mut details: Vec<String> = edit.diff.lines().map(shown).collect();
+    details.extend(edit.then.iter().map(|command| format!("then {command}")));
     resources
         .map(|resource| Row {
             sign,

@@ -226,9 +226,8 @@ fn what_keeps_the_source_from_letting_go_is_said_beforehand() {
     let cases: [(Spoil, &str); 7] = [
         (
             |actual| {
-                source(actual)
-                    .addresses
-                    .retain(|held| held.net.addr().is_ipv6())
+                let addresses = &mut source(actual).addresses;
+                addresses.retain(|held| held.net.addr().is_ipv6());
             },
             "address/192.0.2.25: no interface of the source has 192.0.2.25",
         ),
@@ -241,7 +240,7 @@ fn what_keeps_the_source_from_letting_go_is_said_beforehand() {
             "address/192.0.2.25: eth0 of the source has 192.0.2.25 from DHCP",
         ),
         (
-            |actual| drop(source(actual).addresses.remove(0)),
+            |actual| source(actual).addresses = source(actual).addresses.split_off(1),
             "address/192.0.2.25: the source would lose its routes to default",
         ),
         (
@@ -254,7 +253,7 @@ fn what_keeps_the_source_from_letting_go_is_said_beforehand() {
         (
             |actual| {
                 actual.source_files =
-                    Files::of(&[(INTERFACES, OLD.split("iface eth0 inet6").next().unwrap())])
+                    Files::of(&[(INTERFACES, OLD.split("iface eth0 inet6").next().unwrap())]);
             },
             "address/2001:db8::25: nothing in the network configuration of the source gives it",
         ),
