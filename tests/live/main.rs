@@ -52,3 +52,4 @@ mod queue;
 mod readme;
 mod services;
 mod staging;
+mod switch;
