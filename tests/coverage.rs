@@ -22,8 +22,12 @@ const KINDS: [&str; 8] = [
 ];
 
 /// Variants that no manifest and observation lead to.
-const ELSEWHERE: [(&str, &str); 3] = [
+const ELSEWHERE: [(&str, &str); 4] = [
     ("bad_pattern", "the manifest is refused before"),
+    (
+        "carried_back",
+        "it waits for a source that is known to be quiet, which no plan says yet",
+    ),
     ("remap_reserved", "the manifest is refused before"),
     ("source_out_of_reach", "the planner refuses the whole plan"),
 ];
