@@ -29,7 +29,7 @@ pub fn lint(plan: &Plan) -> Result<()> {
             return broken("an action comes after all that it needs");
         }
         if plan.authority == Side::Target && stages_mail(&action.change) {
-            return broken("no old mail is copied over new once the target has authority");
+            return broken("no mail on the target is touched once it has authority");
         }
         if plan.authority == Side::Target && matches!(action.change, Change::HoldService(_)) {
             return broken("nothing is stopped on the target once it has authority");

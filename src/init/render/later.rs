@@ -95,9 +95,27 @@ pub(super) fn cutover(page: &mut Section, findings: &Findings) {
     );
     section.off(
         "confirm_within",
-        "5m",
+        "2m",
         "else everything goes back by itself",
     );
+    section.off(
+        "confirm",
+        "probes",
+        "`person`: by `reconcile confirm`, after the probes",
+    );
+    section.off(
+        "try_from",
+        "[192.0.2.7]",
+        "an example: who may look before it is confirmed",
+    );
+    let mut probe = Section::new("probe").why("what is looked at through the moved address");
+    probe.off("user", "postmaster", "an example: gets a message, which is removed again");
+    let mut from = Section::new("from").why("a third host that looks too");
+    from.off("host", "ssh://root@mx2.example.org", "an example");
+    from.off("host_key", "SHA256:...", "a pin; else known_hosts decides");
+    from.off("become", "sudo", "when the login is not root");
+    probe.section(from);
+    section.section(probe);
     page.section(section);
 }
 
