@@ -21,15 +21,33 @@ const KINDS: [&str; 8] = [
     "Reason",
 ];
 
-/// Variants that no manifest and observation lead to.
-const ELSEWHERE: [(&str, &str); 7] = [
-    ("at_work", "no plan freezes a host yet"),
+/// Held by the unit tests beside them.
+const IN_SERVICES: &str = "tests beside it lead to it: resource/services";
+const IN_ADDRESS: &str = "tests beside it lead to it: resource/address";
+
+/// Variants that no manifest and observation here lead to.
+const ELSEWHERE: [(&str, &str); 21] = [
+    ("at_work", IN_SERVICES),
     ("bad_pattern", "the manifest is refused before"),
-    ("by_hand", "no plan freezes a host yet"),
-    ("cannot_freeze", "no plan freezes a host yet"),
-    ("exim_delivers", "no plan freezes a host yet"),
+    ("by_hand", IN_SERVICES),
+    ("cannot_freeze", IN_SERVICES),
+    ("disagree", IN_ADDRESS),
+    ("exim_delivers", IN_SERVICES),
+    ("held_already", IN_ADDRESS),
+    ("in_hook", IN_ADDRESS),
+    ("leased", IN_ADDRESS),
+    ("link_down", IN_ADDRESS),
+    ("not_held", IN_ADDRESS),
+    ("not_in_subnet", IN_ADDRESS),
+    ("not_observed", IN_ADDRESS),
+    ("not_removable", IN_ADDRESS),
+    ("not_there", IN_ADDRESS),
     ("remap_reserved", "the manifest is refused before"),
+    ("several_in_subnet", IN_ADDRESS),
     ("source_out_of_reach", "the planner refuses the whole plan"),
+    ("stranded", IN_ADDRESS),
+    ("takes_routes", IN_ADDRESS),
+    ("unexplained", IN_ADDRESS),
 ];
 
 /// Names of an enum's variants in the plan's JSON.

@@ -81,9 +81,12 @@ pub fn predict(manifest: &Manifest, observation: &Observation, plan: &Plan) -> R
                         receipt.services.remove(service);
                     }
                 }
-                if *to == Side::Target {
-                    after.mail = mail::Actual::default();
-                    after.beside = beside::Actual::default();
+                match to {
+                    Side::Target => {
+                        after.mail = mail::Actual::default();
+                        after.beside = beside::Actual::default();
+                    }
+                    Side::Source => mail::predict_handed_back(&mut after.mail),
                 }
             }
         }

@@ -155,6 +155,17 @@ pub fn reverses(manifest: &Manifest, receipt: Option<&Receipt>) -> bool {
         && receipt.is_some_and(|receipt| receipt.authority == Side::Target)
 }
 
+/// What there is to see once the source's mail counts again: everybody's trees, equal on both hosts.
+pub fn predict_handed_back(actual: &mut Actual) {
+    let Some(back) = actual.back.take() else {
+        return;
+    };
+    actual.users = back.users;
+    for tree in actual.users.values_mut().flat_map(|user| &mut user.trees) {
+        tree.delta = Delta::default();
+    }
+}
+
 /// What the trees will be after a rename: nothing in the way.
 pub fn predict_set_aside(actual: &mut Actual, user: &UserName) {
     if let Some(user) = actual.users.get_mut(user) {
