@@ -2,10 +2,11 @@
 //! [`crate::host::remote`].
 //!
 //! It serves a [`DirHost`] at `/` and the ends of replications over its standard input and output,
-//! and ends when its input does: then the kernel lets its locks go, and what was begun is as after a
+//! and ends when its input does, or when nobody is heard there any more ([`patience`]): then the kernel lets its locks go, and what was begun is as after a
 //! power cut, which every part of this program can bear. It decides nothing.
 
 mod output;
+mod patience;
 mod program;
 mod work;
 
@@ -22,6 +23,7 @@ use crate::plan::change::IdMap;
 use crate::replicate::{PendingIndex, Progress};
 use crate::wire::{self, Frame};
 
+pub use patience::Patient;
 pub use program::digest;
 
 /// Serves this machine as one side of a migration until the input ends.

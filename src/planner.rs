@@ -124,6 +124,9 @@ fn hand_over(
         (Side::Target, Side::Target) => {
             draft.settled.insert(Fact::Authority(Side::Target));
         }
+        (Side::Source, Side::Target) if manifest.source.host.is_live() => {
+            draft.absorb(hand_over::reverse(manifest, observation));
+        }
         (Side::Source, Side::Target) => draft.block(
             Resource::Migration,
             Obstacle::Migration {

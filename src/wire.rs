@@ -6,6 +6,7 @@
 
 use std::io::{self, Read, Write};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 /// Version of the frames and of everything in them. Both ends are the same program; the version is
 /// for the case that they are not.
@@ -37,6 +38,13 @@ pub enum Kind {
     /// A source's answer: to a job, or from a session.
     Answer,
 }
+
+/// How often the operator's side says something, if only [`Kind::More`] on channel 0, which is
+/// nobody's.
+pub const HEARTBEAT: Duration = Duration::from_secs(10);
+
+/// How long the agent's side waits for that: as long as ssh waits for a machine that does not answer.
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 const KINDS: [Kind; 8] = [
     Kind::Hello,

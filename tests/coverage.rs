@@ -23,12 +23,12 @@ const KINDS: [&str; 8] = [
 
 /// Variants that no manifest and observation lead to.
 const ELSEWHERE: [(&str, &str); 7] = [
-    ("bad_pattern", "the manifest is refused before"),
-    ("remap_reserved", "the manifest is refused before"),
     ("at_work", "no plan freezes a host yet"),
+    ("bad_pattern", "the manifest is refused before"),
     ("by_hand", "no plan freezes a host yet"),
     ("cannot_freeze", "no plan freezes a host yet"),
     ("exim_delivers", "no plan freezes a host yet"),
+    ("remap_reserved", "the manifest is refused before"),
     ("source_out_of_reach", "the planner refuses the whole plan"),
 ];
 

@@ -67,7 +67,7 @@ fn an_action_before_what_it_needs_is_refused() {
 fn mail_is_not_touched_once_the_target_has_authority() {
     let error = rule_broken(STAGED, |plan| plan.authority = Side::Target);
     assert!(
-        error.ends_with("no mail is touched once the target has authority"),
+        error.ends_with("no mail on the target is touched once it has authority"),
         "{error}"
     );
 }
@@ -83,6 +83,40 @@ fn mail_is_touched_only_while_the_target_is_quiet() {
             "{error}"
         );
     }
+}
+
+/// Has alice's mail go back, as a reverse does.
+fn back(plan: &mut Plan) -> &mut Action {
+    plan.actions
+        .retain(|action| action.id.0 == "mail/alice/copy");
+    plan.authority = Side::Target;
+    let copied = copy(plan, "mail/alice/copy");
+    copied.from = Side::Target;
+    for tree in &mut copied.trees {
+        tree.extraneous = Extraneous::SetAside("office.1".to_owned());
+    }
+    let action = action(plan, "mail/alice/copy");
+    action.needs = [Fact::MailFrozen(Side::Source)].into();
+    action
+}
+
+#[test]
+fn mail_goes_back_only_to_a_source_that_is_quiet_and_loses_nothing_there() {
+    let error = rule_broken(STAGED, |plan| back(plan).needs.clear());
+    let rule = "mail on the source is touched only while nothing there opens it";
+    assert!(error.ends_with(rule), "{error}");
+    let error = rule_broken(STAGED, |plan| {
+        back(plan);
+        copy(plan, "mail/alice/copy").trees[0].extraneous = Extraneous::Remove;
+    });
+    let rule = "nothing on the source is replaced or removed that is not set aside";
+    assert!(error.ends_with(rule), "{error}");
+    let error = rule_broken(STAGED, |plan| {
+        back(plan);
+        copy(plan, "mail/alice/copy").trees[0].paths.source = "/home/../etc".into();
+    });
+    let rule = "the root directory, or what climbs up to it, is nobody's tree";
+    assert!(error.ends_with(rule), "{error}");
 }
 
 #[test]

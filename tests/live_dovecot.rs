@@ -206,6 +206,8 @@ impl Pair {
         let hosts = Hosts {
             source: Some(&self.source),
             target: &self.target,
+            changeable: false,
+            third: None,
         };
         let stop = AtomicBool::new(false);
         planner::observe(&self.manifest, hosts, &mail::Look::new(&stop)).unwrap()
@@ -226,7 +228,8 @@ impl Pair {
             plan: &plan,
             ids: Arc::new(plan.ids.clone()),
             source: Some(&self.source),
-            writable_source: None,
+            change_source: None,
+            third: None,
             target: &self.target,
             reporter: &Silent,
             stop: &AtomicBool::new(false),

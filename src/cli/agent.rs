@@ -9,6 +9,7 @@ use super::Failure;
 use crate::agent;
 use crate::error::{Doing as _, Exit, Kind};
 use crate::names::Side;
+use crate::wire;
 
 #[derive(Args, Debug)]
 pub(super) struct Options {
@@ -48,7 +49,7 @@ pub(super) fn run(options: Options) -> Result<Exit, Failure> {
     agent::serve(
         side,
         options.label,
-        std::io::BufReader::with_capacity(256 * 1024, input),
+        std::io::BufReader::with_capacity(256 * 1024, agent::Patient::new(input, wire::PATIENCE)),
         std::io::BufWriter::with_capacity(64 * 1024, output),
     )?;
     Ok(Exit::Done)

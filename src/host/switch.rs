@@ -8,6 +8,10 @@
 //! - Nothing is done on a host in a hand-over but by [`Host::advance`], which writes down how to take it
 //!   back first, and refuses once the deadline has passed: a slow operator can never go on after a host
 //!   has given up.
+//! - A deadline counts by a clock that nobody can set. A reboot is a deadline, too: what a host took
+//!   live is gone, and nobody waits for it. Who is still at work on the host seconds after its
+//!   deadline is ended.
+//! - Taking back goes on until all of it has succeeded, and needs no room on any disk.
 //! - The one moment at which authority changes hands is [`Host::settle`] on the host that takes over:
 //!   its receipt is replaced, atomically, only while its own deadline lies ahead.
 //! - The host that takes over gives up before the host that hands over does (the latter's deadline is

@@ -21,7 +21,7 @@ use crate::plan::{
 };
 use crate::raw::HostPath;
 use crate::receipt::Held;
-use crate::resource::{accounts, address, dovecot, mail, queue, services};
+use crate::resource::{accounts, address, dovecot, mail, mta, queue, services};
 
 /// The budget of a freeze for which the manifest names none, in seconds.
 const BUDGET: u64 = 60;
@@ -134,6 +134,78 @@ pub(super) fn cutover(
     draft
 }
 
+/// From the target back to the source.
+pub(super) fn reverse(manifest: &Manifest, observation: &Observation) -> Draft {
+    let mut draft = Draft::default();
+    let (Some(receipt), Some(_)) = (&observation.receipt, &observation.accounts.source) else {
+        block(
+            &mut draft,
+            format!(
+                "{} is out of reach, and is to serve again: bring it back, or set serve_from: target",
+                manifest.source.host
+            ),
+        );
+        return draft;
+    };
+    let Some(back) = &observation.mail.back else {
+        // Whose files are whose cannot be told; the accounts say so.
+        return draft;
+    };
+    still_frozen(manifest, observation, &mut draft);
+    let copies = mail::copies_back(manifest, back, receipt);
+    let users: BTreeSet<UserName> = copies.iter().map(|copy| copy.user.clone()).collect();
+    let ready: BTreeSet<Fact> = users
+        .iter()
+        .cloned()
+        .map(Fact::MailCopied)
+        .chain([Fact::AccountsMerged, Fact::UidlEnforced])
+        .collect();
+    let record = HandOverRecord {
+        uidl_format: receipt.uidl_format.clone(),
+        users,
+        live: None,
+    };
+    chain(
+        manifest,
+        observation,
+        Side::Target,
+        copies,
+        ready,
+        record,
+        &mut draft,
+    );
+    draft
+}
+
+/// What the source had when it handed over may only be written while nothing there opens it.
+fn still_frozen(manifest: &Manifest, observation: &Observation, draft: &mut Draft) {
+    let Some(source) = &observation.services.source else {
+        return;
+    };
+    match services::freeze(manifest, Side::Source, source, Vec::new()) {
+        Ok(freeze) if freeze.holds.is_empty() => {
+            draft.settled.insert(Fact::MailFrozen(Side::Source));
+        }
+        Ok(freeze) => {
+            let names: Vec<&str> = freeze.holds.keys().map(String::as_str).collect();
+            block(
+                draft,
+                format!(
+                    "{} on the source runs or could be started, which was stopped at the cutover: somebody \
+                     did that by hand; stop and mask it again with `systemctl mask --now` there",
+                    names.join(" and ")
+                ),
+            );
+        }
+        Err(problems) => {
+            for problem in problems {
+                let (resource, by) = blocked_service(Side::Source, problem);
+                draft.block(resource, by);
+            }
+        }
+    }
+}
+
 /// The gates, and if all say yes, the chain.
 fn chain(
     manifest: &Manifest,
@@ -205,7 +277,8 @@ fn chain(
     );
     let survey = Change::Survey(parts.probe.clone());
     links.add("survey", survey, [Fact::ServiceSurveyed], &safe);
-    let arm = Change::Arm(vec![arming(from, budget)]);
+    // Until the addresses move the host that takes over has nothing but what was laid ready there.
+    let arm = Change::Arm(vec![arming(to, budget), arming(from, budget)]);
     links.add("arm", arm, [Fact::Armed(from)], &guarded);
     let freeze = Change::Freeze(parts.freeze.clone());
     links.add("freeze", freeze, [Fact::MailFrozen(from)], &guarded);
@@ -404,6 +477,20 @@ fn parts(
     let leave = sort_out(leave, by_address, draft);
     let take = address::arrive(cutover, to, &observation.address, &friends);
     let take = sort_out(take, by_address, draft);
+    let findings = mta::compare(manifest, from, to, &observation.mta);
+    for problem in findings.problems {
+        let resource = Resource::Service(to, "mta".to_owned());
+        draft.block(
+            resource,
+            Obstacle::Migration {
+                problem: problem.to_string(),
+            },
+        );
+    }
+    for warning in findings.warnings {
+        let resource = Resource::Service(to, "mta".to_owned());
+        draft.note(resource, Level::Warning, warning.to_string());
+    }
     let queue = queue::draft(manifest, from, to, &observation.queue);
     let by_queue = |problem: queue::Problem| {
         let resource = Resource::Service(problem.side(), "queue".to_owned());
@@ -437,7 +524,7 @@ fn parts(
                 .iter()
                 .map(|(port, ..)| *port)
                 .collect(),
-            domain: domain(manifest),
+            domain: domain(manifest, observation, from),
             users: copies.iter().map(|copy| copy.user.clone()).collect(),
             recipient: cutover.probe.as_ref().and_then(|probe| probe.user.clone()),
         },
@@ -474,15 +561,18 @@ fn budget(manifest: &Manifest) -> u64 {
     budget.map_or(BUDGET, |span| span.seconds)
 }
 
-/// The domain of the users' addresses.
-fn domain(manifest: &Manifest) -> String {
-    let name = manifest
-        .cutover
-        .as_ref()
-        .and_then(|cutover| cutover.hostname.clone());
-    let of_name = name.and_then(|name| name.split_once('.').map(|(_, domain)| domain.to_owned()));
-    let domain = manifest.mx.as_ref().map(|mx| mx.domain.clone()).or(of_name);
-    domain.unwrap_or_else(|| "localhost".to_owned())
+/// The domain of the users' addresses: what the manifest says, else one that the MTA takes mail for,
+/// rather a domain than the host's own name.
+fn domain(manifest: &Manifest, observation: &Observation, from: Side) -> String {
+    let named = manifest.mx.as_ref().map(|mx| mx.domain.clone());
+    let mta = observation.mta.of(from);
+    let taken = mta.and_then(|mta| {
+        let mut all = mta.domains.iter().filter(|domain| domain.contains('.'));
+        let domain =
+            all.find(|domain| **domain != mta.hostname && !domain.starts_with("localhost"));
+        domain.or_else(|| mta.domains.get(&mta.hostname)).cloned()
+    });
+    named.or(taken).unwrap_or_else(|| "localhost".to_owned())
 }
 
 /// The tops of all trees on a side.

@@ -10,7 +10,7 @@ use crate::names::Side;
 use crate::plan::change::{Count, Delta};
 use crate::receipt::Receipt;
 use crate::replicate::Oddities;
-use crate::resource::{accounts, address, beside, dovecot, mail, queue, services, spool};
+use crate::resource::{accounts, address, beside, dovecot, mail, mta, queue, services, spool};
 
 /// Version of the observation's form.
 pub const OBSERVATION_VERSION: u32 = 1;
@@ -71,6 +71,9 @@ pub struct Observation {
     /// What only a hand-over between two live hosts asks about.
     #[serde(default, skip_serializing_if = "is_nothing")]
     pub between: Between,
+    /// How the MTAs are set up.
+    #[serde(default)]
+    pub mta: mta::Actual,
     /// What waits in the mail queues.
     #[serde(default)]
     pub queue: queue::Actual,
@@ -119,6 +122,7 @@ impl Observation {
             services: services::Actual::default(),
             address: address::Actual::default(),
             between: Between::default(),
+            mta: mta::Actual::default(),
             queue: queue::Actual::default(),
             spool: spool::Actual::default(),
             beside: beside::Actual::default(),
@@ -212,6 +216,7 @@ pub fn observe(
         &resolved,
         receipt_ref,
     )?;
+    let queue = queue::observe(hosts.source, hosts.target)?;
     Ok(Observation {
         version: OBSERVATION_VERSION,
         source: hosts.source.map_or(HostState::Offline, ReadHost::state),
@@ -229,7 +234,8 @@ pub fn observe(
         accounts,
         receipt,
         between,
-        queue: queue::observe(hosts.source, hosts.target)?,
+        mta: mta::observe(manifest, hosts.source, hosts.target, &queue)?,
+        queue,
         looked: Looked::AtHosts,
     })
 }

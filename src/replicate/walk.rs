@@ -144,12 +144,11 @@ impl<'j, 'd> Walk<'j, 'd> {
             None => None,
         };
         self.aside = Aside::of(self.job, target.as_ref())?;
-        let target = match target {
-            Some(target) => Some(target),
-            None => {
-                self.differ(&[Difference::Missing], &head.look, 0);
-                self.make_home(place)?
-            }
+        let target = if target.is_some() {
+            target
+        } else {
+            self.differ(&[Difference::Missing], &head.look, 0);
+            self.make_home(place)?
         };
         if let Some(target) = &target {
             let from = index::Identity::from(&head.look);

@@ -41,6 +41,8 @@ impl Subject<'_> {
     fn new<'a>(lab: &'a Lab, name: &str) -> Subject<'a> {
         let host = lab.host(name);
         host.users(USERS);
+        // Debian's script of sendmail says that it has started before it listens.
+        host.await_that("exec 3<>/dev/tcp/127.0.0.1/25");
         host.deliver("alice", &letter("alice", "hello", "Only a line.\n"));
         Subject { lab, host }
     }

@@ -53,3 +53,4 @@ mod queue;
 mod readme;
 mod services;
 mod staging;
+mod switch;

@@ -70,8 +70,13 @@ impl<'a> Move<'a> {
             match step {
                 Step::Queue(step) => disk.queue(step).unwrap(),
                 Step::Run(command) => {
-                    self.to
-                        .run(command.argv().iter().map(quoted).collect::<String>());
+                    self.to.run(
+                        command
+                            .argv()
+                            .iter()
+                            .map(|word| quoted(word))
+                            .collect::<String>(),
+                    );
                 }
                 other => panic!("{other}"),
             }
@@ -94,7 +99,7 @@ impl<'a> Move<'a> {
     }
 }
 
-fn quoted(word: &String) -> String {
+fn quoted(word: &str) -> String {
     format!("'{}' ", word.replace('\'', r"'\''"))
 }
 
@@ -292,7 +297,6 @@ fn sendmail_to_postfix_and_back() {
     hand_in(old, "alice", "", "bob@example.org", "while-stopped");
     let before = disk_of(old);
     let counted = queue.carry();
-    eprintln!("{counted:?}\n{}", waits(old));
     assert_eq!(counted.left, []);
     assert!(waits(new).contains("queue is empty"));
     queue.take_back();
@@ -303,7 +307,6 @@ fn sendmail_to_postfix_and_back() {
     await_in_mailbox(new, "bob", "while-stopped");
     new.await_that("test $(find /var/spool/postfix/deferred -type f | wc -l) = 3");
     let waiting = new.run("postqueue -j");
-    eprintln!("{waiting}");
     for address in ["x@nowhere.example", "y@nowhere.example", "odd name"] {
         assert_eq!(waiting.matches(address).count(), 1, "{address}: {waiting}");
     }
@@ -328,7 +331,6 @@ fn sendmail_to_postfix_and_back() {
     queue.commit();
     await_in_mailbox(old, "bob", "back");
     let waiting = waits(old);
-    eprintln!("{waiting}");
     for address in ["x@nowhere.example", "y@nowhere.example", "odd name"] {
         assert_eq!(waiting.matches(address).count(), 1, "{address}: {waiting}");
     }
@@ -393,12 +395,10 @@ fn what_would_be_refused_is_said_with_the_line_that_mends_it() {
     assert!(problem.contains("mail for mail.example.org"), "{problem}");
     new.run(problem.split('`').nth(1).unwrap());
     assert_eq!(forth(), [""; 0]);
-    // And by SMTP, as it was said.
+    // As it was said.
     new.users(["alice"]);
-    let accepts = "exec 3<>/dev/tcp/127.0.0.1/25
-        printf 'EHLO x\\r\\nMAIL FROM:<>\\r\\nRCPT TO:<alice@mail.example.org>\\r\\nQUIT\\r\\n' >&3
-        grep -c '^250 2.1.5' <&3";
-    assert_eq!(new.run(accepts), "1\n");
+    hand_in(new, "root", "", "alice@mail.example.org", "mended");
+    await_in_mailbox(new, "alice", "mended");
     new.run("postconf -e mailbox_command= home_mailbox=Maildir/ && postfix reload");
     let [problem] = &forth()[..] else {
         panic!("{:?}", forth());

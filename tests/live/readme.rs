@@ -56,6 +56,7 @@ fn the_story_of_two_live_servers_is_what_really_happens() {
         return;
     };
     let old = lab.host("old");
+    old.hold_service_address();
     old.users(["anna", "bela"]);
     for user in ["anna", "bela"] {
         for number in 1..=3 {

@@ -67,37 +67,38 @@ impl Machine for Here<'_> {
     }
 }
 
-fn on_this_machine<T>(
-    host: &DirHost,
-    name: &MigrationName,
-    act: impl FnOnce(&Ward<'_>) -> Result<T>,
-) -> Result<T> {
-    if host.state == HostState::Offline {
+impl<'a> Here<'a> {
+    fn of(host: &'a DirHost, name: &'a MigrationName) -> Result<Self> {
+        if host.state == HostState::Live {
+            return Ok(Self { host, name });
+        }
         let what = format!("{} does not run, and has no switch", host.label);
-        return Err(Error::new(Kind::Internal, what));
+        Err(Error::new(Kind::Internal, what))
     }
-    let machine = &Here { host, name };
-    act(&Ward {
-        host,
-        name,
-        machine,
-    })
+
+    fn ward(&self) -> Ward<'_> {
+        Ward {
+            host: self.host,
+            name: self.name,
+            machine: self,
+        }
+    }
 }
 
 pub(super) fn arm(host: &DirHost, arming: &Arming) -> Result<()> {
-    on_this_machine(host, &arming.name, |ward| ward.arm(arming))
+    Here::of(host, &arming.name)?.ward().arm(arming)
 }
 
 pub(super) fn advance(host: &DirHost, advance: &Advance) -> Result<()> {
-    on_this_machine(host, &advance.name, |ward| ward.advance(advance))
+    Here::of(host, &advance.name)?.ward().advance(advance)
 }
 
 pub(super) fn trip(host: &DirHost, name: &MigrationName) -> Result<()> {
-    on_this_machine(host, name, |ward| ward.trip())
+    Here::of(host, name)?.ward().trip()
 }
 
 pub(super) fn settle(host: &DirHost, settlement: &Settlement) -> Result<()> {
-    on_this_machine(host, &settlement.name, |ward| ward.settle(settlement))
+    Here::of(host, &settlement.name)?.ward().settle(settlement)
 }
 
 impl Ward<'_> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::sync::mpsc::{self, Receiver};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::message::{Fault, Outcome, Request, decode, encode};
 use crate::error::{Error, Kind, Result};
@@ -163,6 +163,8 @@ impl Line {
             };
             heard.break_off(&why);
         });
+        let beating = Arc::downgrade(&line);
+        std::thread::spawn(move || beat(&beating));
         line
     }
 
@@ -250,6 +252,21 @@ impl Line {
         self.out
             .send(wire::Kind::Call, number, &encode(request))
             .ok();
+    }
+}
+
+/// Says something as long as the line is open, so that the agent knows that we live: that more of an
+/// answer that nobody waits for may come.
+fn beat(line: &Weak<Line>) {
+    loop {
+        std::thread::sleep(wire::HEARTBEAT);
+        let Some(line) = line.upgrade() else {
+            return;
+        };
+        // Channel 0 is nobody's. Whoever uses a line that is dead is told so.
+        if line.out.send(wire::Kind::More, 0, &[]).is_err() {
+            return;
+        }
     }
 }
 

@@ -430,7 +430,7 @@ fn the_old_host_is_written_from_the_new_one_whichever_end_is_far() {
         std::thread::sleep(Duration::from_millis(100));
         fs::create_dir_all(trees.dir.path().join("target/alice")).unwrap();
         fs::write(trees.dir.path().join("target/alice/kept"), "kept").unwrap();
-        let sealed = jiff::Timestamp::now() + Duration::from_secs(60);
+        let sealed = jiff::Timestamp::now() + Duration::from_mins(1);
         let job = TreeJob {
             extraneous: Extraneous::SetAside("t.1".to_owned()),
             sealed: Some(sealed),

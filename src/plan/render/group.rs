@@ -131,7 +131,7 @@ fn bare_rows(action: &Action) -> Vec<Row> {
                 "from here on the {to}'s mail counts ({})",
                 counted(keep.users.len() as u64, "user", "users")
             ),
-            details: vec![format!("no later run copies mail to the {to}")],
+            details: vec![format!("no later run copies mail of the {} over it", to.other())],
         }],
     }
 }

@@ -479,7 +479,7 @@ mod killed {
                 let failpoint = format!("{point}#{nth}");
                 let status = Command::new(std::env::current_exe().unwrap())
                     .args(["--exact", CHILD])
-                    .env(BENCH, bench._dir.path())
+                    .env(BENCH, bench.dir.path())
                     .env(FAILPOINT, &failpoint)
                     .output()
                     .unwrap()

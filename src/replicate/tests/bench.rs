@@ -20,7 +20,7 @@ use crate::replicate::{
 };
 
 pub(super) struct Bench {
-    pub(super) _dir: tempfile::TempDir,
+    pub(super) dir: tempfile::TempDir,
     pub(super) source: PathBuf,
     pub(super) target: PathBuf,
     pub(super) index: PathBuf,
@@ -96,7 +96,7 @@ impl Bench {
             stop: AtomicBool::new(false),
             progress: Progress::default(),
             way: Way::Here,
-            _dir: dir,
+            dir,
         }
     }
 

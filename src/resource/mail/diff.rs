@@ -55,7 +55,7 @@ pub fn diff(
     }
     claim(claims, &mut draft);
     let trees = actual.users.values().flat_map(|user| &user.trees);
-    room_on(Side::Target, &actual.volumes, trees, &mut draft);
+    room_on(Side::Target, &actual.volumes, &trees, &mut draft);
     strays(actual, &mut draft);
     left_behind(manifest, &mut draft);
     draft
@@ -274,7 +274,7 @@ fn claim(users: BTreeMap<UserName, Vec<TreePaths>>, draft: &mut Draft) {
 pub(super) fn room_on<'a>(
     side: Side,
     volumes: &[Volume],
-    trees: impl Iterator<Item = &'a TreeState> + Clone,
+    trees: &(impl Iterator<Item = &'a TreeState> + Clone),
     draft: &mut Draft,
 ) {
     for (number, volume) in volumes.iter().enumerate() {

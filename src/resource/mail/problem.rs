@@ -179,24 +179,7 @@ impl fmt::Display for Problem {
                 "the home on the target is {now} now, and {copied} was copied there: what is in it cannot \
                  go back; move it to {copied} again (`usermod -m -d`)"
             ),
-            Self::ChangedByHand { user, count, first } => {
-                let first: Vec<String> = first.iter().map(ToString::to_string).collect();
-                write!(
-                    f,
-                    "{} on the source {} changed there after it handed over, and not by reconcile: {}{}; \
-                     look at {}, then add `{user}` to mail.adopt to have {} set aside and replaced",
-                    counted(*count, "entry", "entries"),
-                    if *count == 1 { "was" } else { "were" },
-                    first.join(", "),
-                    if *count > first.len() as u64 {
-                        ", ..."
-                    } else {
-                        ""
-                    },
-                    if *count == 1 { "it" } else { "them" },
-                    if *count == 1 { "it" } else { "them" },
-                )
-            }
+            Self::ChangedByHand { user, count, first } => by_hand(f, user, *count, first),
             Self::InTheWay { path, user } => write!(
                 f,
                 "{path} on the target holds files that did not come from this migration; look at \
@@ -226,4 +209,30 @@ impl fmt::Display for Problem {
             ),
         }
     }
+}
+
+fn by_hand(
+    f: &mut fmt::Formatter<'_>,
+    user: &UserName,
+    count: u64,
+    first: &[HostPath],
+) -> fmt::Result {
+    let (was, them) = if count == 1 {
+        ("was", "it")
+    } else {
+        ("were", "them")
+    };
+    let named: Vec<String> = first.iter().map(ToString::to_string).collect();
+    write!(
+        f,
+        "{} on the source {was} changed there after it handed over, and not by reconcile: {}{}; look \
+         at {them}, then add `{user}` to mail.adopt to have {them} set aside and replaced",
+        counted(count, "entry", "entries"),
+        named.join(", "),
+        if count > first.len() as u64 {
+            ", ..."
+        } else {
+            ""
+        },
+    )
 }

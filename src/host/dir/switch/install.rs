@@ -23,7 +23,7 @@ use crate::receipt::Receipt;
 /// How long a watcher may take to show that it watches; a loaded host starts a service in seconds.
 const STARTS_WITHIN: Duration = Duration::from_secs(30);
 
-/// sd_booted(3).
+/// `sd_booted(3)`.
 const SYSTEMD: &str = "/run/systemd/system";
 const SYSTEMCTL: &str = "/bin/systemctl";
 const UPDATE_RC: &str = "/usr/sbin/update-rc.d";

@@ -9,7 +9,7 @@ use crate::host::{Answer, Command, Host as _, Step, link};
 use crate::raw::escape;
 
 /// systemd itself gives a unit 90 seconds to start or to stop.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Powers off once the answer has gone out, and whoever asked has gone.
 const POWER_OFF: &str = r"

@@ -1,6 +1,6 @@
 //! When a switch is due.
 //!
-//! A deadline counts by `CLOCK_BOOTTIME` (clock_gettime(2)): nobody sets it, and it goes on while the
+//! A deadline counts by `CLOCK_BOOTTIME` of `clock_gettime(2)`: nobody sets it, and it goes on while the
 //! machine sleeps. It begins anew with each boot, and what was under way before a reboot is over.
 
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::error::{Error, Kind, Result};
 use crate::host::{ReadHost, Switch};
 use crate::raw::HostPath;
 
-/// proc_sys_kernel(5): a random number that is made anew at each boot.
+/// `proc_sys_kernel(5)`: a random number that is made anew at each boot.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// The deadline of a switch that was tripped: past at any time.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::super::DirHost;
 use super::file::{self, Lock, SWITCH_LOCK, Taken, WATCHER_LOCK, end_holders};
 use super::time::Due;
-use super::{Ward, install, on_this_machine, walk};
+use super::{Here, Ward, install, walk};
 use crate::error::{Error, Kind, Result, chain};
 use crate::host::{Host as _, ReadHost as _, Step, Switch};
 use crate::manifest::MigrationName;
@@ -42,21 +42,20 @@ pub(in super::super) fn watch(
     // Away from the terminal and the process group of whoever started us. One that leads a group,
     // as under systemd, is away already.
     rustix::process::setsid().ok();
-    on_this_machine(host, name, |ward| {
-        let mut watcher = Watcher {
-            ward,
-            stop,
-            last: None,
-            receipt: None,
-            said: String::new(),
-            once: Once::NotYet,
-        };
-        let Some(shown) = watcher.show()? else {
-            return install::remove(host, name);
-        };
-        watcher.until_settled(shown)?;
-        watcher.announce()
-    })
+    let here = Here::of(host, name)?;
+    let mut watcher = Watcher {
+        ward: &here.ward(),
+        stop,
+        last: None,
+        receipt: None,
+        said: String::new(),
+        once: Once::NotYet,
+    };
+    let Some(shown) = watcher.show()? else {
+        return install::remove(host, name);
+    };
+    watcher.until_settled(shown)?;
+    watcher.announce()
 }
 
 /// Whether everything was taken back once since the boot.
@@ -64,6 +63,14 @@ pub(in super::super) fn watch(
 enum Once {
     NotYet,
     Done,
+}
+
+/// Whether a receipt is read whose inode is that of the one that was read last. An inode can be used
+/// again, so what is decided rests on one that was read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Receipts {
+    IfAnother,
+    Anew,
 }
 
 /// What is to be done.
@@ -102,7 +109,7 @@ impl Watcher<'_> {
     fn until_settled(&mut self, shown: Lock) -> Result<()> {
         let mut shown = Some(shown);
         loop {
-            let pause = match self.look() {
+            let pause = match self.look(Receipts::IfAnother) {
                 Ok(Verdict::Wait) => PAUSE,
                 Ok(verdict) => match self.act(&verdict, &mut shown) {
                     Ok(Acted::Left) => return Ok(()),
@@ -121,8 +128,8 @@ impl Watcher<'_> {
         }
     }
 
-    /// What is to be done, as far as that can be seen without the lock.
-    fn look(&mut self) -> Result<Verdict> {
+    /// What is to be done. Without the lock that may change at any moment.
+    fn look(&mut self, receipts: Receipts) -> Result<Verdict> {
         match Switch::read(self.ward.host, self.ward.name) {
             Ok(switch) => {
                 let there = switch.is_some();
@@ -137,7 +144,7 @@ impl Watcher<'_> {
         let Some(switch) = self.last.clone() else {
             return Ok(Verdict::Leave);
         };
-        if self.settled_epoch()? >= switch.epoch {
+        if self.settled_epoch(receipts)? >= switch.epoch {
             return Ok(Verdict::Finish(switch));
         }
         Ok(match switch.due(&self.ward.machine.now()?) {
@@ -147,12 +154,14 @@ impl Watcher<'_> {
     }
 
     /// The epoch of the receipt; a large one is not read again and again.
-    fn settled_epoch(&mut self) -> Result<u32> {
+    fn settled_epoch(&mut self, receipts: Receipts) -> Result<u32> {
         let Ward { host, name, .. } = self.ward;
         let seen = host.lstat(&file::receipt(name)).and_then(|stat| {
             let ino = stat.map_or(0, |stat| stat.ino);
             match self.receipt {
-                Some((known, epoch)) if known == ino => Ok((ino, epoch)),
+                Some((known, epoch)) if receipts == Receipts::IfAnother && known == ino => {
+                    Ok((ino, epoch))
+                }
                 _ => file::settled_epoch(host, name).map(|epoch| (ino, epoch)),
             }
         });
@@ -181,16 +190,7 @@ impl Watcher<'_> {
                 return Ok(Acted::Left);
             }
         };
-        // An inode can be used again.
-        let receipt = self.receipt.take();
-        let verdict = match file::settled_epoch(host, name) {
-            Ok(_) => self.look()?,
-            Err(_) => {
-                self.receipt = receipt;
-                self.look()?
-            }
-        };
-        match verdict {
+        match self.look(Receipts::Anew)? {
             Verdict::Wait => Ok(Acted::Pause(PAUSE)),
             Verdict::Finish(switch) => {
                 self.ward.finish(&switch)?;

@@ -1,4 +1,5 @@
 //! Passwords on their way back to a source that is to serve again.
+#![expect(clippy::disallowed_methods, reason = "the test reads the roots itself")]
 
 use std::fs;
 

@@ -44,7 +44,7 @@ pub fn diff_back(manifest: &Manifest, back: &Back, receipt: &Receipt) -> Draft {
         draft.note(Resource::Migration, Level::Warning, text);
     }
     let trees = back.users.values().flat_map(|user| &user.trees);
-    room_on(Side::Source, &back.volumes, trees, &mut draft);
+    room_on(Side::Source, &back.volumes, &trees, &mut draft);
     draft
 }
 
