@@ -119,7 +119,7 @@ const FOUL: [(&str, &[&str]); 5] = [
         "cat box >other; run=$(grep -o '@.*load.example.com>' box | tail -n 1)
          formail +0 -1 -I X-UID: -I Status: -I X-IMAP: -I X-IMAPbase: \
              -I \"Message-ID: <2$run\" -s <box >>other",
-        &["letter 2 to anna: was removed, and is back"],
+        &["letter 2 to anna: was removed, and is "],
     ),
     // Another's letters.
     ("cat box /var/mail/bela >other", &["is another's"]),

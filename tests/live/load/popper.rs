@@ -73,6 +73,8 @@ fn visit(
         })
         .collect();
     vanished(ledger, user, memory, &listed);
+    // Two that are seen for the first time together may be two, from before this load.
+    let before = memory.clone();
     for (id, &number) in &listed {
         let known = memory.get(id);
         if known.is_some() && look == Look::Trusting {
@@ -89,7 +91,10 @@ fn visit(
                 ledger.wrong(format!("{name}: UIDL {id} was {known} and is {message_id}"));
             }
             Some(_) => {}
-            None => appeared(ledger, user, memory, id, message_id),
+            None => {
+                appeared(ledger, user, &before, id, &message_id);
+                memory.insert(id.clone(), message_id);
+            }
         }
     }
     // Some of those that the clients of IMAP leave alone.
@@ -111,15 +116,15 @@ fn visit(
     Ok(())
 }
 
-/// A UIDL that this client does not know.
-fn appeared(ledger: &Ledger, user: usize, memory: &mut Memory, id: &str, message_id: String) {
-    if let Some(number) = ledger.number_of(&message_id) {
+/// A UIDL that this client does not know, and what it knew before this session.
+fn appeared(ledger: &Ledger, user: usize, before: &Memory, id: &str, message_id: &str) {
+    if let Some(number) = ledger.number_of(message_id) {
         // Whether it came twice from its sender is known in the end only.
         let mut book = ledger.book();
         let seen = book.pop3.entry((user, number)).or_default();
         seen.ids.insert(id.to_owned());
     } else if !message_id.is_empty() {
-        let old = memory.iter().find(|(_, known)| **known == message_id);
+        let old = before.iter().find(|(_, known)| *known == message_id);
         if let Some((old, _)) = old {
             let name = &ledger.users[user];
             ledger.wrong(format!(
@@ -127,7 +132,6 @@ fn appeared(ledger: &Ledger, user: usize, memory: &mut Memory, id: &str, message
             ));
         }
     }
-    memory.insert(id.to_owned(), message_id);
 }
 
 /// What is no longer there. Only letters of this load are removed, by whatever client.
