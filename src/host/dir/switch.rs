@@ -22,9 +22,10 @@ use super::DirHost;
 use crate::error::{Error, Kind, Result};
 use crate::failpoint;
 use crate::host::switch::{Advance, Arming, Moment, SWITCH_VERSION, Settlement};
-use crate::host::{Host as _, HostState, NewFile, Step, Switch};
+use crate::host::{Host as _, HostState, NewFile, ReadHost as _, Step, Switch};
 use crate::manifest::MigrationName;
 use crate::raw::HostPath;
+use crate::receipt::Receipt;
 use file::Lock;
 use time::{Due, Now};
 
@@ -103,7 +104,53 @@ pub(super) fn settle(host: &DirHost, settlement: &Settlement) -> Result<()> {
 
 impl Ward<'_> {
     fn arm(&self, arming: &Arming) -> Result<()> {
-        let _lock = Lock::take_anew(self.host, self.name)?;
+        let lock = Lock::take_anew(self.host, self.name)?;
+        self.holding(lock, || self.arm_locked(arming))
+    }
+
+    fn advance(&self, advance: &Advance) -> Result<()> {
+        let lock = Lock::take(self.host, self.name)?;
+        let lock = lock.ok_or_else(|| self.not_armed())?;
+        self.holding(lock, || self.advance_locked(advance))
+    }
+
+    fn trip(&self) -> Result<()> {
+        match Lock::take(self.host, self.name)? {
+            Some(lock) => self.holding(lock, || self.trip_locked()),
+            None => Ok(()),
+        }
+    }
+
+    fn settle(&self, settlement: &Settlement) -> Result<()> {
+        let promised = file::receipt_epoch(&settlement.receipt);
+        if promised.ok() != Some(settlement.epoch) {
+            let what = "the receipt of a settlement is of another epoch than the settlement";
+            return Err(Error::new(Kind::Internal, what));
+        }
+        let lock = Lock::take_anew(self.host, self.name)?;
+        self.holding(lock, || self.settle_locked(settlement))
+    }
+
+    /// Acts with the lock in hand. Where nothing is armed and nobody watches, its file goes again.
+    fn holding(&self, lock: Lock, act: impl FnOnce() -> Result<()>) -> Result<()> {
+        let done = act();
+        let directory = Receipt::directory(self.name);
+        let watcher = directory.join(file::WATCHER_LOCK);
+        let idle = || -> Result<bool> {
+            let armed = self.host.lstat(&Switch::path(self.name))?;
+            Ok(armed.is_none() && self.host.lstat(&watcher)?.is_none())
+        };
+        let tidied = idle().and_then(|idle| {
+            if idle {
+                self.host.remove_file(&directory.join(file::SWITCH_LOCK))?;
+            }
+            Ok(())
+        });
+        drop(lock);
+        done.and(tidied)
+    }
+
+    fn arm_locked(&self, arming: &Arming) -> Result<()> {
         let former = Switch::read(self.host, self.name)?;
         if self.settled_epoch()? >= arming.epoch {
             return Err(self.refused("a hand-over of this or a later epoch was settled there"));
@@ -141,9 +188,7 @@ impl Ward<'_> {
         Ok(())
     }
 
-    fn advance(&self, advance: &Advance) -> Result<()> {
-        let lock = Lock::take(self.host, self.name)?;
-        let _lock = lock.ok_or_else(|| self.not_armed())?;
+    fn advance_locked(&self, advance: &Advance) -> Result<()> {
         let mut switch = self.armed()?;
         self.must_be_open(&switch, advance.epoch)?;
         // Undone in the opposite order: files come back last, behind every barrier among the steps.
@@ -169,10 +214,7 @@ impl Ward<'_> {
         Ok(())
     }
 
-    fn trip(&self) -> Result<()> {
-        let Some(_lock) = Lock::take(self.host, self.name)? else {
-            return Ok(());
-        };
+    fn trip_locked(&self) -> Result<()> {
         let Some(mut switch) = Switch::read(self.host, self.name)? else {
             return Ok(());
         };
@@ -195,13 +237,7 @@ impl Ward<'_> {
         })
     }
 
-    fn settle(&self, settlement: &Settlement) -> Result<()> {
-        let promised = file::receipt_epoch(&settlement.receipt);
-        if promised.ok() != Some(settlement.epoch) {
-            let what = "the receipt of a settlement is of another epoch than the settlement";
-            return Err(Error::new(Kind::Internal, what));
-        }
-        let _lock = Lock::take_anew(self.host, self.name)?;
+    fn settle_locked(&self, settlement: &Settlement) -> Result<()> {
         let switch = Switch::read(self.host, self.name)?;
         let settled = self.settled_epoch()?;
         if let Some(switch) = switch.as_ref().filter(|s| s.epoch != settlement.epoch) {

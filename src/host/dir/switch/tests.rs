@@ -150,13 +150,11 @@ impl Scene {
             .then(|| std::fs::read_to_string(self.path(path)).unwrap())
     }
 
-    /// What is in the migration's directory beside the locks.
+    /// What is in the migration's directory.
     fn records(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.path("var/lib/reconcile/move")).unwrap();
         let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        let mut names: Vec<_> = names
-            .filter(|name| !["switch.lock", "watcher.lock"].contains(&name.as_str()))
-            .collect();
+        let mut names: Vec<_> = names.collect();
         names.sort();
         names
     }
@@ -405,6 +403,8 @@ fn what_is_past_is_recorded_late_and_without_a_switch() {
     scene.machine.pass(3600);
     scene.settle(1, Moment::Past).unwrap();
     assert_eq!(scene.machine.done(), ["systemctl start a"]);
+    scene.ward().trip().unwrap();
+    assert_eq!(scene.records(), ["receipt.json"]);
     scene.settle(3, Moment::Past).unwrap();
     assert_eq!(
         scene.text("var/lib/reconcile/move/receipt.json").unwrap(),
