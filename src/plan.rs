@@ -182,6 +182,7 @@ impl Resource {
             | Change::CarryQueue(_)
             | Change::Freeze(_)
             | Change::LastDelta(_)
+            | Change::MendAddresses(_)
             | Change::LeaveAddresses(_)
             | Change::TakeAddresses(_)
             | Change::StartServices(_)

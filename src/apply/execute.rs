@@ -343,6 +343,7 @@ fn perform(context: &Context<'_>, action: &Action) -> Result<()> {
         Change::Freeze(freeze) => hand_over::freeze(context, freeze),
         Change::CarryQueue(carry) => hand_over::carry_queue(context, carry),
         Change::LastDelta(last) => hand_over::last_delta(context, last),
+        Change::MendAddresses(change) => hand_over::mend(context, change),
         Change::LeaveAddresses(change) => hand_over::leave(context, change),
         Change::TakeAddresses(change) => hand_over::take(context, change),
         Change::StartServices(start) => hand_over::start(context, start),

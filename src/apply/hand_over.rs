@@ -18,6 +18,7 @@ use std::time::Duration;
 pub(super) use advance::{arm, carry_queue, freeze, leave, look_again, start, survey, take};
 pub use authority::confirm;
 pub(super) use authority::hand_over;
+pub(super) use authority::mend;
 pub(super) use identity::prove;
 pub(super) use rounds::{last_delta, rounds};
 pub(super) use take_back::{end, take_back, taken_back};

@@ -69,6 +69,8 @@ pub enum Change {
     CarryQueue(QueueCarry),
     /// Bring over what changed last, and compare it by content.
     LastDelta(LastDelta),
+    /// The host that serves takes service addresses that it lost.
+    MendAddresses(HostChange),
     /// The host that hands over lets go of the service addresses.
     LeaveAddresses(HostChange),
     /// The host that takes over takes them.

@@ -101,6 +101,7 @@ fn phase(action: &Action) -> u8 {
         | Change::CarryQueue(_)
         | Change::Freeze(_)
         | Change::LastDelta(_)
+        | Change::MendAddresses(_)
         | Change::LeaveAddresses(_)
         | Change::TakeAddresses(_)
         | Change::StartServices(_) => 8,

@@ -143,6 +143,8 @@ fn broken_by(action: &Action, given: &BTreeSet<&Fact>) -> Option<&'static str> {
         .then_some("the address moves only when every mailbox is proven, and back by itself"),
         Change::TakeAddresses(change) => (!needs(Fact::AddressesLeft(change.side.other())))
             .then_some("no two hosts have the address"),
+        Change::MendAddresses(change) => (!needs(Fact::Authority(change.side)))
+            .then_some("only the host whose mail counts takes a service address by itself"),
         Change::StartServices(start) => (!(needs(Fact::IdentityProven)
             && needs(Fact::Armed(start.change.side))))
         .then_some("the copy is opened only when it is complete"),

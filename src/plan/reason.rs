@@ -51,6 +51,8 @@ pub enum Reason {
     MailIncomplete,
     /// The target's mail counts, so it has to serve it.
     TargetServes,
+    /// The host that serves lost a service address.
+    AddressLost,
     /// It is a part of the hand-over.
     HandOver,
     /// A run that died left it half-done.
@@ -116,6 +118,7 @@ impl fmt::Display for Reason {
                 "whoever opens an incomplete mailbox destroys what clients remember of it",
             ),
             Self::TargetServes => f.write_str("the target's mail counts, and clients come there"),
+            Self::AddressLost => f.write_str("clients and senders come there"),
             Self::HandOver => f.write_str("a part of the hand-over"),
             Self::HalfDone => f.write_str("a run that died left it half-done"),
             Self::ServeFromSource => f.write_str("the manifest says serve_from: source"),

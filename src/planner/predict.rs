@@ -63,7 +63,9 @@ pub fn predict(manifest: &Manifest, observation: &Observation, plan: &Plan) -> R
                     services::predict_start(host, start);
                 }
             }
-            Change::LeaveAddresses(change) | Change::TakeAddresses(change) => {
+            Change::LeaveAddresses(change)
+            | Change::TakeAddresses(change)
+            | Change::MendAddresses(change) => {
                 address::predict_move(&mut after.address, change)?;
             }
             Change::ProveIdentity(_)

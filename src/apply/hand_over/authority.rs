@@ -7,17 +7,20 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::apply::execute::{Context, interrupted};
 use crate::error::{Error, Kind, Result};
-use crate::host::switch::{Moment, Settlement};
+use crate::host::switch::{Arming, Moment, Settlement};
 use crate::host::{Host, Switch};
 use crate::manifest::{ConfirmedBy, MigrationName};
 use crate::names::Side;
 use crate::plan::change::HandOverRecord;
-use crate::plan::hand_over::LiveHandOver;
+use crate::plan::hand_over::{HostChange, LiveHandOver};
 use crate::receipt::{Held, Pending, Receipt};
 use crate::report::Event;
 
 /// Between two looks for a confirmation.
 const PAUSE: Duration = Duration::from_millis(500);
+
+/// What a host lost is given back by then.
+const MENDED_WITHIN: Duration = Duration::from_mins(2);
 
 /// Makes both receipts ready, waits for a person if the manifest asks for one, and settles: on the host
 /// that takes over first.
@@ -51,6 +54,29 @@ pub(crate) fn hand_over(
         run.reporter.event(&Event::Warning { text });
     }
     context.store.reload()
+}
+
+/// Gives the host whose mail counts what it lost: as what follows a hand-over that was made long ago.
+pub(crate) fn mend(context: &Context<'_>, change: &HostChange) -> Result<()> {
+    let run = context.run;
+    let (host, name) = (run.change(change.side)?, &run.plan.manifest.name);
+    let missing = || {
+        let what = format!("{} has no record of the hand-over", host.label());
+        Error::new(Kind::Malformed, what).hint("restore /var/lib/reconcile there from a backup")
+    };
+    let receipt = Receipt::read(host, name)?.ok_or_else(missing)?;
+    host.arm(&Arming {
+        name: name.clone(),
+        epoch: receipt.epoch,
+        within: MENDED_WITHIN,
+        commit: change.steps.clone(),
+    })?;
+    host.settle(&Settlement {
+        name: name.clone(),
+        epoch: receipt.epoch,
+        receipt: receipt.to_bytes(),
+        moment: Moment::Past,
+    })
 }
 
 /// The receipt that a host has from then on.

@@ -109,7 +109,11 @@ pub(super) fn cutover(page: &mut Section, findings: &Findings) {
         "an example: who may look before it is confirmed",
     );
     let mut probe = Section::new("probe").why("what is looked at through the moved address");
-    probe.off("user", "postmaster", "an example: gets a message, which is removed again");
+    probe.off(
+        "user",
+        "postmaster",
+        "an example: gets a message, which is removed again",
+    );
     let mut from = Section::new("from").why("a third host that looks too");
     from.off("host", "ssh://root@mx2.example.org", "an example");
     from.off("host_key", "SHA256:...", "a pin; else known_hosts decides");

@@ -75,6 +75,7 @@ fn heading(action: &Action) -> &'static str {
         Change::Freeze(_) => "Freeze",
         Change::CarryQueue(_) => "Carry the queue",
         Change::LastDelta(_) => "Bring over what changed last",
+        Change::MendAddresses(_) => "Mend the addresses",
         Change::LeaveAddresses(_) | Change::TakeAddresses(_) => "Move the addresses",
         Change::StartServices(_) => "Start services",
         Change::EndLeftover(_) => "End what a run left half-done",
@@ -120,6 +121,7 @@ fn bare_rows(action: &Action) -> Vec<Row> {
         | Change::CarryQueue(_)
         | Change::Freeze(_)
         | Change::LastDelta(_)
+        | Change::MendAddresses(_)
         | Change::LeaveAddresses(_)
         | Change::TakeAddresses(_)
         | Change::StartServices(_)
@@ -131,7 +133,10 @@ fn bare_rows(action: &Action) -> Vec<Row> {
                 "from here on the {to}'s mail counts ({})",
                 counted(keep.users.len() as u64, "user", "users")
             ),
-            details: vec![format!("no later run copies mail of the {} over it", to.other())],
+            details: vec![format!(
+                "no later run copies mail of the {} over it",
+                to.other()
+            )],
         }],
     }
 }

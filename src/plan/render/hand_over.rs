@@ -77,6 +77,10 @@ pub(super) fn row(change: &Change) -> Row {
             format!("from the {}, compared by content", last.from),
             Vec::new(),
         ),
+        Change::MendAddresses(change) => (
+            format!("the {} takes what it lost", change.side),
+            steps(change),
+        ),
         Change::LeaveAddresses(change) => (format!("the {} lets go", change.side), steps(change)),
         Change::TakeAddresses(change) => (format!("the {} takes over", change.side), steps(change)),
         Change::StartServices(start) => {

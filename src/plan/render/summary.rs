@@ -75,6 +75,7 @@ fn totals(plan: &Plan) -> Totals {
             | Change::ProbeService(_)
             | Change::Arm(_)
             | Change::LastDelta(_)
+            | Change::MendAddresses(_)
             | Change::TakeAddresses(_)
             | Change::EndLeftover(_) => {}
         }

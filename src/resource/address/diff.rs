@@ -4,10 +4,13 @@ use std::collections::BTreeSet;
 
 use super::configure::{self, address, configured, undo};
 use super::files::Files;
-use super::{Actual, HOSTS, Problem, arrive, backend, hosts, leave};
+use super::{Actual, HOSTS, Problem, arrive, backend, drift, hosts, leave};
+use crate::host::Step;
 use crate::manifest::{Cutover, HostAddress, Manifest};
 use crate::names::Side;
-use crate::plan::{Action, ActionId, Change, Draft, Fact, Level, Obstacle, Reason, Resource, Risk};
+use crate::plan::{
+    Action, ActionId, Change, Draft, Fact, Level, Obstacle, Reason, Resource, Risk, Undo,
+};
 use crate::receipt::Receipt;
 use crate::resource::edit;
 
@@ -69,6 +72,9 @@ pub fn diff(manifest: &Manifest, actual: &Actual, receipt: Option<&Receipt>) -> 
             }
             action
         }));
+    if authority == side && has_moved(receipt) {
+        mend(cutover, side, actual, &mut draft);
+    }
     // The target's line goes on being right when the source serves again: it names the addresses.
     if side == Side::Target {
         hostname(cutover, actual.hosts.as_deref(), &mut draft);
@@ -80,6 +86,36 @@ pub fn diff(manifest: &Manifest, actual: &Actual, receipt: Option<&Receipt>) -> 
 /// Whether authority has changed hands before.
 fn has_moved(receipt: Option<&Receipt>) -> bool {
     receipt.is_some_and(|receipt| receipt.authority == Side::Target || receipt.epoch > 0)
+}
+
+/// The running network of the host that serves.
+fn mend(cutover: &Cutover, side: Side, actual: &Actual, draft: &mut Draft) {
+    match drift(cutover, side, actual) {
+        Ok(None) => {}
+        Ok(Some(change)) => {
+            let undo = change.steps.iter().filter_map(|step| match step {
+                Step::TakeAddress(one) => Some(format!(
+                    "`ip addr del {} dev {}` on the {side}",
+                    one.net, one.interface
+                )),
+                _ => None,
+            });
+            draft.actions.push(Action {
+                id: ActionId(format!("address/{side}/mend")),
+                undo: Undo::Manual(undo.collect::<Vec<_>>().join(", ")),
+                change: Change::MendAddresses(change),
+                because: Reason::AddressLost,
+                needs: BTreeSet::from([Fact::Authority(side)]),
+                gives: BTreeSet::from([Fact::AddressesTaken(side)]),
+                risk: Risk::ServiceVisible,
+            });
+        }
+        Err(problems) => {
+            for (resource, problem) in problems {
+                draft.block(resource, Obstacle::Address { problem });
+            }
+        }
+    }
 }
 
 /// What would be in the way of a cutover between the hosts as they run now.
