@@ -60,7 +60,7 @@ enum Command {
     Plan(plan::Options),
     /// Do what the plan says, after asking.
     Apply(apply::Options),
-    /// Take the service back to the source: apply with serve_from: source.
+    /// Take the service back to the source: apply with `serve_from: source`.
     Rollback(rollback::Options),
     /// Say that a hand-over which waits for a person is good.
     Confirm(confirm::Options),

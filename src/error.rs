@@ -65,6 +65,8 @@ pub enum Kind {
     Verification,
     /// A hand-over did not succeed, and everything went back.
     RolledBack,
+    /// Nobody here can tell whether authority changed hands: the hosts end it by themselves.
+    Undecided,
     /// The user asked us to stop.
     Interrupted,
     /// A defect of reconcile itself.
@@ -80,7 +82,9 @@ impl Kind {
             Self::Verification => Exit::VerificationFailed,
             Self::RolledBack => Exit::RolledBack,
             Self::Interrupted => Exit::Interrupted,
-            Self::Host | Self::Malformed | Self::Locked | Self::Internal => Exit::Error,
+            Self::Host | Self::Malformed | Self::Locked | Self::Undecided | Self::Internal => {
+                Exit::Error
+            }
         }
     }
 }

@@ -222,6 +222,7 @@ impl Guarded {
     fn end(self, context: &Context<'_>, error: Error) -> Error {
         match self {
             Self::Nothing | Self::Gates => error,
+            Self::Switches(_) if error.kind() == Kind::Undecided => error,
             Self::Switches(to) => match hand_over::take_back(context.run, to, &error) {
                 Ok(()) => hand_over::taken_back(error),
                 Err(left) => left,

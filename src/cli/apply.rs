@@ -45,13 +45,13 @@ pub(super) fn run(path: &Path, options: &Options, operator: &Operator) -> Result
         Some(plan) => plan.manifest.clone(),
         None => session::manifest(path)?,
     };
-    apply(manifest, path, saved.as_ref(), options.manner, operator)
+    apply(&manifest, path, saved.as_ref(), options.manner, operator)
 }
 
 /// Plans, asks, carries out, and looks again. What a run that died left half-done is ended first, and
 /// planned anew then.
 pub(super) fn apply(
-    manifest: Manifest,
+    manifest: &Manifest,
     path: &Path,
     saved: Option<&Plan>,
     options: Manner,
@@ -66,7 +66,7 @@ pub(super) fn apply(
         reporter.event(&Event::Observing {
             what: "Looking at both hosts".to_owned(),
         });
-        let fresh = planner::plan(&manifest, &session.observe(&look)?)?;
+        let fresh = planner::plan(manifest, &session.observe(&look)?)?;
         if let Some(saved) = saved {
             refuse_stale(saved, &fresh)?;
         }

@@ -29,9 +29,9 @@ pub(super) fn manifest(path: &Path) -> Result<Manifest, Failure> {
 pub(super) struct Session {
     pub(super) manifest: Manifest,
     source: Option<SourceHost>,
+    target: Box<dyn Host>,
     /// A third host that looks at the service, for a hand-over.
     third: Option<Box<dyn ReadHost>>,
-    target: Box<dyn Host>,
 }
 
 impl Session {

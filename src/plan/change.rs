@@ -66,7 +66,7 @@ pub enum Change {
     /// Stop all that writes mail on the host that hands over.
     Freeze(Freeze),
     /// Keep what waits in the mail queues ready on the other host.
-    CarryQueue(QueueCarry),
+    CarryQueue(Box<QueueCarry>),
     /// Bring over what changed last, and compare it by content.
     LastDelta(LastDelta),
     /// The host that serves takes service addresses that it lost.

@@ -132,6 +132,17 @@ fn broken_by(action: &Action, given: &BTreeSet<&Fact>) -> Option<&'static str> {
                     Side::Target => "the target gets the service address only once its mail counts",
                 })
         }
+        Change::ReleaseService(_) => (!needs(Fact::Authority(Side::Target)))
+            .then_some("the target serves only once its mail counts"),
+        Change::MergeAccounts(_) | Change::HoldService(_) => None,
+        _ => broken_by_hand_over(action),
+    }
+}
+
+/// The same for the changes of a hand-over between live hosts.
+fn broken_by_hand_over(action: &Action) -> Option<&'static str> {
+    let needs = |fact: Fact| action.needs.contains(&fact);
+    match &action.change {
         Change::Freeze(freeze) => (!needs(Fact::Armed(freeze.change.side)))
             .then_some("nothing is frozen that would not thaw by itself"),
         Change::CarryQueue(carry) => (!needs(Fact::MailFrozen(carry.from)))
@@ -148,15 +159,7 @@ fn broken_by(action: &Action, given: &BTreeSet<&Fact>) -> Option<&'static str> {
         Change::StartServices(start) => (!(needs(Fact::IdentityProven)
             && needs(Fact::Armed(start.change.side))))
         .then_some("the copy is opened only when it is complete"),
-        Change::Rounds(_)
-        | Change::ProveIdentity(_)
-        | Change::Survey(_)
-        | Change::ProbeService(_)
-        | Change::Arm(_)
-        | Change::EndLeftover(_) => None,
-        Change::ReleaseService(_) => (!needs(Fact::Authority(Side::Target)))
-            .then_some("the target serves only once its mail counts"),
-        Change::MergeAccounts(_) | Change::HoldService(_) => None,
+        _ => None,
     }
 }
 

@@ -13,7 +13,7 @@ use crate::manifest::{Cutover, Manifest, SourceAfter};
 use crate::names::{Side, UserName};
 use crate::plan::change::{HandOverRecord, MailCopy, TreeKind};
 use crate::plan::hand_over::{
-    Ending, IdentityProof, LastDelta, Leftover, LiveHandOver, Mailboxes, ProofOf, QueueCarry,
+    self, Ending, IdentityProof, LastDelta, Leftover, LiveHandOver, Mailboxes, ProofOf, QueueCarry,
     Rounds, ServiceProbe, SwitchArming,
 };
 use crate::plan::{
@@ -90,14 +90,29 @@ pub(super) fn leftovers(manifest: &Manifest, observation: &Observation, authorit
 
 /// What a hand-over needs, from all resources.
 struct Parts {
-    freeze: crate::plan::hand_over::Freeze,
-    leave: crate::plan::hand_over::HostChange,
-    take: crate::plan::hand_over::HostChange,
-    start: crate::plan::hand_over::Start,
+    freeze: hand_over::Freeze,
+    leave: hand_over::HostChange,
+    take: hand_over::HostChange,
+    start: hand_over::Start,
     probe: ServiceProbe,
     queue: Option<QueueCarry>,
     commit_to: Vec<Step>,
     commit_from: Vec<Step>,
+}
+
+impl Parts {
+    fn arming(&self, side: Side, from: Side, within: u64) -> SwitchArming {
+        let commit = if side == from {
+            &self.commit_from
+        } else {
+            &self.commit_to
+        };
+        SwitchArming {
+            side,
+            within,
+            commit: commit.clone(),
+        }
+    }
 }
 
 /// From the source to the target.
@@ -122,15 +137,14 @@ pub(super) fn cutover(
         users,
         live: None,
     };
-    chain(
-        manifest,
-        observation,
-        Side::Source,
+    let from = Side::Source;
+    let start = Start {
+        from,
         copies,
         ready,
         record,
-        &mut draft,
-    );
+    };
+    chain(manifest, observation, start, &mut draft);
     draft
 }
 
@@ -165,15 +179,14 @@ pub(super) fn reverse(manifest: &Manifest, observation: &Observation) -> Draft {
         users,
         live: None,
     };
-    chain(
-        manifest,
-        observation,
-        Side::Target,
+    let from = Side::Target;
+    let start = Start {
+        from,
         copies,
         ready,
         record,
-        &mut draft,
-    );
+    };
+    chain(manifest, observation, start, &mut draft);
     draft
 }
 
@@ -206,120 +219,55 @@ fn still_frozen(manifest: &Manifest, observation: &Observation, draft: &mut Draf
     }
 }
 
-/// The gates, and if all say yes, the chain.
-fn chain(
-    manifest: &Manifest,
-    observation: &Observation,
+/// What a hand-over starts from.
+struct Start {
     from: Side,
+    /// Everybody's copy.
     copies: Vec<MailCopy>,
+    /// What must hold before anything of it is done.
     ready: BTreeSet<Fact>,
+    /// What is recorded in the end.
     record: HandOverRecord,
-    draft: &mut Draft,
-) {
+}
+
+/// The gates, and if all say yes, the chain.
+fn chain(manifest: &Manifest, observation: &Observation, start: Start, draft: &mut Draft) {
+    let Start {
+        from,
+        copies,
+        ready,
+        record,
+    } = start;
     let Some((cutover, parts)) = gates(manifest, observation, from, &copies, draft) else {
         return;
     };
     let to = from.other();
-    let budget = budget(manifest);
-    let within = cutover.confirmed_within();
     let epoch = observation
         .receipt
         .as_ref()
         .map_or(0, |receipt| receipt.epoch)
         + 1;
-    let boxes = mailboxes(&copies);
-    let arming = |side: Side, within: u64| SwitchArming {
-        side,
-        within,
-        commit: if side == to {
-            parts.commit_to.clone()
-        } else {
-            parts.commit_from.clone()
-        },
-    };
     let live = LiveHandOver {
         epoch,
         confirm: cutover.confirm,
-        within,
+        within: cutover.confirmed_within(),
         machines: observation.between.machines.clone(),
         holds: parts.freeze.holds.clone(),
         started: parts.start.ports.keys().cloned().collect(),
     };
-    let proven: BTreeSet<Fact> = boxes.keys().cloned().map(Fact::MailProven).collect();
-    let proof = |of| {
-        Change::ProveIdentity(IdentityProof {
-            from,
-            of,
-            users: boxes.clone(),
-        })
-    };
+    let boxes = mailboxes(&copies);
+    let mut needs = ready.clone();
+    needs.extend(boxes.keys().cloned().map(Fact::MailProven));
     let mut links = Links {
         draft,
-        last: ready.clone(),
-    };
-    let safe = (Risk::Safe, Undo::Repeat);
-    let guarded = (Risk::ServiceVisible, Undo::Switch);
-    let rounds = Change::Rounds(Rounds {
         from,
-        copies: copies.clone(),
-        budget,
-        flush: parts
-            .queue
-            .as_ref()
-            .map_or_else(Vec::new, |queue| queue.flush.clone()),
-    });
-    links.add("rounds", rounds, [Fact::RoundsAreShort], &safe);
-    links.add(
-        "prove-seeds",
-        proof(ProofOf::Seed),
-        [Fact::SeedsProven],
-        &safe,
-    );
-    let survey = Change::Survey(parts.probe.clone());
-    links.add("survey", survey, [Fact::ServiceSurveyed], &safe);
-    // Until the addresses move the host that takes over has nothing but what was laid ready there.
-    let arm = Change::Arm(vec![arming(to, budget), arming(from, budget)]);
-    links.add("arm", arm, [Fact::Armed(from)], &guarded);
-    let freeze = Change::Freeze(parts.freeze.clone());
-    links.add("freeze", freeze, [Fact::MailFrozen(from)], &guarded);
-    if let Some(queue) = parts.queue.clone() {
-        links.needs([Fact::MailFrozen(from)]);
-        links.add(
-            "queue",
-            Change::CarryQueue(queue),
-            [Fact::QueueStaged],
-            &guarded,
-        );
-        links.needs([Fact::MailFrozen(from)]);
-    }
-    let last = Change::LastDelta(LastDelta { from, copies });
-    links.add("last-delta", last, proven.clone(), &guarded);
-    links.add(
-        "prove",
-        proof(ProofOf::Frozen),
-        [Fact::IdentityProven],
-        &guarded,
-    );
-    let arm = Change::Arm(vec![arming(to, within), arming(from, within + LONGER)]);
-    links.add("arm-both", arm, [Fact::Armed(to)], &guarded);
-    links.needs([Fact::IdentityProven]);
-    let leave = Change::LeaveAddresses(parts.leave);
-    links.add("leave", leave, [Fact::AddressesLeft(from)], &guarded);
-    let take = Change::TakeAddresses(parts.take);
-    links.add("take", take, [Fact::AddressesTaken(to)], &guarded);
-    links.needs([Fact::IdentityProven, Fact::Armed(to)]);
-    let start = Change::StartServices(parts.start);
-    links.add("start", start, [Fact::ServicesStarted(to)], &guarded);
-    let probe = Change::ProbeService(parts.probe);
-    links.add("probe", probe, [Fact::ServiceProbed], &guarded);
-    let because = match to {
-        Side::Target => Reason::ServeFromTarget,
-        Side::Source => Reason::ServeFromSource,
+        last: ready,
     };
-    let mut needs = ready;
-    needs.extend(proven);
+    links.until_frozen(budget(manifest), &copies, &boxes, &parts);
+    links.frozen(copies, &boxes, parts.queue.clone());
+    links.moving(cutover.confirmed_within(), parts);
     needs.extend(links.last.iter().cloned());
-    links.draft.actions.push(Action {
+    draft.actions.push(Action {
         id: ActionId("migration/hand-over".to_owned()),
         change: Change::HandOver {
             to,
@@ -328,7 +276,10 @@ fn chain(
                 ..record
             },
         },
-        because,
+        because: match to {
+            Side::Target => Reason::ServeFromTarget,
+            Side::Source => Reason::ServeFromSource,
+        },
         needs,
         gives: BTreeSet::from([Fact::Authority(to)]),
         risk: Risk::PointOfNoReturn,
@@ -339,10 +290,110 @@ fn chain(
 /// Actions of which each needs what the one before gives.
 struct Links<'a> {
     draft: &'a mut Draft,
+    from: Side,
     last: BTreeSet<Fact>,
 }
 
 impl Links<'_> {
+    /// Everything that is done while mail is served, and the freeze.
+    fn until_frozen(
+        &mut self,
+        budget: u64,
+        copies: &[MailCopy],
+        boxes: &BTreeMap<UserName, Mailboxes>,
+        parts: &Parts,
+    ) {
+        let from = self.from;
+        let flush = parts.queue.as_ref();
+        let rounds = Rounds {
+            from,
+            copies: copies.to_vec(),
+            budget,
+            flush: flush.map_or_else(Vec::new, |queue| queue.flush.clone()),
+        };
+        self.gate("rounds", Change::Rounds(rounds), Fact::RoundsAreShort);
+        self.gate(
+            "prove-seeds",
+            self.proof(ProofOf::Seed, boxes),
+            Fact::SeedsProven,
+        );
+        self.gate(
+            "survey",
+            Change::Survey(parts.probe.clone()),
+            Fact::ServiceSurveyed,
+        );
+        // Until the addresses move the host that takes over has nothing but what was laid ready there.
+        let arm = [from.other(), from].map(|side| parts.arming(side, from, budget));
+        self.guarded("arm", Change::Arm(arm.to_vec()), [Fact::Armed(from)]);
+        let freeze = Change::Freeze(parts.freeze.clone());
+        self.guarded("freeze", freeze, [Fact::MailFrozen(from)]);
+    }
+
+    /// What is done while mail stands still and the addresses are where they were.
+    fn frozen(
+        &mut self,
+        copies: Vec<MailCopy>,
+        boxes: &BTreeMap<UserName, Mailboxes>,
+        queue: Option<QueueCarry>,
+    ) {
+        let from = self.from;
+        if let Some(queue) = queue {
+            self.guarded(
+                "queue",
+                Change::CarryQueue(Box::new(queue)),
+                [Fact::QueueStaged],
+            );
+            self.needs([Fact::MailFrozen(from)]);
+        }
+        let proven: Vec<Fact> = boxes.keys().cloned().map(Fact::MailProven).collect();
+        self.guarded(
+            "last-delta",
+            Change::LastDelta(LastDelta { from, copies }),
+            proven,
+        );
+        self.guarded(
+            "prove",
+            self.proof(ProofOf::Frozen, boxes),
+            [Fact::IdentityProven],
+        );
+    }
+
+    /// What is done from the moment at which the addresses move.
+    fn moving(&mut self, within: u64, parts: Parts) {
+        let (from, to) = (self.from, self.from.other());
+        let arm = [(to, within), (from, within + LONGER)];
+        let arm = arm.map(|(side, within)| parts.arming(side, from, within));
+        self.guarded("arm-both", Change::Arm(arm.to_vec()), [Fact::Armed(to)]);
+        self.needs([Fact::IdentityProven]);
+        let leave = Change::LeaveAddresses(parts.leave);
+        self.guarded("leave", leave, [Fact::AddressesLeft(from)]);
+        let take = Change::TakeAddresses(parts.take);
+        self.guarded("take", take, [Fact::AddressesTaken(to)]);
+        self.needs([Fact::IdentityProven, Fact::Armed(to)]);
+        let start = Change::StartServices(parts.start);
+        self.guarded("start", start, [Fact::ServicesStarted(to)]);
+        let probe = Change::ProbeService(parts.probe);
+        self.guarded("probe", probe, [Fact::ServiceProbed]);
+    }
+
+    fn proof(&self, of: ProofOf, boxes: &BTreeMap<UserName, Mailboxes>) -> Change {
+        Change::ProveIdentity(IdentityProof {
+            from: self.from,
+            of,
+            users: boxes.clone(),
+        })
+    }
+
+    /// Nothing is stopped by it.
+    fn gate(&mut self, verb: &str, change: Change, gives: Fact) {
+        self.add(verb, change, [gives], (Risk::Safe, Undo::Repeat));
+    }
+
+    /// It is taken back if a later one fails.
+    fn guarded(&mut self, verb: &str, change: Change, gives: impl IntoIterator<Item = Fact>) {
+        self.add(verb, change, gives, (Risk::ServiceVisible, Undo::Switch));
+    }
+
     fn needs(&mut self, facts: impl IntoIterator<Item = Fact>) {
         self.last.extend(facts);
     }
@@ -352,7 +403,7 @@ impl Links<'_> {
         verb: &str,
         change: Change,
         gives: impl IntoIterator<Item = Fact>,
-        (risk, undo): &(Risk, Undo),
+        (risk, undo): (Risk, Undo),
     ) {
         let gives: BTreeSet<Fact> = gives.into_iter().collect();
         self.draft.actions.push(Action {
@@ -361,8 +412,8 @@ impl Links<'_> {
             because: Reason::HandOver,
             needs: std::mem::replace(&mut self.last, gives.clone()),
             gives,
-            risk: *risk,
-            undo: undo.clone(),
+            risk,
+            undo,
         });
     }
 }

@@ -25,7 +25,6 @@ pub fn predict(manifest: &Manifest, observation: &Observation, plan: &Plan) -> R
             Change::ClaimTrees { users } => receipt.trees.extend(users.clone()),
             Change::SetAside { user, .. } => mail::predict_set_aside(&mut after.mail, user),
             Change::CopyMail(copy) => mail::predict(&mut after.mail, copy),
-            Change::ProveMail(_) => {}
             Change::EnforceUidl(drop_in) => dovecot::predict(&mut after.dovecot, &drop_in.edit),
             Change::EditFile(edit) => match action.gives.first() {
                 Some(Fact::UidlEnforced) => dovecot::predict(&mut after.dovecot, edit),
@@ -68,7 +67,8 @@ pub fn predict(manifest: &Manifest, observation: &Observation, plan: &Plan) -> R
             | Change::MendAddresses(change) => {
                 address::predict_move(&mut after.address, change)?;
             }
-            Change::ProveIdentity(_)
+            Change::ProveMail(_)
+            | Change::ProveIdentity(_)
             | Change::Survey(_)
             | Change::ProbeService(_)
             | Change::Arm(_)

@@ -41,7 +41,9 @@ pub(crate) fn hand_over(
         let what = "nobody confirmed, and everything went back";
         return Err(Error::new(Kind::RolledBack, what));
     }
-    settle(run.change(to)?, name, live.epoch, Moment::Now)?;
+    if let Err(error) = settle(run.change(to)?, name, live.epoch, Moment::Now) {
+        decided(run.change(to)?, name, live.epoch, error)?;
+    }
     crate::failpoint::hit("hand-over:authority");
     // From here on nothing is taken back: what cannot be told to the other host is told later.
     let told = run.change(from);
@@ -54,6 +56,27 @@ pub(crate) fn hand_over(
         run.reporter.event(&Event::Warning { text });
     }
     context.store.reload()
+}
+
+/// Whether authority changed hands although a host could not say so: its record tells. Where it cannot be
+/// asked, nothing may be taken back on the other host either.
+fn decided(host: &dyn Host, name: &MigrationName, epoch: u32, error: Error) -> Result<()> {
+    match Receipt::read(host, name) {
+        // What follows there goes on by itself.
+        Ok(Some(receipt)) if receipt.epoch >= epoch => Ok(()),
+        Ok(_) => Err(error),
+        Err(unread) => {
+            let what = format!(
+                "{} was lost at the moment at which it took over ({}), and cannot be asked whether it did",
+                host.label(),
+                crate::error::chain(&error)
+            );
+            Err(Error::caused(Kind::Undecided, what, unread).hint(
+                "the hosts end it by themselves: if it did, it serves once it is back, else the other one \
+                 serves after its deadline; `reconcile status` tells, `reconcile apply` goes on from there",
+            ))
+        }
+    }
 }
 
 /// Gives the host whose mail counts what it lost: as what follows a hand-over that was made long ago.

@@ -67,7 +67,7 @@ fn heading(action: &Action) -> &'static str {
         Change::ProveMail(_) => PROVE,
         Change::EditFile(_) | Change::EnforceUidl(_) => "Edit configuration",
         Change::HoldService(_) => "Hold services",
-        Change::ReleaseService(_) => "Start services",
+        Change::ReleaseService(_) | Change::StartServices(_) => "Start services",
         Change::Rounds(_) => "Bring over what moves",
         Change::ProveIdentity(_) => "Prove what clients see",
         Change::Survey(_) | Change::ProbeService(_) => "Look at the service from outside",
@@ -77,7 +77,6 @@ fn heading(action: &Action) -> &'static str {
         Change::LastDelta(_) => "Bring over what changed last",
         Change::MendAddresses(_) => "Mend the addresses",
         Change::LeaveAddresses(_) | Change::TakeAddresses(_) => "Move the addresses",
-        Change::StartServices(_) => "Start services",
         Change::EndLeftover(_) => "End what a run left half-done",
         Change::HandOver { .. } => "Hand over",
     }
