@@ -67,7 +67,7 @@ impl Stand {
     #[track_caller]
     pub(crate) fn suffers(&self, way: Way, point: &Point, kind: Kind) -> Row {
         eprintln!("=== {way}: {kind} at {}", point.name);
-        let load = Load::start(&self.clients, &SERVICES, Self::people());
+        let load = Load::start(&self.clients, &SERVICES, Self::people(kind));
         load.await_service();
         let enough = AtomicBool::new(false);
         let (ended, by_itself, runs) = std::thread::scope(|scope| {

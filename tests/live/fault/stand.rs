@@ -6,7 +6,7 @@ use std::process::{Child, Stdio};
 
 use serde_json::Value;
 
-use super::{BUDGET, CONFIRM_WITHIN, Way};
+use super::{BUDGET, CONFIRM_WITHIN, Kind, Way};
 use crate::lab::Lab;
 use crate::machine::Machine;
 use crate::office::{MAILDIR, everybody, expect_maildirs, move_in};
@@ -97,8 +97,12 @@ impl Stand {
             .concat()
     }
 
-    /// Everybody who gets mail.
-    pub(super) fn people() -> Vec<&'static str> {
-        everybody()
+    /// Who gets mail meanwhile. An mbox is rewritten in place, by whoever flags or expunges: a power cut
+    /// tears it by itself, with or without us. So where power is cut, only Maildirs are in use.
+    pub(super) fn people(kind: Kind) -> Vec<&'static str> {
+        match kind {
+            Kind::SourcePowerCut | Kind::TargetPowerCut => MAILDIR.to_vec(),
+            Kind::OperatorKilled | Kind::OperatorCut | Kind::TargetDiskFull => everybody(),
+        }
     }
 }
