@@ -133,6 +133,12 @@ impl Load {
         }
     }
 
+    /// The power of a host was cut just now: its MTA delivers again what was under way. An mbox is torn
+    /// by that, with or without us: only Maildirs should be in use.
+    pub(crate) fn power_was_cut(&self) {
+        self.ledger.power_was_cut();
+    }
+
     /// How many letters the servers have acknowledged so far.
     pub(crate) fn acknowledged(&self) -> usize {
         self.ledger.acknowledged()

@@ -74,7 +74,7 @@ impl Stand {
             // Also when this panics the watch must end, or the scope never does.
             let _end = SetOnDrop(&enough);
             let watch = watch(scope, &self.lab, &enough);
-            let ended = self.strike(&point.name, kind);
+            let ended = self.strike(&point.name, kind, &load);
             let by_itself = self.await_one_server(way);
             let runs = self.mend(way);
             enough.store(true, Ordering::Relaxed);
@@ -97,7 +97,7 @@ impl Stand {
 
     /// The run up to the point, the fault, and the end of the run. Then the fault is mended.
     #[track_caller]
-    fn strike(&self, point: &str, kind: Kind) -> ExitStatus {
+    fn strike(&self, point: &str, kind: Kind, load: &Load) -> ExitStatus {
         if kind == Kind::OperatorKilled {
             let mut run = self.apply_with(point);
             let ended = self.end_of(&mut run, APPROACH);
@@ -126,14 +126,14 @@ impl Stand {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        self.harm(kind);
+        self.harm(kind, load);
         fs::write(go, "").unwrap();
         let ended = self.end_of(&mut run, NOTICE);
         self.repair(kind);
         ended
     }
 
-    fn harm(&self, kind: Kind) {
+    fn harm(&self, kind: Kind, load: &Load) {
         let (old, new) = (self.lab.host("old"), self.lab.host("new"));
         match kind {
             Kind::OperatorKilled => {}
@@ -141,9 +141,11 @@ impl Stand {
             Kind::OperatorCut => self.link("down"),
             Kind::SourcePowerCut => {
                 old.cut_power();
+                load.power_was_cut();
             }
             Kind::TargetPowerCut => {
                 new.cut_power();
+                load.power_was_cut();
             }
             Kind::TargetDiskFull => {
                 // The last blocks too, which fallocate leaves.

@@ -33,8 +33,8 @@ impl Settled {
         let book = self.ledger.book();
         let count = |what: fn(&&Letter) -> bool| book.letters.iter().filter(what).count();
         eprintln!(
-            "load: {} letters acknowledged, {} flagged, {} removed; {} attempts of doubtful end",
-            count(|letter| letter.acknowledged),
+            "load: {} letters acknowledged, {} flagged, {} removed; {} may have come twice",
+            count(|letter| letter.acknowledged.is_some()),
             count(|letter| !letter.flags.is_empty()),
             count(|letter| letter.removal == Removal::Acknowledged),
             book.letters
@@ -180,7 +180,7 @@ impl Settled {
 fn amiss(letter: &Letter, found: usize) -> Option<String> {
     // Each attempt of doubtful end may have brought one more.
     let doubtful = letter.doubtful;
-    let expected = match (letter.acknowledged, letter.removal) {
+    let expected = match (letter.acknowledged.is_some(), letter.removal) {
         (true, Removal::No) => 1..=1 + doubtful,
         (true, Removal::Asked) => 0..=1 + doubtful,
         (true, Removal::Acknowledged) | (false, _) => 0..=doubtful,

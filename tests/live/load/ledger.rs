@@ -3,13 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::knocker::Outage;
 use super::line::{Protocol, Trouble};
 
 /// The number of a letter of this load.
 pub(super) type Number = u32;
+
+/// So long after its acknowledgement a letter may still be under way to its mailbox.
+const UNDER_WAY: Duration = Duration::from_secs(10);
 
 /// Until when the threads work.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -52,8 +55,9 @@ pub(super) struct Book {
 pub(super) struct Letter {
     /// Its recipient, of [`Ledger::users`].
     pub(super) user: usize,
-    pub(super) acknowledged: bool,
-    /// Attempts of which the sender does not know how they ended: each may have brought a copy.
+    pub(super) acknowledged: Option<Instant>,
+    /// What may have brought one more copy: attempts of which the sender does not know how they ended,
+    /// and power cuts while the MTA may have been delivering.
     pub(super) doubtful: usize,
     /// Flags and keywords that the server acknowledged.
     pub(super) flags: BTreeSet<String>,
@@ -126,12 +130,24 @@ impl Ledger {
         let user = book.letters.len() % self.users.len();
         book.letters.push(Letter {
             user,
-            acknowledged: false,
+            acknowledged: None,
             doubtful: 0,
             flags: BTreeSet::new(),
             removal: Removal::No,
         });
         (number, user)
+    }
+
+    /// Power was cut just now: what an MTA was delivering, it delivers once more.
+    pub(super) fn power_was_cut(&self) {
+        for letter in &mut self.book().letters {
+            if letter
+                .acknowledged
+                .is_none_or(|when| when.elapsed() < UNDER_WAY)
+            {
+                letter.doubtful += 1;
+            }
+        }
     }
 
     /// Changes the page of a letter.
@@ -188,7 +204,7 @@ impl Ledger {
         let book = self.book();
         book.letters
             .iter()
-            .filter(|letter| letter.acknowledged)
+            .filter(|letter| letter.acknowledged.is_some())
             .count()
     }
 

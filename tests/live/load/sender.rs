@@ -65,7 +65,7 @@ pub(super) fn run(ledger: &Ledger, address: IpAddr, sender: usize) {
         };
         match send(&mut line, ledger, number, user) {
             End::Acknowledged => {
-                ledger.note(number, |letter| letter.acknowledged = true);
+                ledger.note(number, |letter| letter.acknowledged = Some(Instant::now()));
                 ledger.progressed(Protocol::Smtp);
                 if sender == 0 {
                     connection = Some(line);
