@@ -58,6 +58,12 @@ pub enum Command {
     },
     /// `postqueue -f`: Postfix tries again at once what it has put off; does not wait for it.
     FlushPostfix,
+    /// Stops Postfix's queue manager (SIGSTOP), and waits until the deliveries that it began have ended, 20
+    /// seconds at most: one that is killed half-way has put its message into the mailbox and does not say so,
+    /// and the message is delivered again. What arrives meanwhile waits in the queue.
+    PausePostfix,
+    /// Lets the queue manager go on (SIGCONT).
+    ResumePostfix,
     /// `sendmail -q`: sendmail tries once all that waits, in its queue and in the client's, for a
     /// minute at most; what is not delivered by then waits on.
     FlushSendmail,
@@ -82,6 +88,37 @@ for queue in '' -Ac; do
 done
 exit 0
 ";
+
+/// The queue manager is a child of the master of this very Postfix: containers have others. Delivery agents
+/// write into a mailbox themselves in an instant; what they start (procmail) takes longer.
+const PAUSE_POSTFIX: &str = r#"
+queue=$(/usr/sbin/postconf -h queue_directory) || exit 0
+read -r master <"$queue/pid/master.pid" 2>/dev/null || exit 0
+children() { ps -o pid=,comm= --ppid "$1" 2>/dev/null; }
+for qmgr in $(children "$master" | awk '$2 == "qmgr" || $2 == "nqmgr" { print $1 }'); do
+    kill -STOP "$qmgr"
+done
+sleep 0.3
+tries=0
+while [ "$tries" -lt 200 ]; do
+    busy=
+    for agent in $(children "$master" | awk '$2 ~ /^(local|pipe|virtual|lmtp)$/ { print $1 }'); do
+        [ -z "$(children "$agent")" ] || busy=yes
+    done
+    [ -n "$busy" ] || break
+    tries=$((tries + 1))
+    sleep 0.1
+done
+sleep 0.2
+exit 0
+"#;
+
+const RESUME_POSTFIX: &str = r#"
+queue=$(/usr/sbin/postconf -h queue_directory) || exit 0
+read -r master <"$queue/pid/master.pid" 2>/dev/null || exit 0
+pkill -CONT -P "$master" -x 'n*qmgr'
+exit 0
+"#;
 
 /// In `/bin` both before and after the merge of `/bin` and `/usr/bin`.
 const SYSTEMCTL: &str = "/bin/systemctl";
@@ -141,6 +178,8 @@ impl Command {
                 &[],
             ),
             Self::FlushPostfix => (&["/usr/sbin/postqueue", "-f"], &[]),
+            Self::PausePostfix => (&["/bin/sh", "-c", PAUSE_POSTFIX], &[]),
+            Self::ResumePostfix => (&["/bin/sh", "-c", RESUME_POSTFIX], &[]),
             Self::FlushSendmail => (&["/bin/sh", "-c", FLUSH_SENDMAIL], &[]),
         };
         let words = words.iter().map(|&word| word.to_owned());
@@ -152,6 +191,8 @@ impl Command {
     pub fn patience(&self) -> Duration {
         match self {
             Self::ReloadUnits
+            | Self::PausePostfix
+            | Self::ResumePostfix
             | Self::ReloadNetworkd
             | Self::ReloadNetplan
             | Self::ReloadNetworkManager
@@ -182,6 +223,10 @@ impl fmt::Display for Command {
         match self {
             Self::StartScript(name) => return write!(f, "/etc/init.d/{name} start"),
             Self::FlushSendmail => return f.write_str("sendmail -q"),
+            Self::PausePostfix => {
+                return f.write_str("let Postfix end the deliveries that it began");
+            }
+            Self::ResumePostfix => return f.write_str("let Postfix deliver again"),
             Self::StopScript(_) => f.write_str(&argv[0])?,
             Self::ReloadNetworkd => return f.write_str("networkctl reload"),
             Self::ReloadNetplan => return f.write_str("netplan generate"),

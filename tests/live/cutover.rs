@@ -142,7 +142,10 @@ fn what_is_not_still_or_not_confirmed_goes_back_and_a_person_may_look_first() {
         {
             assert!(began.elapsed() < Duration::from_mins(3), "nobody is asked");
         }
-        assert!(greeting(&friend).contains("new"));
+        let heard = (0..5)
+            .map(|_| greeting(&friend))
+            .find(|line| !line.is_empty());
+        assert!(heard.is_some_and(|line| line.contains("new")));
         assert_eq!(greeting(&stranger), "");
         lab.reconcile(["confirm", "--yes"])
             .exits(0)

@@ -69,11 +69,16 @@ pub fn freeze(
     all.add(&mail);
     let mut thaw = order::start(host.init, &all.masks, &mail.running);
     thaw.extend(order::start(host.init, &BTreeSet::new(), &others.running));
+    let mut commands = all.commands(host.init);
+    if host.programs.contains(&Program::Postfix) {
+        commands.insert(0, Command::PausePostfix);
+        thaw.push(Command::ResumePostfix);
+    }
     Ok(Freeze {
         change: HostChange {
             side,
             edits: Vec::new(),
-            steps: steps(all.commands(host.init)),
+            steps: steps(commands),
             undo: undone_by(thaw),
         },
         holds,
