@@ -53,25 +53,25 @@ fn kinds_from(first: usize) -> [Kind; 5] {
 }
 
 #[test]
-#[ignore = "a cutover between live hosts is not carried out yet"]
+#[ignore = "not seen to pass yet as a whole: `tests/lab/faults` runs it"]
 fn a_hand_over_survives_each_kind_of_fault_before_the_freeze() {
     each_kind_in(Phase::Before, kinds_from(0));
 }
 
 #[test]
-#[ignore = "a cutover between live hosts is not carried out yet"]
+#[ignore = "not seen to pass yet as a whole: `tests/lab/faults` runs it"]
 fn a_hand_over_survives_each_kind_of_fault_while_frozen() {
     each_kind_in(Phase::Frozen, kinds_from(1));
 }
 
 #[test]
-#[ignore = "a cutover between live hosts is not carried out yet"]
+#[ignore = "not seen to pass yet as a whole: `tests/lab/faults` runs it"]
 fn a_hand_over_survives_each_kind_of_fault_while_the_address_moves() {
     each_kind_in(Phase::Moving, kinds_from(2));
 }
 
 #[test]
-#[ignore = "a cutover between live hosts is not carried out yet"]
+#[ignore = "not seen to pass yet as a whole: `tests/lab/faults` runs it"]
 fn a_hand_over_survives_each_kind_of_fault_as_authority_changes_hands() {
     each_kind_in(Phase::HandedOver, kinds_from(3));
 }
