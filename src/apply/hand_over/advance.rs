@@ -14,6 +14,7 @@ use crate::names::Side;
 use crate::plan::Change;
 use crate::plan::change::{CopiedTree, MailCopy};
 use crate::plan::hand_over::{Freeze, HostChange, QueueCarry, ServiceProbe, Start, SwitchArming};
+use crate::receipt::Pending;
 use crate::replicate::OriginTree;
 use crate::report::Event;
 use crate::resource::{edit, services};
@@ -26,8 +27,12 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Arms switches, or moves their deadlines.
 pub(crate) fn arm(context: &Context<'_>, armings: &[SwitchArming]) -> Result<()> {
+    let run = context.run;
     for arming in armings {
-        let run = context.run;
+        // What an earlier try left would be there to be confirmed too early.
+        Pending::remove(run.change(arming.side)?, &run.plan.manifest.name)?;
+    }
+    for arming in armings {
         run.change(arming.side)?.arm(&Arming {
             name: run.plan.manifest.name.clone(),
             epoch: this_epoch(run)?,

@@ -19,7 +19,8 @@ pub(crate) fn take_back(run: &Run<'_>, to: Side, why: &Error) -> Result<()> {
             host: label.clone(),
             why: chain(why),
         });
-        let result = host.trip(&run.plan.manifest.name);
+        let name = &run.plan.manifest.name;
+        let result = host.trip(name).and_then(|()| Pending::remove(host, name));
         let what = result
             .as_ref()
             .err()
