@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::apply::execute::{Context, interrupted};
 use crate::error::{Error, Kind, Result};
-use crate::host::switch::{Arming, Moment, Settlement};
+use crate::host::switch::{Advance, Arming, Moment, Settlement};
 use crate::host::{Host, Switch};
 use crate::manifest::{ConfirmedBy, MigrationName};
 use crate::names::Side;
@@ -79,27 +79,26 @@ fn decided(host: &dyn Host, name: &MigrationName, epoch: u32, error: Error) -> R
     }
 }
 
-/// Gives the host whose mail counts what it lost: as what follows a hand-over that was made long ago.
+/// Gives the host whose mail counts what it lost: under a switch that has nothing to take back.
 pub(crate) fn mend(context: &Context<'_>, change: &HostChange) -> Result<()> {
     let run = context.run;
     let (host, name) = (run.change(change.side)?, &run.plan.manifest.name);
-    let missing = || {
-        let what = format!("{} has no record of the hand-over", host.label());
-        Error::new(Kind::Malformed, what).hint("restore /var/lib/reconcile there from a backup")
-    };
-    let receipt = Receipt::read(host, name)?.ok_or_else(missing)?;
+    let epoch = Receipt::read(host, name)?.map_or(0, |receipt| receipt.epoch) + 1;
     host.arm(&Arming {
         name: name.clone(),
-        epoch: receipt.epoch,
+        epoch,
         within: MENDED_WITHIN,
-        commit: change.steps.clone(),
+        commit: Vec::new(),
     })?;
-    host.settle(&Settlement {
+    let mended = host.advance(&Advance {
         name: name.clone(),
-        epoch: receipt.epoch,
-        receipt: receipt.to_bytes(),
-        moment: Moment::Past,
-    })
+        epoch,
+        undo: Vec::new(),
+        files: Vec::new(),
+        steps: change.steps.clone(),
+    });
+    host.trip(name)?;
+    mended
 }
 
 /// The receipt that a host has from then on.
