@@ -1,6 +1,6 @@
 //! The proof that clients will see the same mailboxes on the other host.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::rounds::forecast;
@@ -50,10 +50,7 @@ fn prove_seeds(context: &Context<'_>, proof: &IdentityProof) -> Result<()> {
         // Reading is one more login, and a login may write to indexes. What it wrote is brought over, so
         // that a mailbox in which nothing else happens stays proven.
         let changed = mail::bring_over(context, &rounds.copies, Stillness::Moving)?;
-        let again = |user: &UserName| {
-            changed.contains(user) || differing.iter().any(|verdict| verdict.user == *user)
-        };
-        left.retain(|user, _| again(user));
+        left = unproven(&proof.users, &changed, &differing);
         if left.is_empty() {
             break;
         }
@@ -73,6 +70,18 @@ fn prove_seeds(context: &Context<'_>, proof: &IdentityProof) -> Result<()> {
     context.memory.open().proven = proven.cloned().collect();
     let share = took.mul_f64(share_that_moves(left.len(), proof.users.len()));
     forecast(context, share, rounds.budget)
+}
+
+/// Who has to be compared again: who differed, and whose mail was copied since, also if it was found to be
+/// the same before.
+fn unproven<'a>(
+    users: &'a BTreeMap<UserName, Mailboxes>,
+    changed: &BTreeSet<UserName>,
+    differing: &[UserVerdict],
+) -> BTreeMap<&'a UserName, &'a Mailboxes> {
+    let differs = |user: &UserName| differing.iter().any(|verdict| verdict.user == *user);
+    let again = |(user, _): &(&UserName, &Mailboxes)| changed.contains(*user) || differs(user);
+    users.iter().filter(again).collect()
 }
 
 /// Of the users that are proven, those whose mail moved are proven again in the freeze: at least a
@@ -217,4 +226,25 @@ fn rounds_of<'a>(context: &'a Context<'_>) -> Result<&'a Rounds> {
         _ => None,
     });
     rounds.ok_or_else(|| Error::new(Kind::Internal, "a proof of seeds without rounds"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::raw::HostPath;
+
+    #[test]
+    fn mail_that_was_copied_since_is_compared_again_although_it_was_the_same() {
+        let name = |text: &str| UserName::from(text);
+        let boxes = |user: &str| Mailboxes {
+            home: ["/home", "/home"].map(|dir| HostPath::from(dir).join(user)),
+            spool: ["/var/mail", "/var/mail"].map(|dir| HostPath::from(dir).join(user)),
+        };
+        let users = ["anna", "bela"].map(|user| (name(user), boxes(user)));
+        let users = BTreeMap::from(users);
+        let changed = BTreeSet::from([name("anna")]);
+        let left = unproven(&users, &changed, &[]);
+        assert_eq!(left.keys().copied().collect::<Vec<_>>(), [&name("anna")]);
+        assert!(unproven(&users, &BTreeSet::new(), &[]).is_empty());
+    }
 }
