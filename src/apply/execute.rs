@@ -121,7 +121,22 @@ pub fn execute(run: &Run<'_>) -> Result<Outcome> {
         ended.store(true, Ordering::Release);
         watcher.thread().unpark();
         outcome
-    })?;
+    });
+    let outcome = match outcome {
+        Ok(outcome) => outcome,
+        // An interruption has no end of its own, and a journal that cannot be written says nothing.
+        Err(error) if error.kind() == Kind::Interrupted => return Err(error),
+        Err(error) => {
+            return Err(match journal.write(Moment::Failed) {
+                Ok(()) => error,
+                Err(unwritten) => {
+                    let text = crate::error::chain(&unwritten);
+                    run.reporter.event(&Event::Warning { text });
+                    error
+                }
+            });
+        }
+    };
     let moment = if outcome.failed.is_empty() {
         Moment::Done
     } else {
@@ -163,11 +178,14 @@ fn walk(context: &Context<'_>) -> Result<Outcome> {
         if context.run.stop.load(Ordering::Relaxed) {
             return Err(guarded.end(context, interrupted()));
         }
-        guarded.reach(first);
         let (batch, later) = rest.split_at(mail::batch(rest));
         rest = later;
         let admitted = batch.iter().filter(|action| book.admits(action, context));
         let ready: Vec<&Action> = admitted.collect();
+        if ready.is_empty() {
+            continue;
+        }
+        guarded.reach(first);
         begin(context, &ready).map_err(|error| guarded.end(context, error))?;
         let results = if mail::together(first, first) {
             mail::perform(context, &ready)?
@@ -177,14 +195,19 @@ fn walk(context: &Context<'_>) -> Result<Outcome> {
                 .map(|action| perform(context, action))
                 .collect()
         };
+        let failed_before = book.outcome.failed.len();
+        // Before it is written down: what cannot be written down is no reason to take it back.
+        if results.iter().all(Result::is_ok) {
+            guarded.pass(first);
+        }
         let ended = book.end(context, ready.into_iter().zip(results).collect());
         ended.map_err(|error| guarded.end(context, error))?;
         if guarded != Guarded::Nothing
+            && book.outcome.failed.len() > failed_before
             && let Some((action, error)) = book.outcome.failed.pop()
         {
             return Err(guarded.end(context, error.during(&action)));
         }
-        guarded.pass(first);
     }
     Ok(book.outcome)
 }
