@@ -15,6 +15,8 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 pub(super) use advance::{arm, carry_queue, freeze, leave, look_again, start, survey, take};
 pub use authority::confirm;
 pub(super) use authority::hand_over;
@@ -40,6 +42,8 @@ pub(super) struct Remembered {
     pub(super) proven: BTreeSet<UserName>,
     /// What the service looked like before it moved.
     pub(super) survey: Option<Survey>,
+    /// Since when nothing moves on the host that hands over, by its clock.
+    pub(super) still_since: Option<Timestamp>,
     /// How long the last round took.
     pub(super) round: Duration,
 }

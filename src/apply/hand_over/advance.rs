@@ -1,7 +1,7 @@
 //! What is done on a host under its switch.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::apply::execute::{Context, Run};
 use crate::apply::freeze as proof;
@@ -17,13 +17,7 @@ use crate::plan::hand_over::{Freeze, HostChange, QueueCarry, ServiceProbe, Start
 use crate::receipt::Pending;
 use crate::replicate::OriginTree;
 use crate::report::Event;
-use crate::resource::{edit, services};
-
-/// How long services may take to be as they should once their commands have ended.
-const SETTLES_WITHIN: Duration = Duration::from_secs(30);
-
-/// Between two looks.
-const PAUSE: Duration = Duration::from_millis(100);
+use crate::resource::edit;
 
 /// Arms switches, or moves their deadlines.
 pub(crate) fn arm(context: &Context<'_>, armings: &[SwitchArming]) -> Result<()> {
@@ -48,7 +42,8 @@ pub(crate) fn freeze(context: &Context<'_>, freeze: &Freeze) -> Result<()> {
     let host = context.run.change(freeze.change.side)?;
     advance(context.run, &freeze.change)?;
     let trees = trees(context.run, freeze.change.side);
-    proof::prove(host, &context.run.plan.manifest.services, freeze, &trees)?;
+    let since = proof::prove(host, &context.run.plan.manifest.services, freeze, &trees)?;
+    context.memory.open().still_since = Some(since);
     let host = host.label();
     context.run.reporter.event(&Event::Frozen { host });
     Ok(())
@@ -67,10 +62,7 @@ fn trees(run: &Run<'_>, side: Side) -> Vec<OriginTree> {
     let of = |copy: &MailCopy| -> Vec<OriginTree> {
         let tree = |tree: &CopiedTree| OriginTree {
             kind: tree.paths.kind,
-            path: match side {
-                Side::Source => tree.paths.source.clone(),
-                Side::Target => tree.paths.target.clone(),
-            },
+            path: tree.paths.on(side).clone(),
             select: copy.select.clone(),
             owner: copy.uid,
         };
@@ -135,9 +127,28 @@ fn vantages<'a>(run: &Run<'a>) -> Vec<Vantage<'a>> {
     std::iter::once(Vantage::Here).chain(third).collect()
 }
 
-/// Lets go of the service addresses.
+/// Lets go of the service addresses, if nothing has moved since the freeze: what somebody wrote after the
+/// last delta was read would be lost.
 pub(crate) fn leave(context: &Context<'_>, change: &HostChange) -> Result<()> {
-    advance(context.run, change)
+    let run = context.run;
+    let missing = || Error::new(Kind::Internal, "addresses are left without a freeze");
+    let since = context.memory.open().still_since.ok_or_else(missing)?;
+    let freeze = run
+        .plan
+        .actions
+        .iter()
+        .find_map(|action| match &action.change {
+            Change::Freeze(freeze) => Some(freeze),
+            _ => None,
+        });
+    let trees = trees(run, change.side);
+    proof::look(
+        run.read(change.side)?,
+        freeze.ok_or_else(missing)?,
+        &trees,
+        since,
+    )?;
+    advance(run, change)
 }
 
 /// Takes the service addresses.
@@ -148,22 +159,9 @@ pub(crate) fn take(context: &Context<'_>, change: &HostChange) -> Result<()> {
 /// Starts the mail services, and waits until they serve.
 pub(crate) fn start(context: &Context<'_>, start: &Start) -> Result<()> {
     let run = context.run;
-    let named = &run.plan.manifest.services;
     advance(run, &start.change)?;
     let host = run.change(start.change.side)?;
-    let until = Instant::now() + SETTLES_WITHIN;
-    loop {
-        let why = services::unstarted(named, &services::look(named, host)?, start);
-        if why.is_empty() {
-            return Ok(());
-        }
-        if Instant::now() > until {
-            let what = format!("{} does not serve: {}", host.label(), why.join(", "));
-            return Err(Error::new(Kind::Verification, what)
-                .hint("`systemctl status` and the mail log there say why"));
-        }
-        std::thread::sleep(PAUSE);
-    }
+    proof::serving(host, &run.plan.manifest.services, start)
 }
 
 /// Edits and steps in one go, with how they are taken back.
