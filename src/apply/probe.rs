@@ -225,12 +225,13 @@ fn offers(
         let mut again = Vec::new();
         for &((vantage, address), ref after) in &seen {
             let place = vantage.label();
-            let breaks = before.of(&place, address).map(|old| {
-                let mut missing = exposure::compare(old, after);
-                missing.retain(|missing| missing.weight() == Weight::Breaks);
-                missing
-            });
-            let breaks = breaks.unwrap_or_default();
+            // What was not looked at before cannot be said to be as before.
+            let Some(old) = before.of(&place, address) else {
+                wrong.push(format!("{address} from {place} was not looked at before"));
+                continue;
+            };
+            let mut breaks = exposure::compare(old, after);
+            breaks.retain(|missing| missing.weight() == Weight::Breaks);
             wrong.extend(
                 breaks
                     .iter()

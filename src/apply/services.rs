@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::execute::Context;
 use crate::error::{Error, Kind, Result};
 use crate::failpoint;
-use crate::host::{Answer, Command, ReadHost};
+use crate::host::{Command, ReadHost};
 use crate::manifest::Services;
 use crate::plan::change::{ServiceHold, ServiceRelease};
 use crate::resource::services::{self, HostServices};
@@ -51,26 +51,12 @@ fn run_all(context: &Context<'_>, service: &str, commands: &[Command]) -> Result
     for (number, command) in commands.iter().enumerate() {
         let answer = context.run.target.run(command)?;
         if answer.status != Some(0) {
-            return Err(refused(command, &context.run.target.label(), &answer));
+            let host = context.run.target.label();
+            return Err(answer.refusal(&format!("`{command}`"), &host));
         }
         failpoint::hit(&format!("service:{service}:{}", number + 1));
     }
     Ok(())
-}
-
-fn refused(command: &Command, host: &str, answer: &Answer) -> Error {
-    let said = String::from_utf8_lossy(&answer.stderr);
-    let said = said.trim();
-    let ended = match answer.status {
-        Some(status) => format!("exit status {status}"),
-        None => "ended by a signal".to_owned(),
-    };
-    let why = if said.is_empty() {
-        ended
-    } else {
-        format!("{ended}, {}", crate::raw::escape(said.as_bytes()))
-    };
-    Error::new(Kind::Host, format!("`{command}` on {host} failed: {why}"))
 }
 
 /// What is still not as it should be.

@@ -5,7 +5,8 @@ use std::path::Path;
 use super::{Failure, local};
 use crate::error::{Error, Kind, Result};
 use crate::host::{
-    Host, HostState, Operator, ReadHost, SourceHost, reach_source, reach_target, refuse_one_host,
+    Host, HostState, Operator, ReadHost, SourceHost, reach_source, reach_target, reach_vantage,
+    refuse_one_host,
 };
 use crate::manifest::{Manifest, load};
 use crate::names::Side;
@@ -69,7 +70,10 @@ impl Session {
             }
             _ => None,
         };
-        let third = third(&manifest, operator)?;
+        let third = match &source {
+            Some(_) => third(&manifest, target.as_ref(), operator)?,
+            None => None,
+        };
         Ok(Self {
             manifest,
             source,
@@ -139,14 +143,23 @@ fn is_the_source(
 }
 
 /// The third host of a manifest that asks for one, while there is something to hand over.
-fn third(manifest: &Manifest, operator: &Operator) -> Result<Option<Box<dyn ReadHost>>> {
+fn third(
+    manifest: &Manifest,
+    target: &dyn ReadHost,
+    operator: &Operator,
+) -> Result<Option<Box<dyn ReadHost>>> {
+    let receipt = Receipt::read(target, &manifest.name)?;
+    let authority = receipt.map_or(Side::Source, |receipt| receipt.authority);
+    if authority == manifest.serve_from {
+        return Ok(None);
+    }
     let probe = manifest
         .cutover
         .as_ref()
         .and_then(|cutover| cutover.probe.as_ref());
     match probe.and_then(|probe| probe.from.as_ref()) {
         Some(described) if manifest.source.host.is_live() => {
-            Ok(Some(reach_target(described, operator)?))
+            reach_vantage(described, operator).map(Some)
         }
         _ => Ok(None),
     }

@@ -265,6 +265,24 @@ pub struct Answer {
     pub stderr: Vec<u8>,
 }
 
+impl Answer {
+    /// What to say of a program that did not succeed.
+    pub fn refusal(&self, what: &str, host: &str) -> Error {
+        let said = String::from_utf8_lossy(&self.stderr);
+        let said = said.trim();
+        let ended = match self.status {
+            Some(status) => format!("exit status {status}"),
+            None => "ended by a signal".to_owned(),
+        };
+        let why = if said.is_empty() {
+            ended
+        } else {
+            format!("{ended}, {}", crate::raw::escape(said.as_bytes()))
+        };
+        Error::new(Kind::Host, format!("{what} on {host} failed: {why}"))
+    }
+}
+
 /// How a program ended.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Ended {

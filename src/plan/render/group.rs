@@ -89,7 +89,10 @@ fn rows(action: &Action) -> Vec<Row> {
         (_, Risk::Safe) | (Undo::Repeat, _) => None,
         (Undo::Manual(how), _) => Some(format!("to undo: {how}")),
         (Undo::Switch, _) => Some("taken back by itself unless the hand-over is made".to_owned()),
-        (Undo::Reverse, _) => Some("to undo: serve_from: source".to_owned()),
+        (Undo::Reverse, _) => match &action.change {
+            Change::HandOver { to, .. } => Some(format!("to undo: serve_from: {}", to.other())),
+            _ => Some("to undo: serve_from: source".to_owned()),
+        },
         (Undo::Never(why), _) => Some(format!("cannot be undone: {why}")),
     };
     if let Some(last) = rows.last_mut() {

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use super::super::{DirHost, run};
 use super::keep;
-use crate::error::{Error, Kind, Result};
-use crate::host::{Answer, Command, Host as _, Step, link};
-use crate::raw::escape;
+use crate::error::Result;
+use crate::host::{Command, Host as _, Step, link};
 
 /// systemd itself gives a unit 90 seconds to start or to stop.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -39,7 +38,7 @@ fn succeed(host: &DirHost, command: &Command) -> Result<()> {
     if answer.status == Some(0) {
         return Ok(());
     }
-    Err(refused(host, &format!("`{command}`"), &answer))
+    Err(answer.refusal(&format!("`{command}`"), &host.label))
 }
 
 /// Runs a program of the host that is part of no plan.
@@ -54,23 +53,5 @@ pub(super) fn program(host: &DirHost, argv: &[&str]) -> Result<()> {
     if answer.status == Some(0) {
         return Ok(());
     }
-    Err(refused(host, &format!("`{}`", argv.join(" ")), &answer))
-}
-
-fn refused(host: &DirHost, what: &str, answer: &Answer) -> Error {
-    let said = String::from_utf8_lossy(&answer.stderr);
-    let said = said.trim();
-    let ended = match answer.status {
-        Some(status) => format!("exit status {status}"),
-        None => "ended by a signal".to_owned(),
-    };
-    let why = if said.is_empty() {
-        ended
-    } else {
-        format!("{ended}, {}", escape(said.as_bytes()))
-    };
-    Error::new(
-        Kind::Host,
-        format!("{what} on {} failed: {why}", host.label),
-    )
+    Err(answer.refusal(&format!("`{}`", argv.join(" ")), &host.label))
 }
