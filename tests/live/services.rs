@@ -309,7 +309,7 @@ fn sendmail_is_held_and_a_live_source_is_only_looked_at() {
     lab.manifest("target", "");
     lab.reconcile(["plan"])
         .exits(3)
-        .shows("serve_from: target while the source is live")
+        .shows("the manifest names no address that moves")
         .done();
 }
 
