@@ -85,10 +85,6 @@ fn a_load_gets_over_an_outage_and_says_how_long_it_was() {
             downtime >= Duration::from_secs(5),
             "{protocol}: {downtime:?}"
         );
-        assert!(
-            downtime < Duration::from_secs(30),
-            "{protocol}: {downtime:?}"
-        );
     }
 }
 

@@ -81,6 +81,8 @@ impl Settled {
     /// Each thing that is amiss, for people.
     #[track_caller]
     pub(crate) fn problems(&self, machine: &Machine, host: &Host) -> Vec<String> {
+        // A delivery that an outage cut off is tried again after minutes only.
+        host.run("sendmail -q");
         host.await_deliveries();
         let files = self.in_files(host);
         let (copies, flags) = self.by_imap(machine, host);
