@@ -11,7 +11,7 @@ use super::links::Linkage;
 use super::origin::Want;
 use super::report::{End, Oddity, Trouble};
 use super::scan::{Look, Moment, Stamp, Type};
-use super::transfer::Writer;
+use super::transfer::{Writer, is_large};
 use super::walk::{Remains, Walk};
 use super::{Depth, Place};
 use crate::error::Result;
@@ -77,7 +77,12 @@ impl Walk<'_, '_> {
             if same_size {
                 self.source.wish(&self.path, Want::Compare, s.stamp.size);
             } else if self.writer.is_some() {
-                self.source.wish(&self.path, Want::Copy, s.stamp.size);
+                let want = if t.is_some_and(is_large) {
+                    Want::Update
+                } else {
+                    Want::Copy
+                };
+                self.source.wish(&self.path, want, s.stamp.size);
             }
         }
         known

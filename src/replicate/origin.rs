@@ -12,6 +12,7 @@
 //! the names of the largest single directory.
 
 mod beside;
+mod delta;
 mod here;
 mod programs;
 mod scanner;
@@ -24,6 +25,7 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 pub use beside::Beside;
+pub(super) use delta::LEAST;
 pub use here::Here;
 pub use programs::ByPrograms;
 pub(super) use scanner::{DEEPEST, descend};
@@ -145,6 +147,8 @@ pub(super) enum Want {
     Compare,
     /// To be copied.
     Copy,
+    /// To be copied where the target has an older version of it.
+    Update,
     /// For its attributes only.
     Attributes,
 }
@@ -235,16 +239,19 @@ impl Content {
         }
     }
 
-    /// Writes its bytes to a new file of the target, holes left out.
+    /// Writes its bytes to a new file of the target, holes left out; `old` is the version that the
+    /// target has. Whether the new file holds what the source does: an old version that did not stand
+    /// still is of no use.
     pub(super) fn write_to(
         &mut self,
         target: &OwnedFd,
+        old: Option<&OwnedFd>,
         at: At<'_>,
         job: &Job<'_>,
-    ) -> Result<(), Trouble> {
+    ) -> Result<bool, Trouble> {
         match self {
-            Self::Here(file) => copy_data(job, at, &file.fd, target, &file.look),
-            Self::There(file) => file.write_to(target, at, job),
+            Self::Here(file) => copy_data(job, at, &file.fd, target, &file.look).map(|()| true),
+            Self::There(file) => file.write_to(target, old, at, job),
         }
     }
 

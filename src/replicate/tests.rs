@@ -6,6 +6,7 @@
 
 mod aside;
 mod bench;
+mod delta;
 mod hostile;
 pub(crate) mod programs;
 mod random;

@@ -14,7 +14,7 @@ use rustix::io::{Errno, pwrite};
 use super::attributes::{Expected, Vouch, Xattrs, expect, modified, settle};
 use super::compare::{BLOCK, fill, go_on};
 use super::links::Group;
-use super::origin::{Content, Origin, Want};
+use super::origin::{Content, LEAST, Origin, Want};
 use super::report::{At, End, Trouble};
 use super::scan::{Look, Moment, Stamp, Type};
 use super::staging::Staging;
@@ -56,11 +56,22 @@ impl Writer<'_> {
         target: Place<'_>,
         present: Option<&Look>,
     ) -> Result<Placed, Trouble> {
+        let mut old = match present {
+            Some(look) if is_large(look) => target.open(Type::File).ok(),
+            _ => None,
+        };
         for _ in 0..TRIES {
-            let mut content = source.open(at.path, Want::Copy)?;
+            let want = if old.is_some() {
+                Want::Update
+            } else {
+                Want::Copy
+            };
+            let mut content = source.open(at.path, want)?;
             let name = self.staging.fresh();
             let to = self.create(at, &name)?;
-            let whole = self.fill(at, &mut content, &to);
+            let whole = self.fill(at, &mut content, old.as_ref(), &to);
+            // It may not have stood still either.
+            old = None;
             if !matches!(whole, Ok(Some(_))) {
                 self.forget(at, &name)?;
             }
@@ -80,7 +91,8 @@ impl Writer<'_> {
     }
 
     fn create(&mut self, at: At<'_>, name: &[u8]) -> Result<OwnedFd, Trouble> {
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        // Read again, when it was made from an older version.
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         self.staging
             .dir()
             .and_then(|dir| openat(dir, name, flags | OFlags::NOFOLLOW, Mode::RUSR | Mode::WUSR))
@@ -99,9 +111,12 @@ impl Writer<'_> {
         &self,
         at: At<'_>,
         content: &mut Content,
+        old: Option<&OwnedFd>,
         to: &OwnedFd,
     ) -> Result<Option<Vouch>, Trouble> {
-        content.write_to(to, at, self.job)?;
+        if !content.write_to(to, old, at, self.job)? {
+            return Ok(None);
+        }
         let xattrs = content.xattrs(self.job.ids)?;
         if content.look_again()?.stamp != content.look().stamp {
             return Ok(None);
@@ -274,6 +289,11 @@ impl Writer<'_> {
     }
 }
 
+/// Whether an old version of a file is worth comparing with.
+pub(super) fn is_large(look: &Look) -> bool {
+    look.kind == Type::File && look.stamp.size >= LEAST
+}
+
 /// Copies the content of a file of this machine, leaving holes where it has them.
 pub(super) fn copy_data(
     job: &Job<'_>,
@@ -300,7 +320,7 @@ pub(super) fn copy_data(
     Ok(())
 }
 
-fn copy_span(
+pub(super) fn copy_span(
     job: &Job<'_>,
     at: At<'_>,
     from: &OwnedFd,

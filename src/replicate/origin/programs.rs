@@ -151,7 +151,8 @@ impl ByPrograms {
         let mut stream = Stream::of(path, look);
         let (xattrs, body, rest) = match want {
             // Attributes come with the content.
-            Want::Copy => (None, Body::Start(Extents::default()), Some(stream)),
+            // Programs know nothing of windows.
+            Want::Copy | Want::Update => (None, Body::Start(Extents::default()), Some(stream)),
             Want::Compare | Want::Attributes => {
                 let (xattrs, digest, length) = self.digest(&mut stream)?;
                 (Some(xattrs), Body::Digest { digest, length }, None)

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
+use super::delta::{Closed, Comparing, Span, Window};
 use super::here::OpenHere;
 use super::programs::Stream;
 use super::{ByPrograms, Code, Here, Part, Want};
@@ -26,6 +27,13 @@ pub(super) enum Question {
     File { path: Vec<u8>, want: Want },
     /// More of a file that was opened to be copied; `file` is the number of its question.
     More { file: u64 },
+    /// What of the next window of a file that was opened to be updated is other than what has this
+    /// digest.
+    Window { file: u64, digest: [u8; 32] },
+    /// Some of what was other.
+    Spans { file: u64, spans: Vec<Span> },
+    /// That was all of a file that was opened to be updated.
+    Close { file: u64 },
     /// Nothing more is wanted of that file.
     Enough { file: u64 },
 }
@@ -36,6 +44,8 @@ pub(super) enum Answer {
     Parts(Vec<Part>),
     File(Box<Opened>),
     More(Extents),
+    Window(Window),
+    Closed(Box<Closed>),
     Enough,
     Trouble(Far),
     /// Nothing more can be asked.
@@ -61,6 +71,8 @@ pub(super) enum Body {
     },
     /// The beginning; nothing of it, if all is still to come.
     Start(Extents),
+    /// It is gone through window by window.
+    Windows,
 }
 
 /// Some of a file's data, in order, holes left out.
@@ -117,6 +129,7 @@ enum Tree {
 #[derive(Debug)]
 enum Reading {
     Here(ReadingHere),
+    Comparing(Comparing),
     ByPrograms(Stream),
 }
 
@@ -185,6 +198,13 @@ impl Session {
                 .file(number, &path, want)
                 .map(|file| Answer::File(Box::new(file))),
             Question::More { file } => self.more(file).map(Answer::More),
+            Question::Window { file, digest } => {
+                self.comparing(file, |file| file.window(&digest).map(Answer::Window))
+            }
+            Question::Spans { file, spans } => {
+                self.comparing(file, |file| file.spans(&spans).map(Answer::More))
+            }
+            Question::Close { file } => self.close(file),
             Question::Enough { file } => {
                 self.files.remove(&file);
                 Ok(Answer::Enough)
@@ -234,7 +254,13 @@ impl Session {
         let body = match want {
             Want::Attributes => Body::Nothing,
             Want::Compare => digest(&file)?,
-            Want::Copy => {
+            // Holes are told by what is sent.
+            Want::Update if look.allocated >= look.stamp.size => {
+                let comparing = Comparing::new(file);
+                self.files.insert(number, Reading::Comparing(comparing));
+                Body::Windows
+            }
+            Want::Copy | Want::Update => {
                 let mut reading = ReadingHere { file, offset: 0 };
                 let start = reading.more()?;
                 if start.end.is_none() {
@@ -251,6 +277,29 @@ impl Session {
         })
     }
 
+    /// An answer of a file that was opened to be updated.
+    fn comparing(
+        &mut self,
+        file: u64,
+        answer: impl FnOnce(&mut Comparing) -> Result<Answer, Errno>,
+    ) -> Result<Answer, Trouble> {
+        match self.files.get_mut(&file) {
+            Some(Reading::Comparing(comparing)) => {
+                answer(comparing).map_err(|errno| Trouble::Read(End::Origin, errno))
+            }
+            _ => Err(Trouble::Changed),
+        }
+    }
+
+    fn close(&mut self, file: u64) -> Result<Answer, Trouble> {
+        match self.files.remove(&file) {
+            Some(Reading::Comparing(comparing)) => {
+                comparing.close().map(Box::new).map(Answer::Closed)
+            }
+            _ => Err(Trouble::Changed),
+        }
+    }
+
     /// One that has ended answers with nothing: it may be asked ahead.
     fn more(&mut self, file: u64) -> Result<Extents, Trouble> {
         let Some(reading) = self.files.get_mut(&file) else {
@@ -259,7 +308,7 @@ impl Session {
         let more = match (reading, &self.tree) {
             (Reading::Here(reading), _) => reading.more(),
             (Reading::ByPrograms(stream), Tree::ByPrograms(tree)) => tree.more(stream),
-            (Reading::ByPrograms(_), Tree::Here(_)) => Err(Trouble::Changed),
+            (Reading::ByPrograms(_) | Reading::Comparing(_), _) => Err(Trouble::Changed),
         };
         if !matches!(more, Ok(Extents { end: None, .. })) {
             self.files.remove(&file);

@@ -12,6 +12,7 @@ use std::sync::atomic::Ordering;
 
 use rustix::fs::ftruncate;
 
+use super::delta::Rebuilding;
 use super::session::{ANSWER, Answer, Body, Extents, Opened, Question, hash, nonsense};
 use super::{Part, Want};
 use crate::error::{Doing, Error, Kind, Result};
@@ -80,7 +81,7 @@ impl std::fmt::Debug for There {
 }
 
 /// Questions out, answers in; an answer that comes before it is waited for is kept.
-struct Line {
+pub(super) struct Line {
     pipe: Box<dyn Pipe>,
     asked: u64,
     answered: u64,
@@ -90,7 +91,7 @@ struct Line {
 }
 
 impl Line {
-    fn ask(&mut self, question: &Question) -> Result<u64> {
+    pub(super) fn ask(&mut self, question: &Question) -> Result<u64> {
         let bytes = postcard::to_stdvec(question).doing(Kind::Internal, || {
             "cannot put a question to the end that is read".to_owned()
         })?;
@@ -100,7 +101,7 @@ impl Line {
     }
 
     /// The answer to a question.
-    fn answer(&mut self, number: u64) -> Result<Answer> {
+    pub(super) fn answer(&mut self, number: u64) -> Result<Answer> {
         loop {
             if let Some(answer) = self.kept.remove(&number) {
                 return match answer {
@@ -139,7 +140,7 @@ impl Line {
     /// A file that was opened and will not be read is closed.
     fn let_go(&mut self, number: u64, answer: &Answer) -> Result<()> {
         if let Answer::File(file) = answer
-            && let Body::Start(Extents { end: None, .. }) = file.body
+            && let Body::Start(Extents { end: None, .. }) | Body::Windows = file.body
         {
             let enough = self.ask(&Question::Enough { file: number })?;
             self.forgotten.push(enough);
@@ -260,7 +261,7 @@ impl There {
             path: path.to_vec(),
             want,
             bytes: match want {
-                Want::Copy => size.min(ANSWER as u64),
+                Want::Copy | Want::Update => size.min(ANSWER as u64),
                 Want::Compare | Want::Attributes => 0,
             },
         });
@@ -334,13 +335,40 @@ impl OpenThere {
     pub(in crate::replicate) fn write_to(
         &mut self,
         target: &OwnedFd,
+        old: Option<&OwnedFd>,
+        at: At<'_>,
+        job: &Job<'_>,
+    ) -> Result<bool, Trouble> {
+        match (&mut self.opened.body, old) {
+            (Body::Start(start), _) => {
+                let start = std::mem::take(start);
+                self.write_all(start, target, at, job)?;
+                Ok(true)
+            }
+            (Body::Windows, Some(old)) => {
+                let rebuilding = Rebuilding {
+                    line: &mut self.line.borrow_mut(),
+                    file: self.number,
+                    size: self.opened.look.stamp.size,
+                    old,
+                    new: target,
+                    at,
+                    job,
+                };
+                self.last = rebuilding.run()?;
+                Ok(self.last.is_some())
+            }
+            _ => Err(nonsense("without content").into()),
+        }
+    }
+
+    fn write_all(
+        &mut self,
+        mut extents: Extents,
+        target: &OwnedFd,
         at: At<'_>,
         job: &Job<'_>,
     ) -> Result<(), Trouble> {
-        let Body::Start(start) = &mut self.opened.body else {
-            return Err(nonsense("without content").into());
-        };
-        let mut extents = std::mem::take(start);
         let size = self.opened.look.stamp.size;
         let mut under_way = VecDeque::new();
         let mut written = 0;
@@ -392,7 +420,11 @@ impl OpenThere {
 
 impl Drop for OpenThere {
     fn drop(&mut self) {
-        let unread = matches!(&self.opened.body, Body::Start(start) if start.end.is_none());
+        let unread = match &self.opened.body {
+            Body::Start(start) => start.end.is_none(),
+            Body::Windows => true,
+            Body::Nothing | Body::Digest { .. } => false,
+        };
         if unread && self.last.is_none() {
             let mut line = self.line.borrow_mut();
             // A line that is broken says so to whoever asks next.

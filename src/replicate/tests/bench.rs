@@ -3,9 +3,11 @@
 use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::os::fd::AsFd;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use jiff::Timestamp;
 
@@ -32,7 +34,13 @@ pub(super) struct Bench {
     pub(super) stop: AtomicBool,
     pub(super) progress: Progress,
     pub(super) way: Way,
+    /// Bytes that went over the wire, both ways.
+    pub(super) wire: Arc<AtomicU64>,
+    /// Done behind both ends' backs before each answer of the wire.
+    pub(super) meddle: Arc<Meddle>,
 }
+
+type Meddle = dyn Fn() + Send + Sync + UnwindSafe + RefUnwindSafe;
 
 /// How the source is reached.
 #[derive(Clone, Copy, Debug)]
@@ -53,20 +61,17 @@ impl Way {
 struct Memory {
     session: Session,
     answers: VecDeque<Vec<u8>>,
-}
-
-impl Memory {
-    fn new(here: Here) -> Self {
-        Self {
-            session: Session::from(here),
-            answers: VecDeque::new(),
-        }
-    }
+    wire: Arc<AtomicU64>,
+    meddle: Arc<Meddle>,
 }
 
 impl Pipe for Memory {
     fn send(&mut self, question: Vec<u8>) -> Result<()> {
-        self.answers.push_back(self.session.answer(&question));
+        (self.meddle)();
+        let answer = self.session.answer(&question);
+        let bytes = question.len() + answer.len();
+        self.wire.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.answers.push_back(answer);
         Ok(())
     }
 
@@ -96,6 +101,8 @@ impl Bench {
             stop: AtomicBool::new(false),
             progress: Progress::default(),
             way: Way::Here,
+            wire: Arc::default(),
+            meddle: Arc::new(|| {}),
             dir,
         }
     }
@@ -135,7 +142,7 @@ impl Bench {
             let here = Here::new(kind, Some(from), b"alice", filter.clone(), self.owner).unwrap();
             let mut source = match self.way {
                 Way::Here => Origin::Here(here),
-                Way::Wire => Origin::There(There::new(Box::new(Memory::new(here))).unwrap()),
+                Way::Wire => self.asked(here),
                 Way::Programs => self.told(kind, dir),
             };
             let job = Job {
@@ -160,6 +167,16 @@ impl Bench {
             };
             run(&job, &mut source)
         })
+    }
+
+    fn asked(&self, here: Here) -> Origin {
+        let pipe = Memory {
+            session: Session::from(here),
+            answers: VecDeque::new(),
+            wire: Arc::clone(&self.wire),
+            meddle: Arc::clone(&self.meddle),
+        };
+        Origin::There(There::new(Box::new(pipe)).unwrap())
     }
 
     fn told(&self, kind: TreeKind, dir: &str) -> Origin {

@@ -442,7 +442,7 @@ fn opened(header: &Header, now: Look) -> Result<Look, Trouble> {
 
 fn body(bytes: Vec<u8>, want: Want) -> Body {
     match want {
-        Want::Copy => Body::Start(Extents {
+        Want::Copy | Want::Update => Body::Start(Extents {
             data: if bytes.is_empty() {
                 Vec::new()
             } else {
