@@ -29,6 +29,7 @@ mod entry;
 mod extraneous;
 mod index;
 mod links;
+mod moved;
 mod origin;
 mod report;
 mod scan;
@@ -108,6 +109,17 @@ impl Job<'_> {
             tree: self.kind,
             path,
         }
+    }
+
+    /// A path of the tree as it is found beneath the directory that stands for its top: a home's is the
+    /// home, a mailbox's the spool.
+    fn below_top(&self, path: &[u8]) -> Vec<u8> {
+        let mut below = match self.kind {
+            TreeKind::Home => Vec::new(),
+            TreeKind::Spool => self.target.name.to_vec(),
+        };
+        origin::descend(&mut below, path);
+        below
     }
 
     /// Which host one of the ends is.

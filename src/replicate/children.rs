@@ -84,7 +84,7 @@ impl<'j> Walk<'j, '_> {
             let here = self.path.len();
             self.descend(&item.name);
             let place = self.place(to, &item.name);
-            let done = self.item(&item.seen, place, present, known, looked);
+            let done = self.item(&item.seen, place, present, &known, looked);
             self.ascend(here);
             done?;
         }
@@ -97,7 +97,7 @@ impl<'j> Walk<'j, '_> {
         seen: &Seen,
         target: Option<Place<'_>>,
         present: Result<Option<Look>, Errno>,
-        known: Known,
+        known: &Known,
         looked: Moment,
     ) -> Result<()> {
         go_on(self.job)?;

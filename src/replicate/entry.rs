@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use super::attributes::{Adjusted, Expected, Vouch, Xattrs, expect, present_xattrs};
 use super::compare::metadata;
 use super::links::Linkage;
+use super::moved::Moved;
 use super::origin::Want;
 use super::report::{End, Oddity, Trouble};
 use super::scan::{Look, Moment, Stamp, Type};
@@ -18,11 +19,13 @@ use crate::error::Result;
 use crate::plan::change::Difference;
 
 /// Whether a file needs no reading.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Known {
     /// The index vouches for it.
     Equal,
-    /// Nothing does.
+    /// The target may have it under another name.
+    Moved(Moved),
+    /// Nothing is known.
     Not,
 }
 
@@ -39,11 +42,11 @@ struct Verdict {
 
 /// What the index is told of a file: the stamps of both sides, and the moment before the look at the
 /// source.
-struct Equal {
-    source: Stamp,
-    target: Stamp,
-    looked: Moment,
-    vouch: Vouch,
+pub(super) struct Equal {
+    pub(super) source: Stamp,
+    pub(super) target: Stamp,
+    pub(super) looked: Moment,
+    pub(super) vouch: Vouch,
 }
 
 impl Walk<'_, '_> {
@@ -70,11 +73,12 @@ impl Walk<'_, '_> {
         let same_size = t.is_some_and(|t| t.kind == Type::File && t.stamp.size == s.stamp.size);
         let known = match t {
             Some(t) if same_size => self.vouched(s, t),
-            _ => Known::Not,
+            Some(_) => Known::Not,
+            None => self.moved(s).map_or(Known::Not, Known::Moved),
         };
         // A file with more names may turn out to need nothing.
-        if s.nlink == 1 && known == Known::Not {
-            if same_size {
+        if s.nlink == 1 && known != Known::Equal {
+            if same_size || matches!(known, Known::Moved(_)) {
                 self.source.wish(&self.path, Want::Compare, s.stamp.size);
             } else if self.writer.is_some() {
                 let want = if t.is_some_and(is_large) {
@@ -93,7 +97,7 @@ impl Walk<'_, '_> {
         target: Option<Place<'_>>,
         s: &Look,
         t: Option<&Look>,
-        known: Known,
+        known: &Known,
         looked: Moment,
     ) -> Result<()> {
         if s.nlink > 1 && s.uid != self.job.owner {
@@ -137,8 +141,18 @@ impl Walk<'_, '_> {
                 return Ok(());
             }
             let t = t.filter(|t| t.kind != Type::Directory);
-            match self.put(target, s, t, &expected, &verdict, looked) {
-                Ok(placed) => Some(placed),
+            let moved = match (known, t) {
+                (Known::Moved(moved), None) => self.rename(moved, target, s, looked),
+                _ => Ok(None),
+            };
+            let placed = match moved {
+                Ok(None) => self
+                    .put(target, s, t, &expected, &verdict, looked)
+                    .map(Some),
+                moved => moved,
+            };
+            match placed {
+                Ok(placed) => placed,
                 Err(trouble) => return self.trouble(trouble),
             }
         };
@@ -165,7 +179,7 @@ impl Walk<'_, '_> {
         t: Option<&Look>,
         expected: &Expected,
         linkage: Linkage,
-        known: Known,
+        known: &Known,
     ) -> Result<Verdict, Trouble> {
         let mut verdict = Verdict {
             differences: Vec::new(),
@@ -183,7 +197,7 @@ impl Walk<'_, '_> {
         }
         let mut xattrs_differ = false;
         let mut content_differs = s.stamp.size != t.stamp.size;
-        if !content_differs && known == Known::Not {
+        if !content_differs && *known != Known::Equal {
             let content = self.source.open(&self.path, Want::Compare)?;
             let to = target
                 .open(Type::File)

@@ -8,6 +8,8 @@
 //! The file is a sequence of frames: length (u32, little-endian), a postcard [`Record`], the first
 //! eight bytes of its BLAKE3 digest. The first is the header, the last the end marker.
 
+mod inodes;
+
 use std::cmp::Ordering;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, ErrorKind, Read, Seek, Write};
@@ -19,6 +21,7 @@ use rustix::io::Errno;
 use rustix::process::geteuid;
 use serde::{Deserialize, Serialize};
 
+use self::inodes::Inodes;
 use super::Place;
 use super::report::IndexUse;
 use super::scan::{Look, Moment, Stamp, Type};
@@ -127,6 +130,18 @@ pub(super) struct Reader {
     next: Option<Record>,
     /// Whether the records that follow are of the trees that are walked.
     believed: bool,
+    /// How many files it knows, of all trees.
+    files: u64,
+    /// Where the records of the tree begin.
+    start: u64,
+    inodes: Lookup,
+}
+
+/// Files by inode, read when one is first looked for.
+#[derive(Debug)]
+enum Lookup {
+    NotRead,
+    Read(Option<Inodes>),
 }
 
 impl Reader {
@@ -173,12 +188,16 @@ impl Reader {
             from,
             next: None,
             believed: false,
+            files,
+            start: 0,
+            inodes: Lookup::NotRead,
         })
     }
 
     /// Goes on to a tree. What follows is believed only if both tops are what they were.
     pub(super) fn tree(&mut self, kind: TreeKind, source: Identity, target: Identity) {
         self.believed = false;
+        self.inodes = Lookup::NotRead;
         loop {
             match self.peek() {
                 Some(Record::File { .. }) => self.next = None,
@@ -189,6 +208,8 @@ impl Reader {
                 }) if k <= kind => {
                     self.next = None;
                     if k == kind {
+                        // Nothing is read ahead of it now.
+                        self.start = self.from.stream_position().unwrap_or(u64::MAX);
                         self.believed = (s, t) == (source, target);
                         return;
                     }
@@ -221,6 +242,22 @@ impl Reader {
                 }
                 Ordering::Greater => return None,
             }
+        }
+    }
+
+    /// The file of the current tree that had an inode on the source: its path, and the stamps of both
+    /// sides.
+    pub(super) fn inode(&mut self, ino: u64) -> Option<(Vec<u8>, Stamp, Stamp)> {
+        if !self.believed {
+            return None;
+        }
+        let file = self.from.get_ref();
+        if matches!(self.inodes, Lookup::NotRead) {
+            self.inodes = Lookup::Read(Inodes::read(file, self.start, self.files));
+        }
+        match &self.inodes {
+            Lookup::Read(Some(inodes)) => inodes.find(file, ino),
+            _ => None,
         }
     }
 

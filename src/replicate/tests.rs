@@ -8,6 +8,7 @@ mod aside;
 mod bench;
 mod delta;
 mod hostile;
+mod moved;
 pub(crate) mod programs;
 mod random;
 mod round_trip;

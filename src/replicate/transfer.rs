@@ -200,9 +200,10 @@ impl Writer<'_> {
     ) -> Result<Option<Look>> {
         let name = self.staging.fresh();
         let refused = |e| at.refused("make a hard link", e);
-        let (holder, first) = match group.first.iter().rposition(|&byte| byte == b'/') {
-            Some(slash) => (&group.first[..slash], &group.first[slash + 1..]),
-            None => (&b"."[..], group.first.as_slice()),
+        let path = self.job.below_top(&group.first);
+        let (holder, first) = match path.iter().rposition(|&byte| byte == b'/') {
+            Some(slash) => (&path[..slash], &path[slash + 1..]),
+            None => (&b"."[..], path.as_slice()),
         };
         let resolve = ResolveFlags::BENEATH
             | ResolveFlags::NO_SYMLINKS

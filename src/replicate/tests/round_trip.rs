@@ -307,3 +307,19 @@ fn a_home_that_is_not_mounted_removes_nothing() {
         assert!(bench.there().join("mail/Sent").exists());
     }
 }
+
+#[test]
+fn links_in_a_maildir_of_the_spool_stay_links() {
+    for way in Way::UNLIKE {
+        let bench = Bench::by(way);
+        fs::create_dir_all(bench.home()).unwrap();
+        let maildir = bench.source.join("mail/alice/Maildir");
+        write(maildir.join("cur/1"), "a letter");
+        fs::create_dir(maildir.join("new")).unwrap();
+        fs::hard_link(maildir.join("cur/1"), maildir.join("new/2")).unwrap();
+        bench.converge();
+        let there = bench.target.join("mail/alice/Maildir");
+        let ino = |name| fs::metadata(there.join(name)).unwrap().ino();
+        assert_eq!(ino("cur/1"), ino("new/2"), "{way:?}");
+    }
+}
