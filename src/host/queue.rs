@@ -194,6 +194,10 @@ impl Carried {
 /// Queues of Postfix that hold messages; `bounce`, `defer` and `trace` hold what is told of them.
 pub const POSTFIX_QUEUES: [&str; 5] = ["active", "deferred", "hold", "incoming", "maildrop"];
 
+/// The name of the queue of what sendmail holds until somebody releases it: it has no directory of its
+/// own.
+pub const QUARANTINE: &str = "quarantine";
+
 /// Directories inside directories are looked into so far: `hash_queue_depth` is 1 by default and 16 at
 /// most, but nobody has more than two levels.
 const DEEPEST: u8 = 4;
@@ -219,7 +223,7 @@ pub fn waiting(
                 let queue = match name.as_bytes().get(..2) {
                     Some(b"qf") => "mqueue",
                     // Held by an administrator or a filter: sendmail 8.13 and later.
-                    Some(b"hf") => "quarantine",
+                    Some(b"hf") => QUARANTINE,
                     _ => continue,
                 };
                 found.push((queue.to_owned(), dir.join(name.as_bytes())));

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::host::queue::{Accepting, QueueDirectory};
 use crate::names::Side;
+use crate::raw::HostPath;
 
 pub use draft::draft;
 pub use observe::{observe, on};
@@ -48,6 +49,10 @@ pub struct HostQueues {
     /// time.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub waiting: BTreeMap<String, u64>,
+    /// Messages that sendmail holds until somebody releases them (quarantine), by directory: a part of
+    /// what waits.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub quarantined: BTreeMap<HostPath, u64>,
     /// Queue directories that are laid out in a way that is not handled.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub odd: BTreeSet<QueueDirectory>,
@@ -73,6 +78,7 @@ impl Actual {
     pub fn forget_counts(&mut self) {
         for queues in [&mut self.source, &mut self.target].into_iter().flatten() {
             queues.waiting.clear();
+            queues.quarantined.clear();
         }
     }
 }

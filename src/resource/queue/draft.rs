@@ -40,6 +40,16 @@ pub fn draft(
     let Some(into) = here.accepting.clone() else {
         return Err(vec![Problem::NoMta { side: to }]);
     };
+    if matches!(into, Accepting::Postfix { .. }) && !there.quarantined.is_empty() {
+        let held = there.quarantined.iter();
+        return Err(held
+            .map(|(path, messages)| Problem::Quarantined {
+                side: from,
+                path: path.clone(),
+                messages: *messages,
+            })
+            .collect());
+    }
     let records = Receipt::directory(&manifest.name);
     let queues: Vec<_> = there.directories.iter().cloned().collect();
     let queue = QueueMove {

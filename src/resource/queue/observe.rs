@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Actual, HostQueues};
 use crate::error::Result;
-use crate::host::queue::{Accepting, QueueDirectory, QueueKind, waiting};
+use crate::host::queue::{Accepting, QUARANTINE, QueueDirectory, QueueKind, waiting};
 use crate::host::{FileKind, Probe, ReadHost, real_path};
 use crate::raw::HostPath;
 
@@ -49,6 +49,10 @@ pub fn on(host: &dyn ReadHost) -> Result<HostQueues> {
                 QueueKind::Sendmail | QueueKind::SendmailClient => directory.path.to_string(),
             };
             *queues.waiting.entry(name).or_default() += 1;
+            if queue == QUARANTINE {
+                let path = directory.path.clone();
+                *queues.quarantined.entry(path).or_default() += 1;
+            }
         }
         queues.directories.insert(directory);
     }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::names::Side;
 use crate::raw::HostPath;
+use crate::report::counted;
 
 /// What is in the way.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
@@ -22,6 +23,15 @@ pub enum Problem {
         /// Which.
         side: Side,
     },
+    /// sendmail holds messages until somebody releases them, and Postfix would deliver them.
+    Quarantined {
+        /// Which host holds them.
+        side: Side,
+        /// The directory.
+        path: HostPath,
+        /// How many messages.
+        messages: u64,
+    },
     /// sendmail's directory has directories of its own for control files and bodies.
     SplitQueue {
         /// Which host.
@@ -35,7 +45,10 @@ impl Problem {
     /// On which host it is.
     pub const fn side(&self) -> Side {
         match self {
-            Self::NoMta { side } | Self::NotSeen { side } | Self::SplitQueue { side, .. } => *side,
+            Self::NoMta { side }
+            | Self::NotSeen { side }
+            | Self::Quarantined { side, .. }
+            | Self::SplitQueue { side, .. } => *side,
         }
     }
 }
@@ -49,6 +62,17 @@ impl fmt::Display for Problem {
                  other's queue; install one: `apt-get install postfix`"
             ),
             Self::NotSeen { side } => write!(f, "the {side}'s mail queue was not looked at"),
+            Self::Quarantined {
+                side,
+                path,
+                messages,
+            } => write!(
+                f,
+                "sendmail on the {side} holds {} in {path} (quarantine), which Postfix on the other \
+                 host would deliver; see them with `mailq -qQ`, release them with `sendmail -qQ -Q`, or \
+                 move their files (hf*, df*) away",
+                counted(*messages, "message", "messages")
+            ),
             Self::SplitQueue { side, path } => write!(
                 f,
                 "{path} on the {side} has its own directories for control files and bodies, which is \

@@ -144,6 +144,21 @@ fn both_directions_are_the_same_plan() {
         [Step::Queue(QueueStep::Drop(carry.queue.clone()))]
     );
     assert_eq!(carry.commit_to[1], Step::Run(Command::FlushSendmail));
+    // Postfix has no notion of what the target's sendmail holds, and would deliver it.
+    let held = draft(&manifest(), Side::Target, Side::Source, &seen).unwrap_err();
+    let path = "/var/spool/mqueue/q2".into();
+    let (side, messages) = (Side::Target, 1);
+    assert_eq!(
+        held,
+        [Problem::Quarantined {
+            side,
+            path,
+            messages
+        }]
+    );
+    let released = new.path().join("var/spool/mqueue/q2");
+    fs::rename(released.join("hf1oAN0002"), released.join("qf1oAN0002")).unwrap();
+    let seen = observe(Some(&source), &target).unwrap();
     let back = draft(&manifest(), Side::Target, Side::Source, &seen)
         .unwrap()
         .unwrap();
