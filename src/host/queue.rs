@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{FileKind, ReadHost};
 use crate::error::Result;
+use crate::plan::change::Count;
 use crate::raw::HostPath;
 
 /// Whose files a queue directory has.
@@ -232,6 +233,39 @@ pub fn waiting(
     }
     Ok(found)
 }
+
+/// What is copied of a queue directory: files, and their bytes. Of Postfix what is told of messages is
+/// counted as a block each, for it is never large.
+pub fn weight(host: &dyn ReadHost, kind: QueueKind, dir: &HostPath) -> Result<Count> {
+    let messages = waiting(host, kind, dir)?.into_iter().map(|(_, path)| path);
+    let files: Vec<HostPath> = match kind {
+        QueueKind::Postfix => messages.collect(),
+        // A body is beside each, and more than one is not.
+        QueueKind::Sendmail | QueueKind::SendmailClient => messages
+            .flat_map(|path| {
+                let name = path.file_name().to_vec();
+                let body = [b"df", name.get(2..).unwrap_or_default()].concat();
+                [path.parent().join(body.as_slice()), path]
+            })
+            .collect(),
+    };
+    let mut count = Count::default();
+    for path in files {
+        let Some(stat) = host.lstat(&path)? else {
+            continue;
+        };
+        count.files += 1;
+        count.bytes += stat.size;
+        if kind == QueueKind::Postfix {
+            count.files += 1;
+            count.bytes += BLOCK;
+        }
+    }
+    Ok(count)
+}
+
+/// A block of most file systems.
+const BLOCK: u64 = 4096;
 
 /// Regular files beneath a directory that Postfix has finished: those have the owner's execute bit.
 fn finished(

@@ -6,8 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::names::Side;
+use crate::plan::change::Count;
 use crate::raw::HostPath;
-use crate::report::counted;
+use crate::report::{counted, size};
 
 /// What is in the way.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
@@ -32,6 +33,19 @@ pub enum Problem {
         /// How many messages.
         messages: u64,
     },
+    /// The host that takes over has no room for what waits.
+    NoRoom {
+        /// Which host.
+        side: Side,
+        /// A directory on the file system.
+        path: HostPath,
+        /// What would be copied there.
+        needed: Count,
+        /// Bytes that are free.
+        free_bytes: u64,
+        /// Inodes that are free; `None` where they are not counted.
+        free_inodes: Option<u64>,
+    },
     /// sendmail's directory has directories of its own for control files and bodies.
     SplitQueue {
         /// Which host.
@@ -48,6 +62,7 @@ impl Problem {
             Self::NoMta { side }
             | Self::NotSeen { side }
             | Self::Quarantined { side, .. }
+            | Self::NoRoom { side, .. }
             | Self::SplitQueue { side, .. } => *side,
         }
     }
@@ -73,6 +88,23 @@ impl fmt::Display for Problem {
                  move their files (hf*, df*) away",
                 counted(*messages, "message", "messages")
             ),
+            Self::NoRoom {
+                side,
+                path,
+                needed,
+                free_bytes,
+                free_inodes,
+            } => {
+                let (files, needs) = (counted(needed.files, "file", "files"), size(needed.bytes));
+                let inodes = free_inodes.map_or(String::new(), |free| format!(" for {free} files"));
+                write!(
+                    f,
+                    "what waits in the other host's mail queue needs {needs} in {files} on the \
+                     file system of {path} on the {side}, where {} are free{inodes}; make room \
+                     there, or empty the queue: `mailq` shows it",
+                    size(*free_bytes)
+                )
+            }
             Self::SplitQueue { side, path } => write!(
                 f,
                 "{path} on the {side} has its own directories for control files and bodies, which is \
