@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::certificate::Certificate;
 use crate::names::UserName;
-pub use compare::{Missing, Weight, compare, notes};
+pub use compare::{Loss, Lost, Missing, Weight, compare, notes};
 pub use look::{PATIENCE, look};
 pub use offer::Offer;
 

@@ -350,6 +350,38 @@ pub struct Services {
     pub imap: Units,
     /// What to do when the target's Dovecot or MTA serve mail that is not this migration's.
     pub on_other_mail: OnOtherMail,
+    /// What the MTA of the host that takes over may lack although the other's offers it: what would
+    /// block is a warning, and nothing goes back for it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub accept: Vec<MtaOffer>,
+}
+
+/// Something that a mail transfer agent offers besides taking mail on port 25.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum MtaOffer {
+    /// Submission on port 587.
+    Submission,
+    /// Submission within TLS on port 465.
+    Submissions,
+    /// TLS on its ports.
+    Starttls,
+    /// Logins of senders, SMTP AUTH.
+    Auth,
+}
+
+impl MtaOffer {
+    /// Its name in a manifest.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Submission => "submission",
+            Self::Submissions => "submissions",
+            Self::Starttls => "starttls",
+            Self::Auth => "auth",
+        }
+    }
 }
 
 impl Services {

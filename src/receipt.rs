@@ -23,7 +23,7 @@ pub use pending::Pending;
 pub const RECEIPT_VERSION: u32 = 1;
 
 /// Where migrations keep their records on a host.
-const RECORDS: &str = "/var/lib/reconcile";
+pub(crate) const RECORDS: &str = "/var/lib/reconcile";
 
 /// Who has authority since when, and what this migration manages.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]

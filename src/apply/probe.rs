@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use super::execute::interrupted;
 use crate::error::{Error, Kind, Result, chain};
 use crate::exposure::smtp::{Accepted, Letter, Recipients, Refusal};
-use crate::exposure::{self, Exposure, Survey, Weight, smtp};
+use crate::exposure::{self, Exposure, Missing, Survey, Weight, smtp};
 use crate::host::{Host, ReadHost};
 use crate::names::UserName;
 use crate::plan::hand_over::ServiceProbe;
@@ -231,7 +231,7 @@ fn offers(
                 continue;
             };
             let mut breaks = exposure::compare(old, after);
-            breaks.retain(|missing| missing.weight() == Weight::Breaks);
+            breaks.retain(|missing| missing.weight() == Weight::Breaks && !accepted(plan, missing));
             wrong.extend(
                 breaks
                     .iter()
@@ -243,7 +243,7 @@ fn offers(
             }
         }
         if again.is_empty() || Instant::now() > until {
-            probed.notes.extend(differences(before, &seen));
+            probed.notes.extend(differences(plan, before, &seen));
             return Ok(wrong);
         }
         pause(stop, LONG_PAUSE)?;
@@ -257,8 +257,14 @@ fn offers(
     }
 }
 
+/// Whether the plan says that it may be missing.
+fn accepted(plan: &ServiceProbe, missing: &Missing) -> bool {
+    let mut losses = plan.accepted.iter();
+    losses.any(|loss| missing.is_part_of(*loss))
+}
+
 /// What is otherwise than before, and nothing breaks by it.
-fn differences(before: &Survey, seen: &[(Look<'_>, Exposure)]) -> Vec<String> {
+fn differences(plan: &ServiceProbe, before: &Survey, seen: &[(Look<'_>, Exposure)]) -> Vec<String> {
     let mut notes = Vec::new();
     for ((vantage, address), after) in seen {
         let place = vantage.label();
@@ -272,6 +278,8 @@ fn differences(before: &Survey, seen: &[(Look<'_>, Exposure)]) -> Vec<String> {
         for missing in exposure::compare(old, after) {
             if missing.weight() == Weight::Lessens {
                 note(&missing);
+            } else if accepted(plan, &missing) {
+                note(&format_args!("{missing}, as the manifest accepts"));
             }
         }
         for other in exposure::notes(old, after) {

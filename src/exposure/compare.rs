@@ -7,6 +7,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -78,7 +79,61 @@ pub enum Weight {
     Breaks,
 }
 
+/// Something that is missing on a port, and may be.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(deny_unknown_fields)]
+pub struct Loss {
+    /// On which port.
+    pub port: u16,
+    /// What.
+    pub of: Lost,
+}
+
+/// What a person can give up on a port.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Lost {
+    /// The whole service.
+    Service,
+    /// TLS, where a conversation begins without it.
+    Tls,
+    /// All ways to log in that need no TLS.
+    ClearLogin,
+    /// Ways to log in.
+    Mechanisms,
+}
+
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.of {
+            Lost::Service => "the service",
+            Lost::Tls => "TLS",
+            Lost::ClearLogin => "logins without TLS",
+            Lost::Mechanisms => "ways to log in",
+        })?;
+        write!(f, " on port {}", self.port)
+    }
+}
+
 impl Missing {
+    /// Whether it is this loss, or a part of it.
+    pub fn is_part_of(&self, loss: Loss) -> bool {
+        let of = match loss.of {
+            Lost::Service => true,
+            Lost::Tls => self.what == What::TlsOffer,
+            Lost::ClearLogin => matches!(
+                self.what,
+                What::ClearLogin | What::Mechanism(Stage::Clear, _)
+            ),
+            Lost::Mechanisms => matches!(self.what, What::Mechanism(..)),
+        };
+        self.port == loss.port && of
+    }
+
     /// How much it matters.
     pub fn weight(&self) -> Weight {
         match &self.what {

@@ -235,6 +235,44 @@ fn what_sendmail_offers_and_postfix_does_not_is_found() {
     assert_eq!(said(BOOKWORM, SENDMAIL), expected);
 }
 
+#[test]
+fn what_is_given_up_is_that_and_nothing_else() {
+    let missing = compare(&exposure(SENDMAIL), &exposure(BOOKWORM));
+    let [_, submission] = &missing[..] else {
+        panic!("{missing:?}");
+    };
+    let given_up = |port, of| submission.is_part_of(Loss { port, of });
+    assert!(given_up(587, Lost::Service));
+    assert!(!given_up(25, Lost::Service));
+    for of in [Lost::Tls, Lost::ClearLogin, Lost::Mechanisms] {
+        assert!(!given_up(587, of), "{of:?}");
+    }
+    let missing = compare(&exposure(BOOKWORM), &exposure(SENDMAIL));
+    let tls = |missing: &&Missing| missing.weight() == Weight::Breaks;
+    let tls = missing.iter().find(tls).unwrap();
+    let given_up = |of| tls.is_part_of(Loss { port: 25, of });
+    assert!(given_up(Lost::Tls) && given_up(Lost::Service));
+    assert!(!given_up(Lost::Mechanisms));
+    // Dovecot that takes no password in the clear any more.
+    let refused = BOOKWORM.replace(
+        "LITERAL+ STARTTLS AUTH=PLAIN",
+        "LITERAL+ STARTTLS LOGINDISABLED",
+    );
+    let missing = compare(&exposure(BOOKWORM), &exposure(&refused));
+    let mut breaks = missing
+        .iter()
+        .filter(|missing| missing.weight() == Weight::Breaks);
+    let loss = Loss {
+        port: 143,
+        of: Lost::ClearLogin,
+    };
+    assert!(
+        breaks.all(|missing| missing.is_part_of(loss)),
+        "{missing:?}"
+    );
+    assert!(!missing.is_empty());
+}
+
 /// A sample with one thing changed.
 fn changed(from: &str, to: &str) -> String {
     assert!(BOOKWORM.contains(from), "{from}");

@@ -58,11 +58,11 @@ pub enum Command {
     },
     /// `postqueue -f`: Postfix tries again at once what it has put off; does not wait for it.
     FlushPostfix,
-    /// Stops Postfix's queue manager (SIGSTOP), and waits until the deliveries that it began have ended, 20
+    /// Stops the queue manager (SIGSTOP) of each instance of Postfix, and waits until the deliveries that it began have ended, 20
     /// seconds at most: one that is killed half-way has put its message into the mailbox and does not say so,
     /// and the message is delivered again. What arrives meanwhile waits in the queue.
     PausePostfix,
-    /// Lets the queue manager go on (SIGCONT).
+    /// Lets the queue managers go on (SIGCONT).
     ResumePostfix,
     /// `sendmail -q`: sendmail tries once all that waits, in its queue and in the client's, for a
     /// minute at most; what is not delivered by then waits on.
@@ -89,21 +89,40 @@ done
 exit 0
 ";
 
-/// The queue manager is a child of the master of this very Postfix: containers have others. Delivery agents
-/// write into a mailbox themselves in an instant; what they start (procmail) takes longer.
-const PAUSE_POSTFIX: &str = r#"
-queue=$(/usr/sbin/postconf -h queue_directory) || exit 0
-read -r master <"$queue/pid/master.pid" 2>/dev/null || exit 0
+/// The masters of all instances of Postfix that run, postmulti(1). Those of containers are others.
+macro_rules! postfix_masters {
+    () => {
+        r#"
+masters=
+for config in "$(/usr/sbin/postconf -h config_directory)" \
+    $(/usr/sbin/postconf -h multi_instance_directories | tr , ' '); do
+    queue=$(/usr/sbin/postconf -c "$config" -h queue_directory) || continue
+    read -r master <"$queue/pid/master.pid" && masters="$masters $master"
+done 2>/dev/null
+[ -n "$masters" ] || exit 0
+"#
+    };
+}
+
+/// The queue manager is a child of the master. Delivery agents write into a mailbox themselves in an
+/// instant; what they start (procmail) takes longer.
+const PAUSE_POSTFIX: &str = concat!(
+    postfix_masters!(),
+    r#"
 children() { ps -o pid=,comm= --ppid "$1" 2>/dev/null; }
-for qmgr in $(children "$master" | awk '$2 == "qmgr" || $2 == "nqmgr" { print $1 }'); do
-    kill -STOP "$qmgr"
+for master in $masters; do
+    for qmgr in $(children "$master" | awk '$2 == "qmgr" || $2 == "nqmgr" { print $1 }'); do
+        kill -STOP "$qmgr"
+    done
 done
 sleep 0.3
 tries=0
 while [ "$tries" -lt 200 ]; do
     busy=
-    for agent in $(children "$master" | awk '$2 ~ /^(local|pipe|virtual|lmtp)$/ { print $1 }'); do
-        [ -z "$(children "$agent")" ] || busy=yes
+    for master in $masters; do
+        for agent in $(children "$master" | awk '$2 ~ /^(local|pipe|virtual|lmtp)$/ { print $1 }'); do
+            [ -z "$(children "$agent")" ] || busy=yes
+        done
     done
     [ -n "$busy" ] || break
     tries=$((tries + 1))
@@ -111,14 +130,18 @@ while [ "$tries" -lt 200 ]; do
 done
 sleep 0.2
 exit 0
-"#;
+"#
+);
 
-const RESUME_POSTFIX: &str = r#"
-queue=$(/usr/sbin/postconf -h queue_directory) || exit 0
-read -r master <"$queue/pid/master.pid" 2>/dev/null || exit 0
-pkill -CONT -P "$master" -x 'n*qmgr'
+const RESUME_POSTFIX: &str = concat!(
+    postfix_masters!(),
+    r#"
+for master in $masters; do
+    pkill -CONT -P "$master" -x 'n*qmgr'
+done
 exit 0
-"#;
+"#
+);
 
 /// In `/bin` both before and after the merge of `/bin` and `/usr/bin`.
 const SYSTEMCTL: &str = "/bin/systemctl";

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{FileKind, ReadHost};
 use crate::error::Result;
+use crate::plan::change::Count;
 use crate::raw::HostPath;
 
 /// Whose files a queue directory has.
@@ -194,6 +195,10 @@ impl Carried {
 /// Queues of Postfix that hold messages; `bounce`, `defer` and `trace` hold what is told of them.
 pub const POSTFIX_QUEUES: [&str; 5] = ["active", "deferred", "hold", "incoming", "maildrop"];
 
+/// The name of the queue of what sendmail holds until somebody releases it: it has no directory of its
+/// own.
+pub const QUARANTINE: &str = "quarantine";
+
 /// Directories inside directories are looked into so far: `hash_queue_depth` is 1 by default and 16 at
 /// most, but nobody has more than two levels.
 const DEEPEST: u8 = 4;
@@ -219,7 +224,7 @@ pub fn waiting(
                 let queue = match name.as_bytes().get(..2) {
                     Some(b"qf") => "mqueue",
                     // Held by an administrator or a filter: sendmail 8.13 and later.
-                    Some(b"hf") => "quarantine",
+                    Some(b"hf") => QUARANTINE,
                     _ => continue,
                 };
                 found.push((queue.to_owned(), dir.join(name.as_bytes())));
@@ -228,6 +233,39 @@ pub fn waiting(
     }
     Ok(found)
 }
+
+/// What is copied of a queue directory: files, and their bytes. Of Postfix what is told of messages is
+/// counted as a block each, for it is never large.
+pub fn weight(host: &dyn ReadHost, kind: QueueKind, dir: &HostPath) -> Result<Count> {
+    let messages = waiting(host, kind, dir)?.into_iter().map(|(_, path)| path);
+    let files: Vec<HostPath> = match kind {
+        QueueKind::Postfix => messages.collect(),
+        // A body is beside each, and more than one is not.
+        QueueKind::Sendmail | QueueKind::SendmailClient => messages
+            .flat_map(|path| {
+                let name = path.file_name().to_vec();
+                let body = [b"df", name.get(2..).unwrap_or_default()].concat();
+                [path.parent().join(body.as_slice()), path]
+            })
+            .collect(),
+    };
+    let mut count = Count::default();
+    for path in files {
+        let Some(stat) = host.lstat(&path)? else {
+            continue;
+        };
+        count.files += 1;
+        count.bytes += stat.size;
+        if kind == QueueKind::Postfix {
+            count.files += 1;
+            count.bytes += BLOCK;
+        }
+    }
+    Ok(count)
+}
+
+/// A block of most file systems.
+const BLOCK: u64 = 4096;
 
 /// Regular files beneath a directory that Postfix has finished: those have the owner's execute bit.
 fn finished(

@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::change::{FileEdit, MailCopy};
+use crate::exposure::Loss;
 use crate::host::queue::{QueueAside, QueueMove};
 use crate::host::{Command, Step};
 use crate::manifest::ConfirmedBy;
@@ -150,6 +151,9 @@ pub struct ServiceProbe {
     pub domain: String,
     /// For whom the server takes mail, as before.
     pub users: BTreeSet<UserName>,
+    /// What may be missing there after the move, because the manifest accepts it.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub accepted: BTreeSet<Loss>,
     /// Who gets a message, through each address and from each place; `None`: none is sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipient: Option<UserName>,

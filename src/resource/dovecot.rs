@@ -21,6 +21,7 @@ mod version;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use compare::{compare_back, losses, submission_ports};
 pub use diff::{diff, live_rows, predict, rows, wanted};
 pub use observe::{Around, observe};
 pub use problem::Problem;

@@ -93,7 +93,7 @@ pub struct TreeState {
 }
 
 /// A file system of the target.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Volume {
     /// A directory on it.

@@ -5,7 +5,9 @@
 //! [`super::queue`]; differing files are named by [`super::beside`].
 
 mod compare;
+mod listener;
 mod observe;
+mod offers;
 mod postfix;
 mod problem;
 mod sendmail;
@@ -13,7 +15,7 @@ mod sendmail;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +23,9 @@ use crate::names::Side;
 use crate::raw::HostPath;
 
 pub use compare::{Findings, compare};
+pub use listener::{Auth, Listener, Tls};
 pub use observe::observe;
+pub use offers::Open;
 pub use problem::{Problem, Warning};
 
 /// The MTAs of both hosts.
@@ -77,6 +81,9 @@ pub struct Mta {
     /// Where it listens, words of `inet_interfaces`; `all` is everywhere.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub interfaces: BTreeSet<String>,
+    /// What it offers on the ports that mail is handed in by.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub listeners: BTreeMap<u16, Listener>,
     /// `inet_protocols`, likewise.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub protocols: BTreeSet<String>,

@@ -16,6 +16,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::host::queue::{Accepting, QueueDirectory};
 use crate::names::Side;
+use crate::plan::change::Count;
+use crate::raw::HostPath;
+use crate::resource::mail::Volume;
 
 pub use draft::draft;
 pub use observe::{observe, on};
@@ -48,9 +51,24 @@ pub struct HostQueues {
     /// time.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub waiting: BTreeMap<String, u64>,
+    /// What carrying all of that copies. Changes all the time.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub size: Count,
+    /// Room for another host's queue: where it is kept until the hand-over is made, and in the queue of
+    /// the MTA, if that is on another file system. Changes all the time.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub room: Vec<Volume>,
+    /// Messages that sendmail holds until somebody releases them (quarantine), by directory: a part of
+    /// what waits.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub quarantined: BTreeMap<HostPath, u64>,
     /// Queue directories that are laid out in a way that is not handled.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub odd: BTreeSet<QueueDirectory>,
+}
+
+fn is_nothing(count: &Count) -> bool {
+    *count == Count::default()
 }
 
 impl HostQueues {
@@ -73,6 +91,9 @@ impl Actual {
     pub fn forget_counts(&mut self) {
         for queues in [&mut self.source, &mut self.target].into_iter().flatten() {
             queues.waiting.clear();
+            queues.quarantined.clear();
+            queues.size = Count::default();
+            queues.room.clear();
         }
     }
 }

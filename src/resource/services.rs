@@ -84,6 +84,13 @@ pub struct HostServices {
 }
 
 impl HostServices {
+    /// The ports of mail that other hosts reach.
+    pub fn reached_from_elsewhere(&self) -> BTreeSet<u16> {
+        let reached = |(_, reach): &(&u16, &Reach)| **reach == Reach::Network;
+        let ports = self.ports.iter().filter(reached);
+        ports.map(|(port, _)| *port).collect()
+    }
+
     /// Which of these ports are open.
     pub fn open(&self, ports: &[u16]) -> BTreeSet<u16> {
         let open = |port: &&u16| self.ports.contains_key(port);

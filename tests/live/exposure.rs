@@ -220,6 +220,7 @@ fn probes(name: &str, address: &str, from: &str, service: Service) {
         to: Side::Target,
         addresses: BTreeSet::from([address.parse().unwrap()]),
         ports: BTreeSet::from([25, 110, 143, 993, 995]),
+        accepted: BTreeSet::new(),
         domain: "example.org".to_owned(),
         users: users.into(),
         recipient: Some("anna".into()),

@@ -151,21 +151,67 @@ fn busy_hosts_are_frozen_survive_a_reboot_and_run_again_what_they_ran() {
     });
 }
 
+/// A second instance of Postfix.
+fn add_instance(host: &Host) {
+    host.run(
+        "postmulti -e init
+         postmulti -e create -I postfix-out
+         postconf -c /etc/postfix-out -MX smtp/inet
+         postconf -c /etc/postfix-out -e 'master_service_disable =' \
+             'inet_interfaces = loopback-only'
+         postmulti -i postfix-out -e enable
+         systemctl daemon-reload
+         systemctl restart postfix",
+    );
+    host.await_that("systemctl is-active postfix@postfix-out");
+}
+
+#[test]
+fn deliveries_of_every_instance_end_before_it_is_stopped() {
+    let Some(lab) = Lab::start(["a=bookworm"]) else {
+        return;
+    };
+    let subject = Subject::new(&lab, "a");
+    let host = subject.host;
+    add_instance(host);
+    host.run(
+        "postconf -c /etc/postfix-out -e 'mydestination = out.example.org' \
+             'mailbox_command = procmail -a \"$EXTENSION\"' 'authorized_submit_users = static:anyone'
+         systemctl reload postfix@postfix-out",
+    );
+    // Each message is in the mailbox long before its delivery has ended. One whose delivery is killed
+    // is delivered again.
+    for user in USERS {
+        host.run(format!(
+            "printf ':0 c\\n/var/mail/{user}\\n\\n:0\\n| cat >/dev/null; sleep 9\\n' \
+                 >/home/{user}/.procmailrc
+             chown {user}: /home/{user}/.procmailrc"
+        ));
+    }
+    let before = subject.state();
+    host.run(
+        "printf 'Subject: inner\\n\\nx\\n' | sendmail -i alice
+         printf 'Subject: outer\\n\\nx\\n' | sendmail -C /etc/postfix-out -i bob@out.example.org",
+    );
+    for (user, subject) in [("alice", "inner"), ("bob", "outer")] {
+        host.await_that(&format!("grep -qx 'Subject: {subject}' /var/mail/{user}"));
+    }
+    host.run("test \"$(pgrep -cx sleep)\" = 2");
+    subject.is_still_after("freeze").is_down();
+    assert_eq!(subject.does("thaw"), "thawed");
+    assert_eq!(subject.state(), before);
+    host.run("postqueue -f; postqueue -c /etc/postfix-out -f");
+    host.await_that("! find /var/spool/postfix*/{incoming,active,deferred} -type f | grep .");
+    for (user, subject) in [("alice", "inner"), ("bob", "outer")] {
+        let count = format!("grep -cx 'Subject: {subject}' /var/mail/{user}");
+        assert_eq!(host.run(count), "1\n", "{user}");
+    }
+}
+
 fn busy(subject: &Subject<'_>) {
     let host = subject.host;
     if host.name() == "a" {
-        // A Postfix of two instances.
-        host.run(
-            "postmulti -e init
-             postmulti -e create -I postfix-out
-             postconf -c /etc/postfix-out -MX smtp/inet
-             postconf -c /etc/postfix-out -e 'master_service_disable =' \
-                 'inet_interfaces = loopback-only'
-             postmulti -i postfix-out -e enable
-             systemctl daemon-reload
-             systemctl restart postfix",
-        );
-        host.await_that("systemctl is-active postfix@postfix-out");
+        add_instance(host);
     }
     host.run("echo '* * * * * echo once >>cron.log' | crontab -u bob -");
     // Dovecot by its socket, with a session that has written a flag to its index only.

@@ -3,6 +3,7 @@
 //!
 //! The steps are asked for one by one here, on the hosts' disks, as a hand-over asks for them.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -381,7 +382,11 @@ fn what_would_be_refused_is_said_with_the_line_that_mends_it() {
     let problems = |from, to| {
         let queues = queue::observe(Some(&source), &target).unwrap();
         let seen = mta::observe(&manifest(), Some(&source), &target, &queues).unwrap();
-        let found = mta::compare(&manifest(), from, to, &seen);
+        let open = mta::Open {
+            now: BTreeSet::from([25, 587]),
+            otherwise: BTreeSet::new(),
+        };
+        let found = mta::compare(&manifest(), from, to, &seen, &open);
         found
             .problems
             .iter()
@@ -389,11 +394,20 @@ fn what_would_be_refused_is_said_with_the_line_that_mends_it() {
             .collect::<Vec<_>>()
     };
     let forth = || problems(Side::Source, Side::Target);
-    let [problem] = &forth()[..] else {
+    // Debian's sendmail takes submissions, and its Postfix does not.
+    let submission = "exec 3<>/dev/tcp/127.0.0.1/587";
+    old.await_that(submission);
+    assert!(!new.attempt(submission).status.success());
+    let [closed, problem] = &forth()[..] else {
         panic!("{:?}", forth());
     };
+    assert!(closed.contains("port 587 (submission)"), "{closed}");
     assert!(problem.contains("mail for mail.example.org"), "{problem}");
-    new.run(problem.split('`').nth(1).unwrap());
+    for problem in [closed, problem] {
+        new.run(problem.split('`').nth(1).unwrap());
+    }
+    new.run("systemctl restart postfix");
+    new.await_that(submission);
     assert_eq!(forth(), [""; 0]);
     // As it was said.
     new.users(["alice"]);
@@ -406,6 +420,24 @@ fn what_would_be_refused_is_said_with_the_line_that_mends_it() {
     assert!(problem.contains("into ~/Maildir/"), "{problem}");
     new.run(problem.split('`').nth(1).unwrap());
     assert_eq!(forth(), [""; 0]);
-    // The other way: sendmail knows its own name, and not the new server's.
+    // The other way: sendmail knows its own name, and not the new server's; it has no certificate.
+    let back = problems(Side::Target, Side::Source);
+    let [smtp, submission] = &back[..] else {
+        panic!("{back:?}");
+    };
+    for (problem, port) in [(smtp, 25), (submission, 587)] {
+        let lacks = format!("not offer TLS on port {port}");
+        assert!(problem.contains(&lacks), "{problem}");
+    }
+    // As it was said, with the certificate that Debian's scripts make.
+    old.run(
+        "/usr/share/sendmail/update_tls new >/dev/null 2>&1 || true
+         sed -i \"/provider.m4/a include(\\`/etc/mail/tls/starttls.m4')dnl\" /etc/mail/sendmail.mc
+         yes | sendmailconfig >/dev/null 2>&1 || true
+         grep -n ServerCertFile= /etc/mail/sendmail.cf",
+    );
     assert_eq!(problems(Side::Target, Side::Source), [""; 0]);
+    old.await_that(
+        "exec 3<>/dev/tcp/127.0.0.1/25; echo EHLO me >&3; timeout 8 grep -m1 STARTTLS <&3",
+    );
 }

@@ -29,6 +29,11 @@ pub(super) fn services(page: &mut Section, findings: &Findings) {
         "fail",
         "`stop`: stop the target's services also where they serve other mail",
     );
+    section.off(
+        "accept",
+        "[]",
+        "what senders may lose with the other MTA, as in submission, starttls",
+    );
     page.section(section);
 }
 

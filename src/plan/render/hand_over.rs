@@ -41,6 +41,10 @@ pub(super) fn row(change: &Change) -> Row {
                     "a message to {user} is sent, read back and removed"
                 ));
             }
+            if !probe.accepted.is_empty() {
+                let all: Vec<String> = probe.accepted.iter().map(ToString::to_string).collect();
+                details.push(format!("may be missing: {}", all.join(", ")));
+            }
             (
                 format!(
                     "what was offered at {} is offered again, for {}",

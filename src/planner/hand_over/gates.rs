@@ -15,7 +15,7 @@ use crate::plan::hand_over::{self, QueueCarry, ServiceProbe, SwitchArming};
 use crate::plan::{Draft, Level, Obstacle, Resource};
 use crate::raw::HostPath;
 use crate::receipt::Held;
-use crate::resource::{address, mta, queue, services};
+use crate::resource::{address, dovecot, mta, queue, services};
 
 /// What a hand-over needs, from all resources.
 pub(super) struct Parts {
@@ -154,7 +154,16 @@ fn parts(
     let leave = sort_out(leave, by_address, draft);
     let take = address::arrive(cutover, to, &observation.address, &friends);
     let take = sort_out(take, by_address, draft);
-    let findings = mta::compare(manifest, from, to, &observation.mta);
+    if from == Side::Target {
+        dovecot::compare_back(draft, manifest, &observation.dovecot);
+    }
+    let open = mta::Open {
+        now: old.reached_from_elsewhere(),
+        otherwise: dovecot::submission_ports(&observation.dovecot, to),
+    };
+    let findings = mta::compare(manifest, from, to, &observation.mta, &open);
+    let mut accepted = dovecot::losses(manifest, from, &observation.dovecot);
+    accepted.extend(findings.losses);
     for problem in findings.problems {
         let resource = Resource::Service(to, "mta".to_owned());
         draft.block(
@@ -201,6 +210,7 @@ fn parts(
                 .iter()
                 .map(|(port, ..)| *port)
                 .collect(),
+            accepted,
             domain: domain(manifest, observation, from),
             users: copies.iter().map(|copy| copy.user.clone()).collect(),
             recipient: cutover.probe.as_ref().and_then(|probe| probe.user.clone()),

@@ -11,10 +11,11 @@ mod simple;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::settings::Location;
+use super::settings::{Access, Location};
 use super::{Actual, HostDovecot, Problem, Settings, SpoolDir, Version, tls};
+use crate::exposure::Loss;
 use crate::manifest::{Manifest, Sibling};
-use crate::names::UserName;
+use crate::names::{Side, UserName};
 use crate::plan::{Draft, Level, Obstacle, Resource};
 use crate::raw::HostPath;
 use crate::resource::accounts::Chosen;
@@ -157,9 +158,9 @@ pub(super) fn compare(
         match finding {
             Finding::Breaks { setting, .. } => {
                 broken.insert(setting);
-                report(draft, manifest, target, finding);
+                report(draft, manifest, Side::Target, target, finding);
             }
-            Finding::Differs { .. } => report(draft, manifest, target, finding),
+            Finding::Differs { .. } => report(draft, manifest, Side::Target, target, finding),
         }
     }
     for setting in &manifest.dovecot.accept {
@@ -175,11 +176,62 @@ pub(super) fn compare(
     }
 }
 
+/// Adds to the draft what clients would miss on the source, to which a reverse goes back: only how they
+/// get in, since what they remember is as it was before the cutover.
+pub fn compare_back(draft: &mut Draft, manifest: &Manifest, actual: &Actual) {
+    let Some((from, to)) = ways(actual, Side::Target) else {
+        return;
+    };
+    let Some(source) = &actual.source else {
+        return;
+    };
+    let way = access::Way {
+        between: [Side::Target, Side::Source],
+        from,
+        to,
+        new: source.version == Version::V2_4,
+    };
+    for finding in access::way_in(way) {
+        report(draft, manifest, Side::Source, source, finding);
+    }
+}
+
+/// How clients get in on the host that hands over, and on the other.
+fn ways(actual: &Actual, from: Side) -> Option<(&Access, &Access)> {
+    let source = &actual.source.as_ref()?.settings.as_ref()?.access;
+    let target = &actual.target.settings.as_ref()?.access;
+    Some(match from {
+        Side::Source => (source, target),
+        Side::Target => (target, source),
+    })
+}
+
+/// What clients lose by a hand-over because the manifest accepts it.
+pub fn losses(manifest: &Manifest, from: Side, actual: &Actual) -> BTreeSet<Loss> {
+    let ways = ways(actual, from);
+    ways.map_or_else(BTreeSet::new, |(from, to)| {
+        access::losses(from, to, &manifest.dovecot.accept)
+    })
+}
+
+/// The ports on which Dovecot on a side takes submissions, as an MTA does.
+pub fn submission_ports(actual: &Actual, side: Side) -> BTreeSet<u16> {
+    let ways = ways(actual, side);
+    ways.map_or_else(BTreeSet::new, |(access, _)| access.submission.clone())
+}
+
 fn resource(setting: &str) -> Resource {
     Resource::Dovecot(setting.to_owned())
 }
 
-fn report(draft: &mut Draft, manifest: &Manifest, target: &HostDovecot, finding: Finding) {
+/// `side` takes over.
+fn report(
+    draft: &mut Draft,
+    manifest: &Manifest,
+    side: Side,
+    host: &HostDovecot,
+    finding: Finding,
+) {
     match finding {
         Finding::Breaks {
             setting,
@@ -193,9 +245,10 @@ fn report(draft: &mut Draft, manifest: &Manifest, target: &HostDovecot, finding:
                 draft.note(resource, Level::Warning, text);
                 return;
             }
-            let file = file.or_else(|| target.lines_go_to.clone());
+            let file = file.or_else(|| host.lines_go_to.clone());
             let file = file.unwrap_or_else(|| HostPath::from("/etc/dovecot/dovecot.conf"));
             let problem = Problem::Differs {
+                side,
                 setting,
                 what,
                 file,

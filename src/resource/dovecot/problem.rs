@@ -40,15 +40,17 @@ pub enum Problem {
         /// The assignment.
         by: Assignment,
     },
-    /// Clients would notice a setting of the target.
+    /// Clients would notice a setting of the host that takes over.
     Differs {
+        /// Which that is.
+        side: Side,
         /// What the manifest calls it.
         setting: Sibling,
         /// What differs and what comes of it.
         what: String,
-        /// The file on the target at whose end the lines belong.
+        /// The file there at whose end the lines belong.
         file: HostPath,
-        /// The lines that mend it, in the target's syntax; empty if no line does.
+        /// The lines that mend it, in that host's syntax; empty if no line does.
         lines: Vec<String>,
     },
 }
@@ -107,6 +109,7 @@ impl fmt::Display for Problem {
                 drop_in::PATH
             ),
             Self::Differs {
+                side,
                 setting,
                 what,
                 file,
@@ -116,7 +119,7 @@ impl fmt::Display for Problem {
                 if lines.is_empty() {
                     f.write_str("If that is as it should be, write ")?;
                 } else {
-                    let place = format_args!("at the end of {file} on the target");
+                    let place = format_args!("at the end of {file} on the {side}");
                     write!(f, "Put these lines {place}, or write ")?;
                 }
                 write!(f, "`dovecot: {{ accept: [{setting}] }}`")

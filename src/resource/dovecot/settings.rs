@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Version;
 use super::config::tree::Tree;
+pub(super) use access::login_service;
 pub use access::{Access, Cleartext, Offer, Ssl};
 pub use location::Location;
 pub use namespace::Namespace;

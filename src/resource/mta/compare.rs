@@ -1,9 +1,11 @@
 //! What one MTA would do otherwise than the other.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::problem::{Limit, accept};
-use super::{Actual, Delivery, Kind, Mta, Presence, Problem, Warning};
+use super::{Actual, Delivery, Kind, Mta, Open, Presence, Problem, Warning, offers};
+use crate::exposure::Loss;
 use crate::manifest::Manifest;
 use crate::names::Side;
 
@@ -14,16 +16,27 @@ pub struct Findings {
     pub problems: Vec<Problem>,
     /// What a person should know.
     pub warnings: Vec<Warning>,
+    /// What the manifest accepts that is lost.
+    pub losses: BTreeSet<Loss>,
 }
 
-/// Whether the MTA of `to` would do for users what that of `from` does.
-pub fn compare(manifest: &Manifest, from: Side, to: Side, actual: &Actual) -> Findings {
+/// Whether the MTA of `to` would do for users what that of `from` does; `open` says what the hosts serve
+/// besides what their MTAs say of themselves.
+pub fn compare(
+    manifest: &Manifest,
+    from: Side,
+    to: Side,
+    actual: &Actual,
+    open: &Open,
+) -> Findings {
     let mut findings = Findings::default();
     let Some(here) = actual.of(to) else {
         findings.problems.push(Problem::NoMta { side: to });
         return findings;
     };
     addresses(manifest, to, here, &mut findings);
+    let pair = (actual.of(from), here);
+    offers::compare(manifest, to, pair, open, &mut findings);
     if let Some(maps) = &here.foreign_recipients {
         findings.problems.push(Problem::Recipients {
             side: to,

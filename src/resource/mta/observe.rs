@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Actual, Delivery, Kind, Mta, Presence, postfix, sendmail};
+use super::{Actual, Delivery, Kind, Mta, Presence, listener, postfix, sendmail};
 use crate::error::Result;
 use crate::host::queue::Accepting;
 use crate::host::{Probe, ReadHost, real_path};
@@ -48,6 +48,9 @@ fn on_postfix(host: &dyn ReadHost, spool: HostPath) -> Result<Option<Mta>> {
     let values = postfix::parameters(&text);
     let value = |name: &str| values.get(name).copied().unwrap_or_default();
     let maps = value("local_recipient_maps");
+    let master_cf = host.read(&HostPath::from("/etc/postfix/master.cf"))?;
+    let master_cf = String::from_utf8_lossy(master_cf.as_deref().unwrap_or_default()).into_owned();
+    let interfaces = postfix::words(value("inet_interfaces"));
     let mut mta = Mta {
         kind: Kind::Postfix,
         hostname: value("myhostname").to_ascii_lowercase(),
@@ -56,7 +59,8 @@ fn on_postfix(host: &dyn ReadHost, spool: HostPath) -> Result<Option<Mta>> {
         // An empty list takes every name.
         foreign_recipients: (!maps.is_empty() && !maps.contains("passwd.byname"))
             .then(|| maps.to_owned()),
-        interfaces: postfix::words(value("inet_interfaces")),
+        listeners: listener::postfix(&master_cf, &interfaces, &value),
+        interfaces,
         protocols: postfix::words(value("inet_protocols")),
         delivery: postfix_delivery(host, &value)?,
         message_limit: postfix::limit(value("message_size_limit")),
@@ -166,13 +170,15 @@ fn on_sendmail(host: &dyn ReadHost, spool: HostPath) -> Result<Mta> {
         Delivery::Procmail(Presence::There) => Delivery::Procmail(Presence::There),
         _ => Delivery::Spool(spool.clone()),
     };
+    let listeners = listener::sendmail(&cf);
     Ok(Mta {
         kind: Kind::Sendmail,
         hostname,
         domains,
         unlisted,
         foreign_recipients: None,
-        interfaces: sendmail::interfaces(&cf),
+        interfaces: listener::sendmail_interfaces(&listeners),
+        listeners,
         protocols: ["all".to_owned()].into(),
         delivery,
         message_limit: sendmail::message_limit(&cf),

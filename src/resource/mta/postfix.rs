@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What is asked for.
-pub(super) const PARAMETERS: [&str; 14] = [
+pub(super) const PARAMETERS: [&str; 25] = [
     "home_mailbox",
     "inet_interfaces",
     "inet_protocols",
@@ -12,10 +12,21 @@ pub(super) const PARAMETERS: [&str; 14] = [
     "mailbox_command",
     "mailbox_size_limit",
     "mailbox_transport",
+    "master_service_disable",
     "message_size_limit",
     "mydestination",
     "myhostname",
     "relay_domains",
+    "smtpd_enforce_tls",
+    "smtpd_sasl_auth_enable",
+    "smtpd_tls_auth_only",
+    "smtpd_tls_cert_file",
+    "smtpd_tls_chain_files",
+    "smtpd_tls_dcert_file",
+    "smtpd_tls_eccert_file",
+    "smtpd_tls_security_level",
+    "smtpd_tls_wrappermode",
+    "smtpd_use_tls",
     "virtual_alias_domains",
     "virtual_mailbox_domains",
 ];

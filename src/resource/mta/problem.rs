@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Kind;
+use crate::manifest::MtaOffer;
 use crate::names::Side;
 use crate::report::size;
 
@@ -37,6 +38,17 @@ pub enum Problem {
         listens: String,
         /// The line that mends it.
         mend: String,
+    },
+    /// What senders can do on the other host could not be done here.
+    Offer {
+        /// Where.
+        side: Side,
+        /// What would not be so, after `would`.
+        lacks: String,
+        /// The line that mends it.
+        mend: String,
+        /// What the manifest calls it; `None` for what nobody can do without.
+        accept: Option<MtaOffer>,
     },
     /// Users of the system would be refused.
     Recipients {
@@ -78,6 +90,22 @@ impl fmt::Display for Problem {
                 f,
                 "the {side}'s MTA would not listen on {address} but on {listens}; {mend}"
             ),
+            Self::Offer {
+                side,
+                lacks,
+                mend,
+                accept,
+            } => {
+                write!(f, "the {side}'s MTA would {lacks}; {mend}")?;
+                match accept {
+                    Some(offer) => write!(
+                        f,
+                        ", or, if nobody needs it, write `services: {{ accept: [{}] }}`",
+                        offer.name()
+                    ),
+                    None => Ok(()),
+                }
+            }
             Self::Recipients { side, maps } => write!(
                 f,
                 "the {side}'s MTA knows its users from `{maps}` and not from its accounts; \
@@ -108,6 +136,13 @@ pub enum Warning {
         domain: String,
         /// The line that mends it.
         mend: String,
+    },
+    /// It lacks something, and the manifest accepts that.
+    Accepted {
+        /// Where.
+        side: Side,
+        /// What would not be so, after `would`.
+        lacks: String,
     },
     /// Domains of the other host cannot be listed.
     Unlisted {
@@ -146,6 +181,10 @@ impl fmt::Display for Warning {
                 f,
                 "the {side}'s MTA would refuse mail for {domain}, the other host's own name; if \
                  anybody writes to it, {mend}"
+            ),
+            Self::Accepted { side, lacks } => write!(
+                f,
+                "accepted by services.accept: the {side}'s MTA would {lacks}"
             ),
             Self::Unlisted { table } => write!(
                 f,

@@ -44,36 +44,6 @@ pub(super) fn names(text: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// Addresses that the daemon listens on for mail from elsewhere; `all` is any.
-pub(super) fn interfaces(cf: &str) -> BTreeSet<String> {
-    let options = cf
-        .lines()
-        .filter_map(|line| line.strip_prefix("O DaemonPortOptions="));
-    let addresses = options.filter_map(|option| {
-        let value = |name: &str| {
-            option.split(',').find_map(|pair| {
-                let (key, value) = pair.trim().split_once('=')?;
-                key.trim()
-                    .to_ascii_lowercase()
-                    .starts_with(name)
-                    .then(|| value.trim())
-            })
-        };
-        let smtp = value("p").is_none_or(|port| matches!(port, "smtp" | "25"));
-        smtp.then(|| match value("a") {
-            None | Some("0.0.0.0" | "::") => "all".to_owned(),
-            Some(address) => address.to_ascii_lowercase(),
-        })
-    });
-    let found: BTreeSet<_> = addresses.collect();
-    // Without any it listens everywhere.
-    if found.is_empty() {
-        BTreeSet::from(["all".to_owned()])
-    } else {
-        found
-    }
-}
-
 /// `O MaxMessageSize=` in bytes; 0 is none.
 pub(super) fn message_limit(cf: &str) -> Option<u64> {
     let value = cf

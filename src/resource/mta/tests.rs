@@ -1,5 +1,7 @@
 //! On what the MTAs of Debian 12 and 13 say.
 
+mod offers;
+
 use std::collections::BTreeSet;
 
 use super::sendmail as cf;
@@ -27,6 +29,7 @@ fn postfix(name: &str) -> Mta {
         unlisted: BTreeSet::new(),
         foreign_recipients: None,
         interfaces: set(&["all"]),
+        listeners: [(25, listener(Tls::Offered))].into(),
         protocols: set(&["all"]),
         delivery: Delivery::Procmail(Presence::There),
         message_limit: Some(10_240_000),
@@ -35,12 +38,39 @@ fn postfix(name: &str) -> Mta {
     }
 }
 
+/// Everywhere, without AUTH.
+fn listener(tls: Tls) -> Listener {
+    Listener {
+        at: set(&["all"]),
+        tls,
+        auth: Some(Auth::No),
+    }
+}
+
+/// What the host that hands over has open.
+fn reached(ports: &[u16]) -> Open {
+    Open {
+        now: ports.iter().copied().collect(),
+        otherwise: BTreeSet::new(),
+    }
+}
+
 fn compared(cutover: &str, from: &Mta, to: &Mta) -> Findings {
+    compared_with(cutover, from, to, &reached(&[25]))
+}
+
+fn compared_with(cutover: &str, from: &Mta, to: &Mta, open: &Open) -> Findings {
     let actual = Actual {
         source: Some(from.clone()),
         target: Some(to.clone()),
     };
-    compare(&manifest(cutover), Side::Source, Side::Target, &actual)
+    compare(
+        &manifest(cutover),
+        Side::Source,
+        Side::Target,
+        &actual,
+        open,
+    )
 }
 
 fn said(problems: &[Problem]) -> Vec<String> {
@@ -151,7 +181,8 @@ fn users_and_limits() {
     assert!(said(&findings.problems)[0].contains("hash:/etc/postfix/users"));
     assert_eq!(findings.warnings.len(), 2, "{findings:?}");
     let none = Actual::default();
-    let findings = compare(&manifest(""), Side::Source, Side::Target, &none);
+    let open = reached(&[25]);
+    let findings = compare(&manifest(""), Side::Source, Side::Target, &none, &open);
     assert_eq!(findings.problems, [Problem::NoMta { side: Side::Target }]);
 }
 
@@ -190,11 +221,10 @@ fn sendmail_cf_is_understood() {
         (set(&["localhost"]), set(&["/etc/mail/local-host-names"]))
     );
     assert_eq!(cf::relay_names(CF).1, set(&["/etc/mail/relay-domains"]));
-    assert_eq!(cf::interfaces(CF), set(&["127.0.0.1"]));
-    assert_eq!(
-        cf::interfaces(&CF.replace(", Addr=127.0.0.1", "")),
-        set(&["all"])
-    );
+    let interfaces = |cf: &str| listener::sendmail_interfaces(&listener::sendmail(cf));
+    assert_eq!(interfaces(CF), set(&["127.0.0.1"]));
+    let everywhere = CF.replace(", Addr=127.0.0.1", "");
+    assert_eq!(interfaces(&everywhere), set(&["all"]));
     assert_eq!(cf::message_limit(CF), None);
     assert_eq!(
         cf::message_limit("O MaxMessageSize=5000000\n"),

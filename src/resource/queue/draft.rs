@@ -5,8 +5,10 @@ use crate::host::queue::{Accepting, QueueAside, QueueKind, QueueMove, QueueStep,
 use crate::host::{Command, Step};
 use crate::manifest::Manifest;
 use crate::names::Side;
+use crate::plan::change::Count;
 use crate::plan::hand_over::{HostChange, QueueCarry, QueueTree};
 use crate::receipt::Receipt;
+use crate::resource::mail::Volume;
 
 /// What is done so that every message that waits at `from` is delivered by `to`, once. `None` if
 /// `from` has no queue.
@@ -40,6 +42,20 @@ pub fn draft(
     let Some(into) = here.accepting.clone() else {
         return Err(vec![Problem::NoMta { side: to }]);
     };
+    if matches!(into, Accepting::Postfix { .. }) && !there.quarantined.is_empty() {
+        let held = there.quarantined.iter();
+        return Err(held
+            .map(|(path, messages)| Problem::Quarantined {
+                side: from,
+                path: path.clone(),
+                messages: *messages,
+            })
+            .collect());
+    }
+    let tight = no_room(to, there.size, &here.room);
+    if !tight.is_empty() {
+        return Err(tight);
+    }
     let records = Receipt::directory(&manifest.name);
     let queues: Vec<_> = there.directories.iter().cloned().collect();
     let queue = QueueMove {
@@ -88,6 +104,32 @@ pub fn draft(
         queue,
         aside,
     }))
+}
+
+/// Everything is there twice for a while: as it was brought, and ready for the MTA. A tenth is left.
+fn no_room(side: Side, waits: Count, room: &[Volume]) -> Vec<Problem> {
+    let times = if room.len() == 1 { 2 } else { 1 };
+    let with_a_tenth = |count: u64| {
+        let all = count.saturating_mul(times);
+        all.saturating_add(all / 10)
+    };
+    let needed = Count {
+        files: with_a_tenth(waits.files),
+        bytes: with_a_tenth(waits.bytes),
+    };
+    let is_full = |volume: &&Volume| {
+        let inodes = volume.free_inodes.unwrap_or(u64::MAX);
+        needed.bytes > volume.free_bytes || needed.files > inodes
+    };
+    let full = room.iter().filter(is_full);
+    full.map(|volume| Problem::NoRoom {
+        side,
+        path: volume.path.clone(),
+        needed,
+        free_bytes: volume.free_bytes,
+        free_inodes: volume.free_inodes,
+    })
+    .collect()
 }
 
 fn parts(kind: QueueKind) -> Option<Vec<String>> {

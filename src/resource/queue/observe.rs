@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Actual, HostQueues};
 use crate::error::Result;
-use crate::host::queue::{Accepting, QueueDirectory, QueueKind, waiting};
+use crate::host::queue::{Accepting, QUARANTINE, QueueDirectory, QueueKind, waiting, weight};
 use crate::host::{FileKind, Probe, ReadHost, real_path};
 use crate::raw::HostPath;
+use crate::receipt::RECORDS;
+use crate::resource::mail::Volume;
 
 /// Where Postfix keeps its queues unless it is told otherwise: postconf(5), `queue_directory`.
 const POSTFIX: &str = "/var/spool/postfix";
@@ -49,10 +51,38 @@ pub fn on(host: &dyn ReadHost) -> Result<HostQueues> {
                 QueueKind::Sendmail | QueueKind::SendmailClient => directory.path.to_string(),
             };
             *queues.waiting.entry(name).or_default() += 1;
+            if queue == QUARANTINE {
+                let path = directory.path.clone();
+                *queues.quarantined.entry(path).or_default() += 1;
+            }
         }
+        let size = weight(host, directory.kind, &directory.path)?;
+        queues.size.files += size.files;
+        queues.size.bytes += size.bytes;
         queues.directories.insert(directory);
     }
+    queues.room = room(host, queues.accepting.as_ref())?;
     Ok(queues)
+}
+
+/// Where what another host's queue holds would be kept, and then be put.
+fn room(host: &dyn ReadHost, accepting: Option<&Accepting>) -> Result<Vec<Volume>> {
+    let mut volumes: Vec<(u64, Volume)> = Vec::new();
+    let Some(accepting) = accepting else {
+        return Ok(Vec::new());
+    };
+    for path in [HostPath::from(RECORDS), accepting.path().clone()] {
+        let space = host.space(&path)?;
+        if volumes.iter().all(|(dev, _)| *dev != space.dev) {
+            let volume = Volume {
+                path,
+                free_bytes: space.bytes,
+                free_inodes: space.inodes,
+            };
+            volumes.push((space.dev, volume));
+        }
+    }
+    Ok(volumes.into_iter().map(|(_, volume)| volume).collect())
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -10,6 +10,7 @@ use crate::host::DirHost;
 use crate::host::queue::{QueueKind, QueueStep};
 use crate::host::{Command, Step};
 use crate::manifest::{Manifest, load};
+use crate::resource::mail::Volume;
 
 #[expect(clippy::disallowed_methods, reason = "the test makes the hosts")]
 fn write(root: &Path, path: &str, mode: u32) {
@@ -144,6 +145,21 @@ fn both_directions_are_the_same_plan() {
         [Step::Queue(QueueStep::Drop(carry.queue.clone()))]
     );
     assert_eq!(carry.commit_to[1], Step::Run(Command::FlushSendmail));
+    // Postfix has no notion of what the target's sendmail holds, and would deliver it.
+    let held = draft(&manifest(), Side::Target, Side::Source, &seen).unwrap_err();
+    let path = "/var/spool/mqueue/q2".into();
+    let (side, messages) = (Side::Target, 1);
+    assert_eq!(
+        held,
+        [Problem::Quarantined {
+            side,
+            path,
+            messages
+        }]
+    );
+    let released = new.path().join("var/spool/mqueue/q2");
+    fs::rename(released.join("hf1oAN0002"), released.join("qf1oAN0002")).unwrap();
+    let seen = observe(Some(&source), &target).unwrap();
     let back = draft(&manifest(), Side::Target, Side::Source, &seen)
         .unwrap()
         .unwrap();
@@ -160,6 +176,61 @@ fn both_directions_are_the_same_plan() {
         draft(&manifest(), Side::Target, Side::Source, &none),
         Ok(None)
     );
+}
+
+/// A volume with so much room.
+fn volume(path: &str, free_bytes: u64, free_inodes: Option<u64>) -> Volume {
+    let path = path.into();
+    Volume {
+        path,
+        free_bytes,
+        free_inodes,
+    }
+}
+
+#[test]
+fn what_waits_has_room_twice_on_the_other_host() {
+    let [old, new] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    postfix(old.path());
+    postfix(new.path());
+    let message = old.path().join("var/spool/postfix/deferred/A/A1B2C3");
+    #[expect(clippy::disallowed_methods, reason = "the test makes the hosts")]
+    fs::write(message, vec![0; 1 << 20]).unwrap();
+    let source = DirHost::open(Side::Source, old.path()).unwrap();
+    let target = DirHost::open(Side::Target, new.path()).unwrap();
+    let mut seen = observe(Some(&source), &target).unwrap();
+    let waits = seen.source.as_ref().unwrap().size;
+    // Four messages, and what may be told of each.
+    assert_eq!((waits.files, waits.bytes), (8, (1 << 20) + 4 * 4096));
+    // The test's directory is one file system.
+    let room = &seen.target.as_ref().unwrap().room;
+    assert_eq!(room.len(), 1, "{room:?}");
+
+    let mut full = |room: Vec<Volume>| {
+        seen.target.as_mut().unwrap().room = room;
+        let refused = draft(&manifest(), Side::Source, Side::Target, &seen).err();
+        refused.map(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())
+    };
+    let (once, twice) = (waits.bytes * 11 / 10, waits.bytes * 22 / 10);
+    let records = |free, inodes| volume("/var/lib/reconcile", free, inodes);
+    let queue = |free, inodes| volume("/var/spool/postfix", free, inodes);
+    assert_eq!(full(vec![records(twice, Some(17))]), None);
+    assert_eq!(full(vec![records(once, None), queue(once, None)]), None);
+    let refused = full(vec![records(twice - 1, None)]).unwrap();
+    assert_eq!(
+        refused,
+        [
+            "what waits in the other host's mail queue needs 2.3 MB in 17 files on the file system of \
+             /var/lib/reconcile on the target, where 2.3 MB are free; make room there, or empty the \
+             queue: `mailq` shows it"
+        ]
+    );
+    let refused = full(vec![records(once, None), queue(once, Some(7))]).unwrap();
+    assert!(
+        refused[0].contains("/var/spool/postfix on the target"),
+        "{refused:?}"
+    );
+    assert!(refused[0].contains("are free for 7 files"), "{refused:?}");
 }
 
 #[test]

@@ -11,7 +11,9 @@ use std::time::{Duration, SystemTime};
 
 use super::{create, entries, flush, make_dir, owner_of, real, remove_all};
 use crate::error::{Error, Kind, Result};
-use crate::host::queue::{Accepting, Carried, Left, QueueKind, QueueMove, StagedQueue, waiting};
+use crate::host::queue::{
+    Accepting, Carried, Left, QUARANTINE, QueueKind, QueueMove, StagedQueue, waiting,
+};
 use crate::host::{DirHost, Host as _, NewFile, failed};
 use crate::queue_file::{postfix, sendmail};
 use crate::raw::HostPath;
@@ -163,6 +165,10 @@ impl Message<'_> {
     /// A submission, made of sendmail's files. It is Postfix's own, as a message is that postsuper(1)
     /// puts back into the queue: it was filtered when it came in.
     fn postfix_of_sendmail(&self, dir: &HostPath) -> Result<Vec<PathBuf>, Refused> {
+        // It would be delivered at once. A plan is blocked while any waits; this one came since.
+        if self.queue == QUARANTINE {
+            return Err(Refused::Message("it is quarantined".to_owned()));
+        }
         let (control, body_path) = self.control_and_body()?;
         let (envelope, headers) = sendmail::read(&control).map_err(Refused::Message)?;
         if envelope.recipients.is_empty() {

@@ -6,6 +6,7 @@ use super::*;
 use crate::host::queue::{Accepting, Carried, QueueDirectory, QueueKind, StagedQueue};
 use crate::host::{Host as _, NewFile, ReadHost as _};
 use crate::names::Side;
+use crate::queue_file::sendmail;
 
 const DEFERRED: &[u8] = include_bytes!("../../../queue_file/samples/postfix-deferred");
 const BOUNCE_QF: &[u8] = include_bytes!("../../../queue_file/samples/sendmail-bounce-qf");
@@ -178,6 +179,36 @@ fn each_message_is_given_once_however_often_it_is_asked_for() {
         [mode("deferred/6"), mode("maildrop"), mode("defer/6")],
         [0o700, 0o744, 0o600]
     );
+}
+
+#[test]
+fn what_sendmail_holds_is_not_given_to_postfix() {
+    let held = |into| {
+        let (dir, host, queue) = host(into);
+        let staged = "var/lib/reconcile/move/queue/1";
+        let held = sendmail::quarantined(BOUNCE_QF);
+        write(dir.path(), &format!("{staged}/hfHELD"), &held, 0o600);
+        write(dir.path(), &format!("{staged}/dfHELD"), b"bad\n", 0o600);
+        host.queue(&QueueStep::Prepare(queue.clone())).unwrap();
+        let carried = host.read(&Carried::path(&queue.staged)).unwrap().unwrap();
+        let carried: Carried = serde_json::from_slice(&carried).unwrap();
+        host.queue(&QueueStep::Deliver(queue)).unwrap();
+        let mut left = carried.left.into_iter();
+        let left = left.find(|left| left.path == "/var/spool/mqueue/hfHELD".into());
+        (
+            left.map(|left| left.why),
+            files(&dir.path().join("var/spool")),
+        )
+    };
+    let (left, files) = held(postfix());
+    assert_eq!(left.as_deref(), Some("it is quarantined"));
+    let maildrop = files.iter().filter(|file| file.contains("maildrop/"));
+    assert_eq!(maildrop.count(), 1, "{files:?}");
+    // Another sendmail holds it as well.
+    let path = "/var/spool/mqueue".into();
+    let (left, files) = held(Accepting::Sendmail { path });
+    assert_eq!(left, None);
+    assert!(files.contains(&"mqueue/hfHELD".to_owned()), "{files:?}");
 }
 
 #[test]

@@ -15,6 +15,9 @@ pub struct Access {
     pub protocols: BTreeSet<String>,
     /// The ports of those protocols, and what they offer.
     pub ports: BTreeMap<u16, Offer>,
+    /// The ports on which it takes submissions, as Postfix and sendmail do.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub submission: BTreeSet<u16>,
     /// The addresses that it listens on.
     pub listen: BTreeSet<String>,
     /// TLS on the ports without TLS from the start.
@@ -41,6 +44,8 @@ pub enum Offer {
     Pop3,
     /// POP3 within TLS.
     Pop3s,
+    /// `ManageSieve`.
+    Sieve,
 }
 
 impl Offer {
@@ -51,14 +56,32 @@ impl Offer {
             Self::Imaps => "imaps",
             Self::Pop3 => "pop3",
             Self::Pop3s => "pop3s",
+            Self::Sieve => "sieve",
         }
     }
 
-    /// The protocol as Dovecot names it, and so its login service.
+    /// Whether conversations begin with TLS.
+    pub fn is_within_tls(self) -> bool {
+        matches!(self, Self::Imaps | Self::Pop3s)
+    }
+
+    /// The protocol as Dovecot names it.
     pub fn protocol(self) -> &'static str {
         match self {
             Self::Imap | Self::Imaps => "imap",
             Self::Pop3 | Self::Pop3s => "pop3",
+            Self::Sieve => "sieve",
+        }
+    }
+
+    /// The port that clients expect it on.
+    pub fn usual_port(self) -> u16 {
+        match self {
+            Self::Imap => 143,
+            Self::Imaps => 993,
+            Self::Pop3 => 110,
+            Self::Pop3s => 995,
+            Self::Sieve => 4190,
         }
     }
 
@@ -68,6 +91,7 @@ impl Offer {
             ("imap", true) => Some(Self::Imaps),
             ("pop3", false) => Some(Self::Pop3),
             ("pop3", true) => Some(Self::Pop3s),
+            ("sieve", false) => Some(Self::Sieve),
             _ => None,
         }
     }
@@ -108,15 +132,26 @@ pub enum Cleartext {
     Allowed,
 }
 
-const READ_BY: [&str; 2] = ["imap", "pop3"];
+/// What clients read and sort their mail by, and what all serve that serve any.
+const READ_BY: [&str; 3] = ["imap", "pop3", "sieve"];
+const USUAL: [&str; 2] = ["imap", "pop3"];
+
+/// The service that clients of a protocol are let in by.
+pub(in crate::resource::dovecot) fn login_service(protocol: &str) -> String {
+    match protocol {
+        "sieve" => "managesieve-login".to_owned(),
+        _ => format!("{protocol}-login"),
+    }
+}
 
 impl Default for Access {
     fn default() -> Self {
         let set = |words: &[&str]| words.iter().map(|&w| w.to_owned()).collect::<BTreeSet<_>>();
-        let protocols = set(&READ_BY);
+        let protocols = set(&USUAL);
         Self {
             ports: ports(&protocols, &Tree::default()),
             protocols,
+            submission: BTreeSet::new(),
             listen: set(&["*", "::"]),
             ssl: Ssl::default(),
             cleartext: Cleartext::default(),
@@ -131,7 +166,13 @@ pub(super) fn read(found: &Found<'_>) -> Access {
     let version = found.version;
     let views = found.imap;
     let text = |key: &str| views.text(key, version);
-    let protocols: BTreeSet<String> = words(&text("protocols"))
+    let all = words(&text("protocols"));
+    let mut submission = BTreeSet::new();
+    if all.contains("submission") {
+        let open = listeners("submission", views.tree()).into_iter();
+        submission.extend(open.map(|(_, port, _)| port));
+    }
+    let protocols: BTreeSet<String> = all
         .into_iter()
         // Dovecot 1 turned `imaps` on by itself.
         .map(|name| match name.as_str() {
@@ -152,11 +193,12 @@ pub(super) fn read(found: &Found<'_>) -> Access {
     };
     let mut ports = ports(&protocols, views.tree());
     if ssl == Ssl::No {
-        ports.retain(|_, offer| !matches!(offer, Offer::Imaps | Offer::Pop3s));
+        ports.retain(|_, offer| !offer.is_within_tls());
     }
     Access {
         ports,
         protocols,
+        submission,
         listen: words(&text("listen")),
         cleartext: match (allowed, ssl) {
             (true, Ssl::No | Ssl::Yes) => Cleartext::Allowed,
@@ -208,53 +250,55 @@ fn drivers(tree: &Tree, kind: &str) -> BTreeSet<String> {
     tree.sections(kind).map(driver).collect()
 }
 
-/// The ports of the login services. Their defaults are in no output of 2.4.
+/// The ports of the login services.
 fn ports(protocols: &BTreeSet<String>, tree: &Tree) -> BTreeMap<u16, Offer> {
     let mut ports = BTreeMap::new();
     for protocol in protocols {
-        let service = format!("{protocol}-login");
-        let services: Vec<&Tree> = tree
-            .sections("service")
-            .filter(|section| section.name == service)
-            .map(|section| &section.body)
-            .collect();
-        let usual: [(String, u16, bool); 2] = match protocol.as_str() {
-            "imap" => [
-                ("imap".to_owned(), 143, false),
-                ("imaps".to_owned(), 993, true),
-            ],
-            _ => [
-                ("pop3".to_owned(), 110, false),
-                ("pop3s".to_owned(), 995, true),
-            ],
-        };
-        let given: Vec<&Section> = services
-            .iter()
-            .flat_map(|body| body.sections("inet_listener"))
-            .collect();
-        let mut listeners = usual.to_vec();
-        for section in given {
-            let value = |key: &str| {
-                let body = &section.body;
-                body.get(key)
-                    .or_else(|| body.get(&format!("inet_listener_{key}")))
-            };
-            let known = listeners
-                .iter_mut()
-                .find(|(name, ..)| *name == section.name);
-            let (port, tls) = (value("port").and_then(|p| p.parse().ok()), value("ssl"));
-            match known {
-                Some((_, number, wrapped)) => {
-                    *number = port.unwrap_or(*number);
-                    *wrapped = tls.map_or(*wrapped, |tls| tls == "yes");
-                }
-                None => {
-                    listeners.push((section.name.clone(), port.unwrap_or(0), tls == Some("yes")));
-                }
-            }
-        }
-        let open = listeners.into_iter().filter(|(_, port, _)| *port != 0);
+        let open = listeners(protocol, tree).into_iter();
         ports.extend(open.filter_map(|(_, port, tls)| Some((port, Offer::of(protocol, tls)?))));
     }
     ports
+}
+
+/// The listeners of a protocol's login service that are open: name, port, and whether conversations
+/// begin with TLS. Their defaults are in no output of 2.4.
+fn listeners(protocol: &str, tree: &Tree) -> Vec<(String, u16, bool)> {
+    let service = login_service(protocol);
+    let usual: &[(&str, u16, bool)] = match protocol {
+        "imap" => &[("imap", 143, false), ("imaps", 993, true)],
+        "pop3" => &[("pop3", 110, false), ("pop3s", 995, true)],
+        "sieve" => &[("sieve", 4190, false)],
+        // Not all versions that take submissions do so within TLS as well, unless they are told.
+        _ => &[("submission", 587, false)],
+    };
+    let usual = usual.iter();
+    let mut listeners: Vec<(String, u16, bool)> = usual
+        .map(|&(name, port, tls)| (name.to_owned(), port, tls))
+        .collect();
+    let services = tree.sections("service");
+    let given = services
+        .filter(|section| section.name == service)
+        .flat_map(|section| section.body.sections("inet_listener"));
+    for section in given {
+        let value = |key: &str| {
+            let body = &section.body;
+            body.get(key)
+                .or_else(|| body.get(&format!("inet_listener_{key}")))
+        };
+        let known = listeners
+            .iter_mut()
+            .find(|(name, ..)| *name == section.name);
+        let (port, tls) = (value("port").and_then(|p| p.parse().ok()), value("ssl"));
+        match known {
+            Some((_, number, wrapped)) => {
+                *number = port.unwrap_or(*number);
+                *wrapped = tls.map_or(*wrapped, |tls| tls == "yes");
+            }
+            None => {
+                listeners.push((section.name.clone(), port.unwrap_or(0), tls == Some("yes")));
+            }
+        }
+    }
+    listeners.retain(|(_, port, _)| *port != 0);
+    listeners
 }
