@@ -418,3 +418,6 @@ fn merge_accounts(context: &Context<'_>, merge: &AccountsMerge) -> Result<()> {
     Err(Error::new(Kind::Verification, what)
         .hint("another program may have changed them; run `reconcile plan` to see what differs"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,7 @@ use crate::manifest::MigrationName;
 use crate::names::Side;
 use crate::receipt::{Pending, Receipt};
 use crate::report::counted;
+use crate::resource::address;
 
 #[derive(Args, Debug)]
 pub(super) struct Options {
@@ -33,6 +34,8 @@ struct Status {
     held: Vec<String>,
     /// Armed dead man's switches.
     armed: Vec<Armed>,
+    /// What of the addresses is on the wrong host, and what to do about it.
+    misplaced: Vec<String>,
     /// Whether a hand-over waits for `reconcile confirm`.
     waits: bool,
     running: Option<Owner>,
@@ -105,6 +108,7 @@ fn look(session: &Session) -> Result<Status> {
         Some(_free) => None,
         None => RunLock::owner(target, &manifest.name)?,
     };
+    let misplaced = misplaced(session, receipt.as_ref(), &armed)?;
     let last_run = last_run(&read_journal(target, &manifest.name)?, running.is_some());
     let authority = receipt
         .as_ref()
@@ -118,20 +122,39 @@ fn look(session: &Session) -> Result<Status> {
             .as_ref()
             .map_or(0, |receipt| receipt.trees.values().map(Vec::len).sum()),
         held: receipt.map_or_else(Vec::new, |r| r.services.into_keys().collect()),
-        next: next(
-            &last_run,
-            running.is_some(),
-            (!armed.is_empty(), waits),
-            manifest.serve_from,
-            authority,
-        )
-        .to_owned(),
+        next: if misplaced.is_empty() {
+            let open = (!armed.is_empty(), waits);
+            next(
+                &last_run,
+                running.is_some(),
+                open,
+                manifest.serve_from,
+                authority,
+            )
+            .to_owned()
+        } else {
+            "take the addresses from the wrong host, as above".to_owned()
+        },
+        misplaced,
         armed,
         waits,
         running,
         last_run,
         source_reachable: session.source().is_some(),
     })
+}
+
+/// Service addresses on the host whose mail does not count. In a hand-over they may be anywhere.
+fn misplaced(session: &Session, receipt: Option<&Receipt>, armed: &[Armed]) -> Result<Vec<String>> {
+    let manifest = &session.manifest;
+    let moved = receipt.filter(|receipt| receipt.epoch > 0 && armed.is_empty());
+    let (Some(cutover), Some(receipt)) = (&manifest.cutover, moved) else {
+        return Ok(Vec::new());
+    };
+    let actual = address::observe(manifest, session.source(), session.target())?;
+    let found = address::doubled(cutover, receipt.authority, receipt.epoch, &actual);
+    let text = |(resource, problem)| format!("{resource}: {problem}");
+    Ok(found.into_iter().map(text).collect())
 }
 
 /// The switch of a live host.
@@ -242,6 +265,9 @@ fn text(status: &Status) -> String {
             "held",
             &format!("{held} on the target, until its mail counts"),
         );
+    }
+    for text in &status.misplaced {
+        line("wrong host", text);
     }
     for armed in &status.armed {
         let steps = counted(armed.steps as u64, "step", "steps");

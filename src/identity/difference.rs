@@ -180,12 +180,49 @@ pub enum Difference {
     },
 }
 
+impl Difference {
+    /// The sentence, where what counts is on `from`: there the source of a comparison is that host, and
+    /// its target the other one.
+    pub const fn counted_on(&self, from: Side) -> Told<'_> {
+        Told {
+            difference: self,
+            from,
+        }
+    }
+}
+
+/// A difference in the words of one direction.
+#[derive(Clone, Copy, Debug)]
+pub struct Told<'a> {
+    difference: &'a Difference,
+    from: Side,
+}
+
+impl Told<'_> {
+    /// Which host a side of the comparison is.
+    fn host(&self, side: Side) -> Side {
+        match side {
+            Side::Source => self.from,
+            Side::Target => self.from.other(),
+        }
+    }
+}
+
 impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.counted_on(Side::Source).fmt(f)
+    }
+}
+
+impl fmt::Display for Told<'_> {
     #[expect(clippy::too_many_lines, reason = "a sentence for each, and no more")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Pop3Unreadable { side, words } => write!(f, "POP3 on the {side}: {words}"),
-            Self::UidlFormat {
+        let (here, there) = (self.from.other(), self.from);
+        match self.difference {
+            Difference::Pop3Unreadable { side, words } => {
+                write!(f, "POP3 on the {}: {words}", self.host(*side))
+            }
+            Difference::UidlFormat {
                 messages,
                 source,
                 target,
@@ -194,91 +231,97 @@ impl fmt::Display for Difference {
                 "POP3: other UIDLs for {}: {source} -> {target} (another pop3_uidl_format?)",
                 plural(*messages, "message")
             ),
-            Self::UidlNew { numbers, .. } => write!(
+            Difference::UidlNew { numbers, .. } => write!(
                 f,
-                "POP3: {} with UIDLs that the source does not have: {numbers}",
+                "POP3: {} with UIDLs that the {there} does not have: {numbers}",
                 plural(numbers.count(), "message")
             ),
-            Self::UidlGone { numbers } => write!(
+            Difference::UidlGone { numbers } => write!(
                 f,
-                "POP3: UIDLs of {} are gone: {numbers} of the source",
+                "POP3: UIDLs of {} are gone: {numbers} of the {there}",
                 plural(numbers.count(), "message")
             ),
-            Self::UidlOrder => f.write_str("POP3: the same messages in another order"),
-            Self::Pop3Size { numbers } => write!(f, "POP3: other sizes: {numbers}"),
-            Self::Pop3Count { source, target } => write!(f, "POP3: messages: {source} -> {target}"),
-            Self::ImapUnreadable { side, words } => write!(f, "IMAP on the {side}: {words}"),
-            Self::FolderUnreadable {
+            Difference::UidlOrder => f.write_str("POP3: the same messages in another order"),
+            Difference::Pop3Size { numbers } => write!(f, "POP3: other sizes: {numbers}"),
+            Difference::Pop3Count { source, target } => {
+                write!(f, "POP3: messages: {source} -> {target}")
+            }
+            Difference::ImapUnreadable { side, words } => {
+                write!(f, "IMAP on the {}: {words}", self.host(*side))
+            }
+            Difference::FolderUnreadable {
                 side,
                 folder,
                 words,
             } => {
+                let side = self.host(*side);
                 write!(f, "{folder}: cannot be read on the {side}: {words}")
             }
-            Self::FolderMissing { folder, messages } => {
+            Difference::FolderMissing { folder, messages } => {
                 write!(
                     f,
-                    "{folder}: missing on the target, with {}",
+                    "{folder}: missing on the {here}, with {}",
                     plural(*messages, "message")
                 )
             }
-            Self::FolderExtra { folder, messages } => {
+            Difference::FolderExtra { folder, messages } => {
                 write!(
                     f,
-                    "{folder}: only on the target, with {}",
+                    "{folder}: only on the {here}, with {}",
                     plural(*messages, "message")
                 )
             }
-            Self::FolderKind { folder, branch_on } => {
-                write!(f, "{folder}: holds no messages on the {branch_on}")
+            Difference::FolderKind { folder, branch_on } => {
+                let side = self.host(*branch_on);
+                write!(f, "{folder}: holds no messages on the {side}")
             }
-            Self::UidValidity {
+            Difference::UidValidity {
                 folder,
                 source,
                 target,
             } => {
                 write!(f, "{folder}: UIDVALIDITY: {source} -> {target}")
             }
-            Self::UidNext {
+            Difference::UidNext {
                 folder,
                 source,
                 target,
             } => {
                 write!(f, "{folder}: UIDNEXT: {source} -> {target}")
             }
-            Self::MessagesMissing { folder, uids } => write!(
+            Difference::MessagesMissing { folder, uids } => write!(
                 f,
-                "{folder}: {} missing on the target: UID {uids}",
+                "{folder}: {} missing on the {here}: UID {uids}",
                 plural(uids.count(), "message")
             ),
-            Self::MessagesExtra { folder, uids } => write!(
+            Difference::MessagesExtra { folder, uids } => write!(
                 f,
-                "{folder}: {} only on the target: UID {uids}",
+                "{folder}: {} only on the {here}: UID {uids}",
                 plural(uids.count(), "message")
             ),
-            Self::MessageCount {
+            Difference::MessageCount {
                 folder,
                 source,
                 target,
             } => {
                 write!(f, "{folder}: messages: {source} -> {target}")
             }
-            Self::Sizes { folder, uids } => write!(f, "{folder}: other sizes: UID {uids}"),
-            Self::Dates {
+            Difference::Sizes { folder, uids } => write!(f, "{folder}: other sizes: UID {uids}"),
+            Difference::Dates {
                 folder,
                 uids,
                 later: Some(later),
             } => {
                 write!(f, "{folder}: dates later by {later} s: UID {uids}")
             }
-            Self::Dates {
+            Difference::Dates {
                 folder,
                 uids,
                 later: None,
             } => {
                 write!(f, "{folder}: other dates: UID {uids}")
             }
-            Self::Flags {
+            Difference::Flags {
                 folder,
                 uids,
                 source,
@@ -286,14 +329,19 @@ impl fmt::Display for Difference {
             } => {
                 write!(f, "{folder}: flags: {source} -> {target}: UID {uids}")
             }
-            Self::SubscriptionMissing { folder } => write!(f, "{folder}: no longer subscribed"),
-            Self::SubscriptionExtra { folder } => {
-                write!(f, "{folder}: subscribed on the target only")
+            Difference::SubscriptionMissing { folder } => {
+                write!(f, "{folder}: no longer subscribed")
             }
-            Self::InboxReadOnly => f.write_str(
-                "INBOX: the target cannot write it: what clients delete or mark is lost silently",
+            Difference::SubscriptionExtra { folder } => {
+                write!(f, "{folder}: subscribed on the {here} only")
+            }
+            Difference::InboxReadOnly => write!(
+                f,
+                "INBOX: the {here} cannot write it: what clients delete or mark is lost silently"
             ),
-            Self::InboxRefused { words } => write!(f, "INBOX: not opened for writing: {words}"),
+            Difference::InboxRefused { words } => {
+                write!(f, "INBOX: not opened for writing: {words}")
+            }
         }
     }
 }

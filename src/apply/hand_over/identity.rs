@@ -60,9 +60,17 @@ fn prove_seeds(context: &Context<'_>, proof: &IdentityProof) -> Result<()> {
         .filter(|verdict| !verdict.differences.iter().all(is_lag))
         .collect();
     if !broken.is_empty() {
-        return Err(different(Kind::Blocked, &broken).hint(
-            "nothing was stopped; `reconcile verify` shows every difference: mend the cause, and run \
-             `reconcile apply` again",
+        return Err(different(Kind::Blocked, proof.from, &broken).hint(
+            match proof.from {
+                Side::Source => {
+                    "nothing was stopped; `reconcile verify` shows every difference: mend the cause, and \
+                     run `reconcile apply` again"
+                }
+                Side::Target => {
+                    "nothing was stopped; look at the mailboxes that are named on both hosts, mend the \
+                     cause, and run `reconcile apply` again"
+                }
+            },
         ));
     }
     let differs = |user: &UserName| differing.iter().any(|verdict| verdict.user == *user);
@@ -104,8 +112,14 @@ fn prove_frozen(context: &Context<'_>, proof: &IdentityProof) -> Result<()> {
         return Ok(());
     }
     let all: Vec<&UserVerdict> = differing.iter().collect();
-    Err(different(Kind::Verification, &all)
-        .hint("`reconcile verify` shows every difference once the source serves again"))
+    let hint = match proof.from {
+        Side::Source => "`reconcile verify` shows every difference once the source serves again",
+        Side::Target => {
+            "the target serves again with all of its mail: look at the mailboxes that are named on both \
+             hosts, mend the cause, and run `reconcile apply` again"
+        }
+    };
+    Err(different(Kind::Verification, proof.from, &all).hint(hint))
 }
 
 /// The users whose clients would notice.
@@ -166,7 +180,7 @@ fn compare(
     }
 }
 
-fn different(kind: Kind, verdicts: &[&UserVerdict]) -> Error {
+fn different(kind: Kind, from: Side, verdicts: &[&UserVerdict]) -> Error {
     let users = counted(verdicts.len() as u64, "user", "users");
     let (messages, bytes) = verdicts.iter().fold((0, 0), |(messages, bytes), verdict| {
         let more = verdict.download;
@@ -175,7 +189,9 @@ fn different(kind: Kind, verdicts: &[&UserVerdict]) -> Error {
     let lines: Vec<String> = verdicts
         .iter()
         .flat_map(|verdict| {
-            let of = |difference: &Difference| format!("{}: {difference}", verdict.user);
+            let of = |difference: &Difference| {
+                format!("{}: {}", verdict.user, difference.counted_on(from))
+            };
             verdict.differences.iter().map(of)
         })
         .take(NAMED)
@@ -232,6 +248,34 @@ fn rounds_of<'a>(context: &'a Context<'_>) -> Result<&'a Rounds> {
 mod tests {
     use super::*;
     use crate::raw::HostPath;
+
+    #[test]
+    fn on_the_way_back_the_hosts_are_called_what_they_are() {
+        use crate::identity::mailbox::FolderName;
+        use crate::identity::verdict::Again;
+        let verdict = UserVerdict {
+            user: "anna".into(),
+            pop3_messages: 0,
+            same_uidls: 0,
+            folders: 1,
+            imap_messages: 0,
+            differences: vec![Difference::FolderMissing {
+                folder: FolderName("Sent".into()),
+                messages: 2,
+            }],
+            notes: Vec::new(),
+            download: Again::default(),
+            resync: Again::default(),
+        };
+        let said = |from| different(Kind::Verification, from, &[&verdict]).to_string();
+        let forth = said(Side::Source);
+        assert!(
+            forth.contains("anna: Sent: missing on the target"),
+            "{forth}"
+        );
+        let back = said(Side::Target);
+        assert!(back.contains("anna: Sent: missing on the source"), "{back}");
+    }
 
     #[test]
     fn mail_that_was_copied_since_is_compared_again_although_it_was_the_same() {

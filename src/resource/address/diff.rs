@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::configure::{self, address, configured, undo};
 use super::files::Files;
-use super::{Actual, HOSTS, Problem, arrive, backend, drift, hosts, leave};
+use super::{Actual, HOSTS, Problem, arrive, backend, doubled, drift, hosts, leave};
 use crate::host::Step;
 use crate::manifest::{Cutover, HostAddress, Manifest};
 use crate::names::Side;
@@ -57,6 +57,16 @@ pub fn diff(manifest: &Manifest, actual: &Actual, receipt: Option<&Receipt>) -> 
     for (resource, problem) in outcome.problems {
         draft.block(resource, Obstacle::Address { problem });
     }
+    let epoch = receipt.map_or(0, |receipt| receipt.epoch);
+    let doubled = if has_moved(receipt) {
+        doubled(cutover, authority, epoch, actual)
+    } else {
+        Vec::new()
+    };
+    let single = doubled.is_empty();
+    for (resource, problem) in doubled {
+        draft.block(resource, Obstacle::Address { problem });
+    }
     for (resource, text) in outcome.notes {
         draft.note(resource, Level::Warning, text);
     }
@@ -72,7 +82,8 @@ pub fn diff(manifest: &Manifest, actual: &Actual, receipt: Option<&Receipt>) -> 
             }
             action
         }));
-    if authority == side && has_moved(receipt) {
+    // What another host has cannot be taken: it would never be free.
+    if authority == side && has_moved(receipt) && single {
         mend(cutover, side, actual, &mut draft);
     }
     // The target's line goes on being right when the source serves again: it names the addresses.

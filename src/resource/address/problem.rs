@@ -16,6 +16,21 @@ use crate::raw::HostPath;
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Problem {
+    /// The host whose mail does not count has the address.
+    WrongHost {
+        /// On which host.
+        side: Side,
+        /// The address with its prefix.
+        net: String,
+        /// The interface that has it.
+        interface: String,
+        /// Whether the other host has it, too.
+        both: bool,
+        /// The file that gives it to that host at boot.
+        file: Option<HostPath>,
+        /// How often authority has changed hands, by the newer of the two records.
+        epoch: u32,
+    },
     /// No interface of the host is in the address's subnet.
     NoInterface {
         /// On which host.
@@ -234,6 +249,32 @@ impl fmt::Display for Problem {
     #[expect(clippy::too_many_lines, reason = "a sentence for each, and no more")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::WrongHost {
+                side,
+                net,
+                interface,
+                both,
+                file,
+                epoch,
+            } => {
+                let right = side.other();
+                let who = if *both {
+                    "both hosts have it".to_owned()
+                } else {
+                    format!("the {side} has it")
+                };
+                write!(
+                    f,
+                    "{who}, and by the newer record (epoch {epoch}) the {right}'s mail counts; take it \
+                     from the {side} with `ip addr del {net} dev {interface}` there"
+                )?;
+                if let Some(file) = file {
+                    write!(f, ", and out of {file}")?;
+                }
+                f.write_str(
+                    ", then plan again; mail that came there meanwhile is in its mailboxes and its queue",
+                )
+            }
             Self::NoInterface {
                 side,
                 address,

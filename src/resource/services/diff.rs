@@ -1,9 +1,9 @@
 //! What must be done about the services of both hosts. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::describe::describe;
-use super::group::services;
+use super::group::{Service, services};
 use super::known::Role;
 use super::{Actual, HostServices, Problem, hold, release};
 use crate::manifest::{Manifest, Units};
@@ -28,6 +28,16 @@ pub fn diff(manifest: &Manifest, actual: &Actual, receipt: Option<&Receipt>) -> 
         describe(&mut draft, named, *side, host);
     }
     unknown_units(manifest, &running, &mut draft);
+    // Towards the source a hand-over starts with this very question.
+    if (authority, manifest.serve_from) == (Side::Target, Side::Target)
+        && let Some(source) = &actual.source
+    {
+        let problem = serves_too(manifest, source);
+        let resource = Resource::Service(Side::Source, "mail".to_owned());
+        if let Some(problem) = problem {
+            draft.block(resource, Obstacle::Service { problem });
+        }
+    }
     let Some(target) = &actual.target else {
         draft.settled.insert(Fact::TargetQuiet);
         return draft;
@@ -42,6 +52,26 @@ pub fn diff(manifest: &Manifest, actual: &Actual, receipt: Option<&Receipt>) -> 
         release::draft(manifest, target, authority, &records, &mut draft);
     }
     draft
+}
+
+/// A source that handed over, and offers mail to other hosts all the same.
+fn serves_too(manifest: &Manifest, source: &HostServices) -> Option<Problem> {
+    let ports = source.reached_from_elsewhere();
+    let roles = [Role::Mta, Role::Imap].into_iter();
+    let all: Vec<_> = roles
+        .flat_map(|role| services(&manifest.services, role, source))
+        .filter(Service::runs)
+        .collect();
+    let units = all.iter().flat_map(|service| &service.units);
+    let units: BTreeSet<String> = units
+        .filter(|unit| unit.runs())
+        .map(|unit| unit.mask_name())
+        .collect();
+    (!ports.is_empty() && !units.is_empty()).then(|| Problem::ServesToo {
+        side: Side::Source,
+        ports: ports.into_iter().collect(),
+        units: units.into_iter().collect(),
+    })
 }
 
 /// A name has to mean something on one of the hosts that run, and each of them needs one that does:

@@ -98,6 +98,15 @@ pub enum Problem {
         /// What it is.
         program: Program,
     },
+    /// The host whose mail does not count serves again, although it was stopped when it handed over.
+    ServesToo {
+        /// Which.
+        side: Side,
+        /// Ports that other hosts reach.
+        ports: Vec<u16>,
+        /// Units or scripts that are to be stopped.
+        units: Vec<String>,
+    },
     /// A unit is at work that ends by itself, and is not to be stopped in the middle.
     AtWork {
         /// On which host.
@@ -197,6 +206,15 @@ impl fmt::Display for Problem {
                 f,
                 "{program} on the {side} was started by hand, and nothing would start it again if the \
                  hand-over is taken back; stop it, and start its unit with systemctl"
+            ),
+            Self::ServesToo { side, ports, units } => write!(
+                f,
+                "both hosts serve, and the {}'s mail counts: what was stopped on the {side} when it \
+                 handed over listens on {} again; stop it with `systemctl mask --now {}` there, then plan \
+                 again; mail that came there meanwhile is in its mailboxes and its queue",
+                side.other(),
+                super::describe::numbers(ports),
+                units.join(" ")
             ),
             Self::AtWork { side, unit } => write!(
                 f,
