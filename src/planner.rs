@@ -47,6 +47,10 @@ pub fn plan(manifest: &Manifest, observation: &Observation) -> Result<Plan> {
             draft.absorb(leftovers);
             return finish(manifest, observation, authority, draft, ids, renumbered);
         }
+        if source_is_wanted_back(manifest, observation, authority) {
+            draft.absorb(hand_over::reverse(manifest, observation));
+            return finish(manifest, observation, authority, draft, ids, renumbered);
+        }
         let resolved = accounts::resolve(manifest, &observation.accounts, receipt);
         let [accounts, mail, dovecot, address, spool] = [
             accounts::diff(manifest, &observation.accounts, &resolved, receipt),
@@ -59,7 +63,8 @@ pub fn plan(manifest: &Manifest, observation: &Observation) -> Result<Plan> {
             draft.absorb(part);
         }
         draft.absorb(services::diff(manifest, &observation.services, receipt));
-        draft.absorb(beside::diff(&observation.beside));
+        let hosts = [&manifest.source.host, &manifest.target.host];
+        draft.absorb(beside::diff(hosts, &observation.beside));
         draft.absorb(hand_over(manifest, observation, &resolved, authority));
         ids = if mail::reverses(manifest, receipt) {
             // Where it cannot be turned round `accounts::diff` blocks.
@@ -106,6 +111,14 @@ fn finish(
 fn source_is_missed(observation: &Observation, authority: Side) -> bool {
     observation.looked_at_hosts()
         && authority == Side::Source
+        && observation.accounts.source.is_none()
+}
+
+/// Nothing can be told of a reverse to a source that is out of reach but that it is.
+fn source_is_wanted_back(manifest: &Manifest, observation: &Observation, authority: Side) -> bool {
+    manifest.source.host.is_live()
+        && manifest.serve_from == Side::Source
+        && authority == Side::Target
         && observation.accounts.source.is_none()
 }
 

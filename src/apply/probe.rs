@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use super::execute::interrupted;
 use crate::error::{Error, Kind, Result, chain};
 use crate::exposure::smtp::{Accepted, Letter, Recipients, Refusal};
-use crate::exposure::{self, Exposure, Missing, Survey, Weight, smtp};
+use crate::exposure::{self, Exposure, Missing, Seen, Survey, Weight, smtp};
 use crate::host::{Host, ReadHost};
 use crate::names::UserName;
 use crate::plan::hand_over::ServiceProbe;
@@ -26,8 +26,9 @@ const SETTLES_WITHIN: Duration = Duration::from_secs(15);
 /// Between two looks at an INBOX.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// Between two looks at a port that was not as before. Servers count connections, and turn away who
-/// makes too many: sendmail of Debian takes 10 a minute from a client.
+/// Before the second look at a port that was not as before, and twice as long before each further one.
+/// Servers count connections, and turn away who makes too many: sendmail of Debian takes 10 from a client
+/// in ten minutes.
 const LONG_PAUSE: Duration = Duration::from_secs(1);
 
 /// The port that mail comes in by.
@@ -121,8 +122,21 @@ pub fn survey(plan: &ServiceProbe, vantages: &[Vantage<'_>]) -> Result<Survey> {
         let refused = vantage.recipients(&query(plan, address))?;
         let refused = refused.into_iter();
         survey.refused = refused.map(|(user, why)| (user, why.to_string())).collect();
+    } else if let Some(how) = unsound(&survey) {
+        let what = format!("whether mail is taken cannot be told at port {SMTP}: {how}");
+        return Err(Error::new(Kind::Blocked, what)
+            .hint("a server that counts connections takes the next one some minutes later: try again then"));
     }
     Ok(survey)
+}
+
+/// What was wrong where mail should be taken, and nobody was served.
+fn unsound(survey: &Survey) -> Option<&str> {
+    let mut seen = survey.places.values().flatten();
+    seen.find_map(|exposure| match exposure.ports.get(&SMTP)? {
+        Seen::Unsound(how) => Some(how.as_str()),
+        _ => None,
+    })
 }
 
 /// Looks at the service after it moved.
@@ -216,6 +230,7 @@ fn offers(
     probed: &mut Probed,
 ) -> Result<Vec<String>> {
     let until = Instant::now() + SETTLES_WITHIN;
+    let mut wait = LONG_PAUSE;
     let mut seen = Vec::new();
     for (look, exposure) in look_at_all(plan, vantages) {
         seen.push((look, exposure?));
@@ -246,7 +261,8 @@ fn offers(
             probed.notes.extend(differences(plan, before, &seen));
             return Ok(wrong);
         }
-        pause(stop, LONG_PAUSE)?;
+        pause(stop, wait)?;
+        wait *= 2;
         for ((vantage, address), exposure) in look_all(&again) {
             let place = vantage.label();
             let mut seen = seen.iter_mut();
@@ -343,4 +359,29 @@ fn pause(stop: &AtomicBool, time: Duration) -> Result<()> {
     }
     std::thread::sleep(time);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What was seen at port 25 from one place.
+    fn survey_of(smtp: Seen) -> Survey {
+        let exposure = Exposure {
+            address: "192.0.2.25".parse().unwrap(),
+            ports: [(SMTP, smtp)].into(),
+        };
+        Survey {
+            places: [("here".to_owned(), vec![exposure])].into(),
+            ..Survey::default()
+        }
+    }
+
+    #[test]
+    fn a_server_that_turns_us_away_is_not_one_that_takes_no_mail() {
+        let turned_away = "it turns clients away: 421 4.3.2 Connection rate limit exceeded.";
+        let survey = survey_of(Seen::Unsound(turned_away.to_owned()));
+        assert_eq!(unsound(&survey), Some(turned_away));
+        assert_eq!(unsound(&survey_of(Seen::Refused)), None);
+    }
 }

@@ -11,7 +11,9 @@ use crate::host::{
 use crate::manifest::{Manifest, load};
 use crate::names::Side;
 use crate::planner::{Hosts, Observation, observe};
+use crate::raw::HostPath;
 use crate::receipt::Receipt;
+use crate::report::terminal::tell;
 use crate::resource::mail::Look;
 
 /// Reads and checks a manifest.
@@ -36,40 +38,26 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Opens both hosts, at the same time: connecting takes a while. Relative roots start at the
-    /// directory of the manifest, whose path this is.
+    /// Opens both hosts. Relative roots start at the directory of the manifest, whose path this is.
     pub(super) fn open(manifest: Manifest, path: &Path, operator: &Operator) -> Result<Self> {
-        let base = path.parent().unwrap_or(Path::new("")).to_owned();
-        let operator = &Operator {
-            base,
-            ..operator.clone()
-        };
-        let (source, target) = std::thread::scope(|scope| {
-            let source = scope.spawn(|| reach_source(&manifest.source, operator));
-            let target = reach_target(&manifest.target, operator);
-            (
-                source.join().expect("reaching a host does not panic"),
-                target,
-            )
-        });
-        let target = target?;
-        let source = match source {
-            Ok(source) => Some(source),
+        let reached = Reached::open(&manifest, path, operator).sorted(&manifest)?;
+        let target = reached.target?;
+        let source = match reached.source {
+            Ok(source) => {
+                refuse_one_host(source.read(), target.as_ref())?;
+                Some(source)
+            }
             Err(error) => {
                 let receipt = Receipt::read(target.as_ref(), &manifest.name)?;
                 if receipt.is_none_or(|receipt| receipt.authority == Side::Source) {
                     return Err(error);
                 }
+                let why = crate::error::chain(&error);
+                tell(&format!("Going on without the source: {why}\n"));
                 None
             }
         };
-        let source = match source {
-            Some(source) if is_the_source(source.read(), target.as_ref(), &manifest)? => {
-                refuse_one_host(source.read(), target.as_ref())?;
-                Some(source)
-            }
-            _ => None,
-        };
+        let operator = &based(path, operator);
         let third = match &source {
             Some(_) => third(&manifest, target.as_ref(), operator)?,
             None => None,
@@ -108,9 +96,91 @@ impl Session {
         }
     }
 
+    /// Looks at both hosts. A source that goes off meanwhile, as `cutover.source_after` may have told it,
+    /// is not missed once the target's mail counts.
     pub(super) fn observe(&self, look: &Look<'_>) -> Result<Observation> {
-        observe(&self.manifest, self.hosts(), look)
+        match observe(&self.manifest, self.hosts(), look) {
+            Err(error) if error.kind() != Kind::Interrupted && self.is_source_off()? => {
+                let hosts = Hosts {
+                    source: None,
+                    changeable: false,
+                    third: None,
+                    ..self.hosts()
+                };
+                observe(&self.manifest, hosts, look)
+            }
+            seen => seen,
+        }
     }
+
+    /// Whether the source went off, and is not needed.
+    fn is_source_off(&self) -> Result<bool> {
+        let Some(source) = self.source() else {
+            return Ok(false);
+        };
+        let receipt = Receipt::read(self.target(), &self.manifest.name)?;
+        let counts = receipt.is_some_and(|receipt| receipt.authority == Side::Target);
+        Ok(counts && source.stat(&HostPath::from("/")).is_err())
+    }
+}
+
+/// Relative roots start at the directory of the manifest, whose path this is.
+fn based(path: &Path, operator: &Operator) -> Operator {
+    let base = path.parent().unwrap_or(Path::new("")).to_owned();
+    Operator {
+        base,
+        ..operator.clone()
+    }
+}
+
+/// The two hosts of a manifest, as far as they can be reached.
+pub(super) struct Reached {
+    pub(super) source: Result<SourceHost>,
+    pub(super) target: Result<Box<dyn Host>>,
+}
+
+impl Reached {
+    /// Opens both hosts, at the same time: connecting takes a while.
+    pub(super) fn open(manifest: &Manifest, path: &Path, operator: &Operator) -> Self {
+        let operator = &based(path, operator);
+        std::thread::scope(|scope| {
+            let source = scope.spawn(|| reach_source(&manifest.source, operator));
+            let target = reach_target(&manifest.target, operator);
+            let source = source.join().expect("reaching a host does not panic");
+            Self { source, target }
+        })
+    }
+
+    /// A source that is another machine by now counts as out of reach.
+    ///
+    /// # Errors
+    ///
+    /// If neither can be reached, or the user wants us to stop.
+    pub(super) fn sorted(self, manifest: &Manifest) -> Result<Self> {
+        let Self { source, target } = self;
+        let (source, target) = match (source, target) {
+            (Err(_), Err(error)) => return Err(error),
+            (Err(error), _) | (_, Err(error)) if error.kind() == Kind::Interrupted => {
+                return Err(error);
+            }
+            (Ok(source), Ok(target)) => {
+                let source = true_source(source, target.as_ref(), manifest);
+                (source, Ok(target))
+            }
+            both => both,
+        };
+        Ok(Self { source, target })
+    }
+}
+
+/// The source, if what answers under its name is the source.
+fn true_source(source: SourceHost, target: &dyn Host, manifest: &Manifest) -> Result<SourceHost> {
+    if is_the_source(source.read(), target, manifest)? {
+        return Ok(source);
+    }
+    let label = source.read().label();
+    let what = format!("{label} is not the machine that handed over, but another one");
+    Err(Error::new(Kind::Host, what))
 }
 
 /// Whether what answers under the source's name is the source. After a cutover the name may lead to the

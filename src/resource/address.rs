@@ -37,7 +37,7 @@ pub use doubled::doubled;
 pub use drift::drift;
 use files::Files;
 pub use hand_over::{arrive, commit, leave, settle};
-pub use observe::observe;
+pub use observe::{held, observe};
 pub use problem::Problem;
 pub use rows::{predict, predict_move, rows};
 

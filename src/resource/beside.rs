@@ -10,9 +10,11 @@ use super::accounts::Resolved;
 use super::queue;
 use crate::error::Result;
 use crate::host::{FileKind, ReadHost};
+use crate::manifest::HostAddress;
 use crate::names::UserName;
 use crate::plan::{Draft, Level, Resource};
 use crate::raw::HostPath;
+use crate::report::counted;
 
 /// Files that say where mail goes, by sendmail(8), postfix(5), procmailrc(5) and Debian policy.
 const ROUTING: [&str; 16] = [
@@ -93,13 +95,15 @@ fn stands_out(source: &dyn ReadHost, target: &dyn ReadHost, path: &HostPath) -> 
     Ok(!there || source.read(path)? != target.read(path)?)
 }
 
-/// The notes.
-pub fn diff(actual: &Actual) -> Draft {
+/// The notes. Between hosts that run the queue moves with the hand-over, and is no matter until then.
+pub fn diff(hosts: [&HostAddress; 2], actual: &Actual) -> Draft {
     let mut draft = Draft::default();
-    for (queue, count) in &actual.queued {
+    let stays = !hosts.into_iter().all(HostAddress::is_live);
+    for (queue, &count) in actual.queued.iter().filter(|_| stays) {
+        let messages = counted(count, "message waits", "messages wait");
         let text = format!(
-            "{count} messages wait in the source's queue {queue} and do not move; deliver them, or \
-             inject them into the target's MTA by hand"
+            "{messages} in the source's queue {queue} and will not move; deliver what is there, or \
+             inject it into the target's MTA by hand"
         );
         draft.note(Resource::Migration, Level::Warning, text);
     }

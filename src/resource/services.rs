@@ -35,7 +35,7 @@ pub use diff::diff;
 pub use freeze::{freeze, unquiet};
 pub use group::{Service, services};
 pub use known::Role;
-pub use observe::{look, observe};
+pub use observe::{look, observe, open_ports};
 pub use others::OtherMail;
 pub use ports::Reach;
 pub use predict::{predict_freeze, predict_hold, predict_release, predict_start};

@@ -22,6 +22,7 @@
 
 mod address;
 mod cached;
+mod colleague;
 mod fault;
 mod folder_name;
 mod host;
@@ -51,6 +52,8 @@ mod mail;
 mod moving;
 mod queue;
 mod readme;
+mod retired;
 mod services;
 mod staging;
+mod status;
 mod switch;

@@ -4,12 +4,14 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::host::PATIENCE;
 use crate::lab::{Lab, PROGRAMS};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_reconcile");
+/// The program.
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_reconcile");
 
 impl Lab {
     /// A program of this machine, as the operator runs it: it reaches the lab's hosts and nothing
@@ -49,6 +51,33 @@ impl Lab {
         Run::of(what, &mut self.operator(program, arguments))
     }
 
+    /// Starts `reconcile apply --yes` and waits until it has come to a failpoint, where it stays.
+    #[track_caller]
+    pub(crate) fn apply_until(&self, point: &str) -> Paused {
+        let file = self.work("pause");
+        fs::remove_file(&file).ok();
+        fs::remove_file(file.with_extension("go")).ok();
+        let mut run = self
+            .operator(BINARY, ["apply", "--yes"])
+            .env(
+                "RECONCILE_FAILPOINT",
+                format!("{point}!pause={}", file.display()),
+            )
+            .spawn()
+            .unwrap();
+        let began = Instant::now();
+        while !file.exists() {
+            let ended = run.try_wait().unwrap();
+            assert!(ended.is_none(), "it does not come to {point}: {ended:?}");
+            assert!(
+                began.elapsed() < 3 * PATIENCE,
+                "it does not come to {point}"
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Paused { run, file }
+    }
+
     /// A file in the operator's working directory.
     pub(crate) fn work(&self, name: &str) -> PathBuf {
         self.dir().join("operator/work").join(name)
@@ -71,6 +100,30 @@ impl Lab {
     }
 }
 
+/// A run that waits at a failpoint.
+#[derive(Debug)]
+pub(crate) struct Paused {
+    run: Child,
+    file: PathBuf,
+}
+
+impl Paused {
+    /// It goes on, and ends well.
+    #[track_caller]
+    pub(crate) fn ends_well(mut self) {
+        fs::write(self.file.with_extension("go"), "").unwrap();
+        let ended = self.run.wait().unwrap();
+        assert!(ended.success(), "{ended}");
+    }
+
+    /// It dies there.
+    #[track_caller]
+    pub(crate) fn dies(mut self) {
+        self.run.kill().unwrap();
+        self.run.wait().unwrap();
+    }
+}
+
 /// A run that has ended; how must be looked at.
 #[derive(Debug)]
 #[must_use]
@@ -83,8 +136,9 @@ pub(crate) struct Run {
 }
 
 impl Run {
+    /// Runs a command to its end, called so in messages.
     #[track_caller]
-    fn of(what: String, command: &mut Command) -> Self {
+    pub(crate) fn of(what: String, command: &mut Command) -> Self {
         let began = Instant::now();
         let output = command.output().unwrap();
         let took = began.elapsed();

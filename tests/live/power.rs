@@ -59,8 +59,9 @@ impl Host {
         assert!(output.status.success(), "{}: {problem}", self.name());
     }
 
+    /// Waits until the host is off.
     #[track_caller]
-    fn await_off(&self) -> &Self {
+    pub(crate) fn await_off(&self) -> &Self {
         let began = Instant::now();
         while self.attempt_briefly("true").status.success() {
             assert!(began.elapsed() < 3 * PATIENCE, "{} stays up", self.name());

@@ -1,11 +1,9 @@
 //! A whole staging between live servers: the copy follows while mail arrives, and in the end no
 //! client sees that it is on another server.
 
-use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::host::PATIENCE;
 use crate::lab::Lab;
 use crate::letter::letter;
 use crate::office::{
@@ -105,20 +103,7 @@ fn messages_that_are_opened_during_the_first_copy_are_copied_once() {
         old.procmail("alice", &letter("alice", &format!("{number}"), "A line.\n"));
     }
     lab.manifest("source", "dovecot: { accept: [userdb] }\n");
-    let pause = lab.work("pause");
-    let mut apply = lab
-        .operator(env!("CARGO_BIN_EXE_reconcile"), ["apply", "--yes"])
-        .env(
-            "RECONCILE_FAILPOINT",
-            format!("mail:written!pause={}", pause.display()),
-        )
-        .spawn()
-        .unwrap();
-    let began = Instant::now();
-    while !pause.exists() {
-        assert!(apply.try_wait().unwrap().is_none() && began.elapsed() < 3 * PATIENCE);
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    let apply = lab.apply_until("mail:written");
     let messages = "cd ~alice/Maildir && find new cur -type f | sort";
     let copied = new.run(messages);
     assert!(
@@ -131,8 +116,6 @@ fn messages_that_are_opened_during_the_first_copy_are_copied_once() {
         moved.lines().all(|name| name.starts_with("cur/")),
         "{moved}"
     );
-    fs::write(lab.work("pause.go"), "").unwrap();
-    let ended = apply.wait().unwrap();
-    assert!(ended.success(), "{ended}");
+    apply.ends_well();
     assert_eq!(new.run(messages), moved);
 }

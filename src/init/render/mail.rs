@@ -285,7 +285,11 @@ pub(super) fn spool(page: &mut Section, findings: &Findings) {
 
 /// What does not move, as the plan says it.
 pub(super) fn beside(page: &mut Section, findings: &Findings) {
-    let notes = beside::diff(&findings.beside).notes;
+    let notes = beside::diff(
+        [&findings.source.host, &findings.target.host],
+        &findings.beside,
+    )
+    .notes;
     if notes.is_empty() {
         return;
     }

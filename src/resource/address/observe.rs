@@ -1,7 +1,12 @@
 //! Looking at the hosts.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
 use super::backend;
 use super::files::Files;
+use super::hand_over::answers;
+use super::live::service;
 use super::{Actual, HOSTS};
 use crate::error::{Doing as _, Error, Kind, Result};
 use crate::host::network::{Held, Network};
@@ -30,6 +35,15 @@ pub fn observe(
         source_files,
         source_network,
     })
+}
+
+/// The service addresses that a host has now; one that does not run has none.
+pub fn held(host: &dyn ReadHost, cutover: &Cutover) -> Result<BTreeSet<IpAddr>> {
+    let Some(network) = network(host, cutover)? else {
+        return Ok(BTreeSet::new());
+    };
+    let has = |address: &IpAddr| network.holders(*address).any(|holder| answers(&holder));
+    Ok(service(cutover).into_iter().filter(has).collect())
 }
 
 /// What of a running host's network has to do with the service addresses: interfaces that come and go

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::known::{self, Role};
+use super::ports::Reach;
 use super::process::{self, Program};
 use super::unit::{Active, Init, Unit};
 use super::{Actual, HostServices, others, ports, systemd, sysv};
@@ -54,20 +55,25 @@ pub fn look(named: &Services, host: &dyn ReadHost) -> Result<HostServices> {
         Init::Systemd => units(named, host)?,
         Init::UpdateRcD | Init::Chkconfig | Init::Other => scripts(named, host, &programs)?,
     };
+    Ok(HostServices {
+        init,
+        units,
+        missing,
+        programs,
+        ports: open_ports(host)?,
+        others: Vec::new(),
+    })
+}
+
+/// The TCP ports of mail that are open on a running host, and from where.
+pub fn open_ports(host: &dyn ReadHost) -> Result<BTreeMap<u16, Reach>> {
     let mut open = BTreeMap::new();
     for table in ["/proc/net/tcp", "/proc/net/tcp6"].map(HostPath::from) {
         if let Some(bytes) = host.read(&table)? {
             ports::listening(&String::from_utf8_lossy(&bytes), &mut open);
         }
     }
-    Ok(HostServices {
-        init,
-        units,
-        missing,
-        programs,
-        ports: open,
-        others: Vec::new(),
-    })
+    Ok(open)
 }
 
 /// Which known programs run. Those of containers on the host are not its own.
