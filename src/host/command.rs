@@ -89,27 +89,30 @@ done
 exit 0
 ";
 
-/// The queue manager is a child of the master of this very Postfix: containers have others. Delivery agents
-/// write into a mailbox themselves in an instant; what they start (procmail) takes longer.
+/// The queue manager is a child of the master of this very Postfix: containers have others. A delivery
+/// that was handed out a moment ago may not have begun: an agent may still be on its way from the master,
+/// longer on a busy host. Once it has, it keeps the message's file in the queue open until its end.
 const PAUSE_POSTFIX: &str = r#"
 queue=$(/usr/sbin/postconf -h queue_directory) || exit 0
 read -r master <"$queue/pid/master.pid" 2>/dev/null || exit 0
 children() { ps -o pid=,comm= --ppid "$1" 2>/dev/null; }
+delivers() {
+    for agent in $(children "$master" | awk '$2 ~ /^(local|pipe|virtual|lmtp)$/ { print $1 }'); do
+        [ -z "$(children "$agent")" ] || return 0
+        ! ls -l "/proc/$agent/fd" 2>/dev/null | grep -q /active/ || return 0
+    done
+    children "$master" | grep -q ' master$'
+}
 for qmgr in $(children "$master" | awk '$2 == "qmgr" || $2 == "nqmgr" { print $1 }'); do
     kill -STOP "$qmgr"
 done
-sleep 0.3
+quiet=0
 tries=0
-while [ "$tries" -lt 200 ]; do
-    busy=
-    for agent in $(children "$master" | awk '$2 ~ /^(local|pipe|virtual|lmtp)$/ { print $1 }'); do
-        [ -z "$(children "$agent")" ] || busy=yes
-    done
-    [ -n "$busy" ] || break
-    tries=$((tries + 1))
+while [ "$quiet" -lt 6 ] && [ "$tries" -lt 200 ]; do
     sleep 0.1
+    tries=$((tries + 1))
+    if delivers; then quiet=0; else quiet=$((quiet + 1)); fi
 done
-sleep 0.2
 exit 0
 "#;
 
