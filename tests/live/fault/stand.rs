@@ -108,7 +108,9 @@ impl Stand {
     pub(super) fn people(kind: Kind) -> Vec<&'static str> {
         match kind {
             Kind::SourcePowerCut | Kind::TargetPowerCut => MAILDIR.to_vec(),
-            Kind::OperatorKilled | Kind::OperatorCut | Kind::TargetDiskFull => [MBOX, MAILDIR].concat(),
+            Kind::OperatorKilled | Kind::OperatorCut | Kind::TargetDiskFull => {
+                [MBOX, MAILDIR].concat()
+            }
         }
     }
 }
