@@ -19,7 +19,9 @@ fn each_kind_in(phase: Phase, ways: &[Way]) {
     let Some(stand) = Stand::start() else {
         return;
     };
-    stand.staged();
+    if !ways.contains(&Way::Stage) {
+        stand.staged();
+    }
     let mut kinds = Kind::ALL;
     kinds.rotate_left(phase as usize);
     for (number, (kind, &way)) in kinds.into_iter().zip(ways.iter().cycle()).enumerate() {
