@@ -91,26 +91,32 @@ exit 0
 
 /// The queue manager is a child of the master of this very Postfix: containers have others. A delivery
 /// that was handed out a moment ago may not have begun: an agent may still be on its way from the master,
-/// longer on a busy host. Once it has, it keeps the message's file in the queue open until its end.
+/// or wait for the processor, longer on a busy host. One that has ended its delivery sleeps, because the
+/// queue manager does not hear it.
 const PAUSE_POSTFIX: &str = r#"
 queue=$(/usr/sbin/postconf -h queue_directory) || exit 0
 read -r master <"$queue/pid/master.pid" 2>/dev/null || exit 0
-children() { ps -o pid=,comm= --ppid "$1" 2>/dev/null; }
 delivers() {
-    for agent in $(children "$master" | awk '$2 ~ /^(local|pipe|virtual|lmtp)$/ { print $1 }'); do
-        [ -z "$(children "$agent")" ] || return 0
-        ! ls -l "/proc/$agent/fd" 2>/dev/null | grep -q /active/ || return 0
-    done
-    children "$master" | grep -q ' master$'
+    ps -eo pid=,ppid=,stat=,comm= | awk -v master="$master" '
+        { parent[$1] = $2; state[$1] = $3; name[$1] = $4 }
+        function agent(pid) {
+            return pid in parent && parent[pid] == master && name[pid] ~ /^(local|pipe|virtual|lmtp)$/
+        }
+        END {
+            for (pid in parent) {
+                if (agent(parent[pid]) || (agent(pid) && state[pid] !~ /^S/)) busy = 1
+                if (parent[pid] == master && name[pid] == "master") busy = 1
+            }
+            exit !busy
+        }'
 }
-for qmgr in $(children "$master" | awk '$2 == "qmgr" || $2 == "nqmgr" { print $1 }'); do
+for qmgr in $(ps -o pid=,comm= --ppid "$master" | awk '$2 == "qmgr" || $2 == "nqmgr" { print $1 }'); do
     kill -STOP "$qmgr"
 done
 quiet=0
-tries=0
-while [ "$quiet" -lt 6 ] && [ "$tries" -lt 200 ]; do
-    sleep 0.1
-    tries=$((tries + 1))
+end=$(($(date +%s) + 20))
+while [ "$quiet" -lt 3 ] && [ "$(date +%s)" -lt "$end" ]; do
+    sleep 0.2
     if delivers; then quiet=0; else quiet=$((quiet + 1)); fi
 done
 exit 0

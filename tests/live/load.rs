@@ -60,7 +60,7 @@ impl Pace {
     const fn slowed(self, brisk: Duration) -> Duration {
         match self {
             Self::Brisk => brisk,
-            Self::Gentle => Duration::from_millis(4 * brisk.as_millis() as u64),
+            Self::Gentle => brisk.saturating_mul(4),
         }
     }
 }
