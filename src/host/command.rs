@@ -104,31 +104,40 @@ done 2>/dev/null
     };
 }
 
-/// The queue manager is a child of the master. Delivery agents write into a mailbox themselves in an
-/// instant; what they start (procmail) takes longer.
+/// The queue manager is a child of the master. A delivery that was handed out a moment ago may not have
+/// begun: an agent may still be on its way from the master, or wait for the processor, longer on a busy
+/// host. One that has ended its delivery sleeps, because the queue manager does not hear it.
 const PAUSE_POSTFIX: &str = concat!(
     postfix_masters!(),
     r#"
-children() { ps -o pid=,comm= --ppid "$1" 2>/dev/null; }
+delivers() {
+    ps -eo pid=,ppid=,stat=,comm= | awk -v masters=" $masters " '
+        { parent[$1] = $2; state[$1] = $3; name[$1] = $4 }
+        function of_master(pid) {
+            return pid in parent && index(masters, " " parent[pid] " ")
+        }
+        function agent(pid) {
+            return of_master(pid) && name[pid] ~ /^(local|pipe|virtual|lmtp)$/
+        }
+        END {
+            for (pid in parent) {
+                if (agent(parent[pid]) || (agent(pid) && state[pid] !~ /^S/)) busy = 1
+                if (of_master(pid) && name[pid] == "master") busy = 1
+            }
+            exit !busy
+        }'
+}
 for master in $masters; do
-    for qmgr in $(children "$master" | awk '$2 == "qmgr" || $2 == "nqmgr" { print $1 }'); do
+    for qmgr in $(ps -o pid=,comm= --ppid "$master" | awk '$2 == "qmgr" || $2 == "nqmgr" { print $1 }'); do
         kill -STOP "$qmgr"
     done
 done
-sleep 0.3
-tries=0
-while [ "$tries" -lt 200 ]; do
-    busy=
-    for master in $masters; do
-        for agent in $(children "$master" | awk '$2 ~ /^(local|pipe|virtual|lmtp)$/ { print $1 }'); do
-            [ -z "$(children "$agent")" ] || busy=yes
-        done
-    done
-    [ -n "$busy" ] || break
-    tries=$((tries + 1))
-    sleep 0.1
+quiet=0
+end=$(($(date +%s) + 20))
+while [ "$quiet" -lt 3 ] && [ "$(date +%s)" -lt "$end" ]; do
+    sleep 0.2
+    if delivers; then quiet=0; else quiet=$((quiet + 1)); fi
 done
-sleep 0.2
 exit 0
 "#
 );

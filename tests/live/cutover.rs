@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::address::{INTERFACE, SERVICE, SERVICES};
 use crate::host::Host;
 use crate::lab::Lab;
-use crate::load::{Load, Protocol};
+use crate::load::{Load, Pace, Protocol};
 use crate::machine::Machine;
 use crate::office::{MAILDIR, everybody, expect_maildirs};
 
@@ -47,7 +47,7 @@ fn nothing_is_lost_and_nothing_comes_twice_there_and_back() {
     };
     let (old, new, clients) = (lab.host("old"), lab.host("new"), lab.machine(2));
     move_in(old, new);
-    let load = Load::start(&clients, &SERVICES, everybody());
+    let load = Load::start(&clients, &SERVICES, everybody(), Pace::Brisk);
     lab.cutover_manifest("source", NAMED, REST);
     lab.reconcile(["apply", "--yes"]).exits(0).done();
 

@@ -229,8 +229,23 @@ fn busy(subject: &Subject<'_>) {
     );
     host.await_that("test -s /var/tmp/sent");
     let before = subject.state();
+    // A delivery that takes its time, and that its agent, on a busy host, has not begun yet.
+    let slow = host.name() != "b";
+    if slow {
+        host.run(
+            "printf ':0\\n| sleep 2; cat >>$HOME/slow\\n' >~bob/.procmailrc
+             chown bob ~bob/.procmailrc
+             pkill -STOP -x local
+             echo 'came once' | sendmail -i bob
+             sleep 1
+             setsid -f sh -c 'sleep 2; pkill -CONT -x local' >/dev/null 2>&1 </dev/null",
+        );
+    }
 
     subject.is_still_after("freeze").is_down();
+    if slow {
+        assert_eq!(host.run("grep -c 'came once' ~bob/slow"), "1\n");
+    }
     let mbox = String::from_utf8(host.read("/var/mail/alice")).unwrap();
     assert!(
         mbox.contains("\nX-Status: F"),
@@ -258,6 +273,9 @@ fn busy(subject: &Subject<'_>) {
         "test \"$(grep -c '^From ' /var/mail/alice)\" -gt {sent}"
     ));
     assert!(host.imap("alice").select("INBOX").writable);
+    if slow {
+        assert_eq!(host.run("grep -c 'came once' ~bob/slow"), "1\n");
+    }
 }
 
 #[test]

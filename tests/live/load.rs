@@ -7,7 +7,7 @@
 //!
 //! ```ignore
 //! let clients = lab.machine(2);
-//! let load = Load::start(&clients, &SERVICES, everybody());
+//! let load = Load::start(&clients, &SERVICES, everybody(), Pace::Brisk);
 //! // ... what is tried ...
 //! load.await_service();
 //! load.settle().assert_nothing_lost(lab.host("new"));
@@ -37,7 +37,7 @@ pub(crate) use line::Protocol;
 
 use ledger::Ledger;
 
-/// Processes that send; together [`sender::EVERY`] gives more than five letters a second.
+/// Processes that send.
 const SENDERS: usize = 3;
 
 /// Clients of IMAP, and as many of POP3. Each goes from one of its users to the next.
@@ -45,6 +45,25 @@ const CLIENTS: usize = 2;
 
 /// What came during an outage, and what servers do slowly, has an end by then.
 const SETTLING: Duration = Duration::from_mins(3);
+
+/// How much traffic there is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Pace {
+    /// More than five letters a second; it keeps a core busy.
+    Brisk,
+    /// About two letters a second: for tests that ask what becomes of them, not how many there are.
+    Gentle,
+}
+
+impl Pace {
+    /// What is done so often at a brisk pace, at this one.
+    const fn slowed(self, brisk: Duration) -> Duration {
+        match self {
+            Self::Brisk => brisk,
+            Self::Gentle => brisk.saturating_mul(4),
+        }
+    }
+}
 
 /// Traffic under way.
 #[derive(Debug)]
@@ -61,9 +80,10 @@ impl Load {
         machine: &Machine,
         service: &[IpAddr],
         users: impl IntoIterator<Item = S>,
+        pace: Pace,
     ) -> Self {
         let users = users.into_iter().map(Into::into).collect();
-        let ledger = Arc::new(Ledger::new(users));
+        let ledger = Arc::new(Ledger::new(users, pace));
         let mut load = Self {
             ledger,
             threads: Vec::new(),

@@ -7,7 +7,7 @@ use crate::address::{INTERFACE, SERVICE, SERVICE_6, SERVICES};
 use crate::cached::Watch;
 use crate::host::Host;
 use crate::lab::Lab;
-use crate::load::{Load, Protocol};
+use crate::load::{Load, Pace, Protocol};
 use crate::office::everybody;
 
 /// People with Maildirs, and the others.
@@ -56,7 +56,7 @@ fn nothing_of_a_load_is_lost_on_a_quiet_host() {
     };
     let (host, clients) = (lab.host("old"), lab.machine(2));
     move_in(host);
-    let load = Load::start(&clients, &SERVICES, everybody());
+    let load = Load::start(&clients, &SERVICES, everybody(), Pace::Brisk);
     std::thread::sleep(Duration::from_secs(15));
     assert!(load.acknowledged() > 0);
     load.await_service();
@@ -73,7 +73,7 @@ fn a_load_gets_over_an_outage_and_says_how_long_it_was() {
     };
     let (host, clients) = (lab.host("old"), lab.machine(2));
     move_in(host);
-    let load = Load::start(&clients, &SERVICES, everybody());
+    let load = Load::start(&clients, &SERVICES, everybody(), Pace::Brisk);
     std::thread::sleep(Duration::from_secs(5));
     host.run("systemctl stop dovecot.service 'postfix*'; sleep 5; systemctl start dovecot postfix");
     load.await_service();
@@ -130,7 +130,7 @@ fn a_load_sees_what_is_done_behind_its_back() {
     host.hold_service_address().lock_as_procmail_does();
     host.users(["anna", "bela"]);
     for (foul, expected) in FOUL {
-        let load = Load::start(&clients, &[SERVICE], ["anna", "bela"]);
+        let load = Load::start(&clients, &[SERVICE], ["anna", "bela"], Pace::Brisk);
         std::thread::sleep(Duration::from_secs(6));
         host.run(format!(
             "systemctl stop 'postfix@*' dovecot

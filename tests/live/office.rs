@@ -32,11 +32,17 @@ pub(crate) fn everybody() -> Vec<&'static str> {
     [&MBOX[..], &MAILDIR, &NEVER_OPENED].concat()
 }
 
-/// Makes the people and their mailboxes on the old host.
+/// Makes all people and their mailboxes on the old host.
 pub(crate) fn move_in(old: &Host) {
-    old.users(everybody()).maildir_users(MAILDIR);
+    these_move_in(old, &MBOX, &MAILDIR, &NEVER_OPENED);
+}
+
+/// Makes people with an mbox, with a Maildir, and with mail that they have not seen.
+pub(crate) fn these_move_in(old: &Host, mbox: &[&str], maildir: &[&str], never_opened: &[&str]) {
+    let everybody = [mbox, maildir, never_opened].concat();
+    old.users(&everybody).maildir_users(maildir);
     let mut smtp = old.smtp();
-    for user in everybody() {
+    for user in everybody {
         for number in 1..=3 {
             let text = letter(user, &format!("by SMTP {number}"), "A line.\n");
             smtp.send("sender@example.com", user, &text);
@@ -44,11 +50,12 @@ pub(crate) fn move_in(old: &Host) {
     }
     smtp.quit();
     old.await_deliveries();
-    old.procmail("anna", &letter("anna", "by procmail", "A line.\n"));
-    for user in MBOX {
+    let first = mbox[0];
+    old.procmail(first, &letter(first, "by procmail", "A line.\n"));
+    for user in mbox {
         fill(old, user, '/');
     }
-    for user in MAILDIR {
+    for user in maildir {
         fill(old, user, '.');
     }
 }

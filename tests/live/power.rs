@@ -72,7 +72,10 @@ impl Host {
 
     #[track_caller]
     fn await_booted(&self) -> &Self {
-        // Without --wait, with which systemd 247 can miss the end of a boot.
-        self.await_that("systemctl is-system-running")
+        // Without --wait, with which systemd 247 can miss the end of a boot. What is stopped while it
+        // starts has failed, and the host is degraded.
+        self.await_that(
+            "case $(systemctl is-system-running) in running | degraded) ;; *) exit 1 ;; esac",
+        )
     }
 }

@@ -11,7 +11,7 @@ use super::holders::{holders, servers, watch};
 use super::stand::Stand;
 use super::{DEAD_MAN, Kind, Point, Way};
 use crate::address::SERVICES;
-use crate::load::{Load, Protocol, Settled};
+use crate::load::{Load, Pace, Protocol, Settled};
 
 /// A run gets to its points by then, or has ended.
 const APPROACH: Duration = Duration::from_mins(3);
@@ -67,7 +67,7 @@ impl Stand {
     #[track_caller]
     pub(crate) fn suffers(&self, way: Way, point: &Point, kind: Kind) -> Row {
         eprintln!("=== {way}: {kind} at {}", point.name);
-        let load = Load::start(&self.clients, &SERVICES, Self::people(kind));
+        let load = Load::start(&self.clients, &SERVICES, Self::people(kind), Pace::Gentle);
         load.await_service();
         let enough = AtomicBool::new(false);
         let (ended, by_itself, runs) = std::thread::scope(|scope| {

@@ -1,5 +1,5 @@
-//! Where faults are tried: two hosts with people and mail, the service's addresses on the old one, and
-//! a machine with clients.
+//! Where faults are tried: two hosts with a few people and their mail, the service's addresses on the
+//! old one, and a machine with clients.
 
 use std::fs;
 use std::process::{Child, Stdio};
@@ -9,10 +9,16 @@ use serde_json::Value;
 use super::{BUDGET, CONFIRM_WITHIN, Kind, Way};
 use crate::lab::Lab;
 use crate::machine::Machine;
-use crate::office::{MAILDIR, everybody, expect_maildirs, move_in};
+use crate::office::{self, expect_maildirs, these_move_in};
 
 /// The new host's disk: room for everything, and filled at once.
 const NEW: &str = "new=trixie:1500M";
+
+/// People with an mbox. Few, because each is several points of a run's journal.
+const MBOX: &[&str] = office::MBOX.first_chunk::<1>().unwrap();
+
+/// People with a Maildir.
+const MAILDIR: &[&str] = office::MAILDIR.first_chunk::<2>().unwrap();
 
 /// Two hosts, and clients.
 #[derive(Debug)]
@@ -22,7 +28,7 @@ pub(crate) struct Stand {
 }
 
 impl Stand {
-    /// Boots them; thirty people move in. None if hosts cannot be booted here, or the program has no
+    /// Boots them; people move in. None if hosts cannot be booted here, or the program has no
     /// failpoints.
     #[track_caller]
     pub(crate) fn start() -> Option<Self> {
@@ -37,8 +43,8 @@ impl Stand {
         for host in [old, new] {
             host.lock_as_procmail_does();
         }
-        move_in(old);
-        expect_maildirs(old, new, &MAILDIR);
+        these_move_in(old, MBOX, MAILDIR, &[]);
+        expect_maildirs(old, new, MAILDIR);
         Some(Self { lab, clients })
     }
 
@@ -102,7 +108,9 @@ impl Stand {
     pub(super) fn people(kind: Kind) -> Vec<&'static str> {
         match kind {
             Kind::SourcePowerCut | Kind::TargetPowerCut => MAILDIR.to_vec(),
-            Kind::OperatorKilled | Kind::OperatorCut | Kind::TargetDiskFull => everybody(),
+            Kind::OperatorKilled | Kind::OperatorCut | Kind::TargetDiskFull => {
+                [MBOX, MAILDIR].concat()
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::ledger::{Ledger, Stage};
 use super::line::{Line, Patience, Protocol};
 
-/// Between two attempts.
+/// Between two attempts, at a brisk pace.
 const EVERY: Duration = Duration::from_millis(150);
 
 /// In a lab a connection takes no millisecond; a greeting takes longer where the machine is busy.
@@ -60,6 +60,7 @@ pub(super) fn run(ledger: &Ledger, address: IpAddr, protocol: Protocol) {
         why,
         unended,
     };
+    let every = ledger.pace.slowed(EVERY);
     while ledger.stage() == Stage::Running {
         let began = Instant::now();
         match Line::open(address, protocol, PATIENCE) {
@@ -74,7 +75,7 @@ pub(super) fn run(ledger: &Ledger, address: IpAddr, protocol: Protocol) {
                 closed.get_or_insert_with(|| (began, trouble.to_string()));
             }
         }
-        ledger.rest(EVERY.saturating_sub(began.elapsed()));
+        ledger.rest(every.saturating_sub(began.elapsed()));
     }
     if let Some(since) = closed {
         ledger.book().outages.push(outage(since, true));

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use super::Pace;
 use super::knocker::Outage;
 use super::line::{Protocol, Trouble};
 
@@ -32,6 +33,7 @@ pub(crate) struct Ledger {
     pub(super) users: Vec<String>,
     /// Tells the letters of this load from those of another.
     run: String,
+    pub(super) pace: Pace,
     stage: AtomicU8,
     /// What each protocol has acknowledged.
     progress: [AtomicU32; 3],
@@ -80,12 +82,13 @@ pub(super) struct Seen {
 }
 
 impl Ledger {
-    pub(super) fn new(users: Vec<String>) -> Self {
+    pub(super) fn new(users: Vec<String>, pace: Pace) -> Self {
         static LOADS: AtomicU32 = AtomicU32::new(1);
         let load = LOADS.fetch_add(1, Ordering::Relaxed);
         Self {
             users,
             run: format!("{}-{load}.load.example.com", std::process::id()),
+            pace,
             stage: AtomicU8::new(0),
             progress: Default::default(),
             book: Mutex::default(),

@@ -8,7 +8,7 @@ use super::ledger::{Ledger, Removal, Stage};
 use super::line::{Attempt, CLIENT, Line, Protocol, Trouble};
 use crate::host::PASSWORD;
 
-/// Between two mailboxes.
+/// Between two mailboxes, at a brisk pace.
 const PAUSE: Duration = Duration::from_millis(150);
 
 /// What a client remembers of a user's mailbox: Message-IDs by UIDL.
@@ -37,7 +37,7 @@ pub(super) fn run(ledger: &Ledger, address: IpAddr, client: usize, clients: usiz
                 ledger.complain(Protocol::Pop3, &ledger.users[user], &trouble);
                 ledger.rest(Duration::from_millis(500));
             }
-            ledger.rest(PAUSE);
+            ledger.rest(ledger.pace.slowed(PAUSE));
         }
     }
     for user in mine {

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use super::ledger::{Ledger, Number, Stage};
 use super::line::{Attempt, CLIENT, Line, Protocol, Trouble};
 
-/// A new letter each time. Three senders make seven and a half letters a second.
-pub(super) const EVERY: Duration = Duration::from_millis(400);
+/// A new letter each time, at a brisk pace: three senders make seven and a half letters a second.
+const EVERY: Duration = Duration::from_millis(400);
 
 /// A real MTA waits minutes; tests do not.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
@@ -37,7 +37,7 @@ pub(super) fn run(ledger: &Ledger, address: IpAddr, sender: usize) {
                 while next <= Instant::now() {
                     let (number, user) = ledger.write_letter();
                     waiting.push_back((next, number, user));
-                    next += EVERY;
+                    next += ledger.pace.slowed(EVERY);
                 }
             }
             Stage::Finishing if waiting.is_empty() => return,
