@@ -13,8 +13,10 @@ use std::future::poll_fn;
 use std::io::{self, Read as _, SeekFrom};
 use std::path::Path;
 use std::pin::pin;
+use std::slice;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use bytes::{Buf as _, Bytes};
 use futures_core::Stream as _;
 use openssh_sftp_client::error::SftpErrorKind;
 use openssh_sftp_client::file::File as RemoteFile;
@@ -252,7 +254,7 @@ async fn put(
         if writes.len() >= IN_FLIGHT {
             joined(writes.join_next().await, &path)?;
         }
-        writes.spawn(write_at(file.clone(), at, chunk));
+        writes.spawn(write_at(file.clone(), at, Bytes::from(chunk)));
         at += read as u64;
     }
     while !writes.is_empty() {
@@ -280,13 +282,13 @@ fn joined(written: Option<Written>, path: &str) -> Step<()> {
 async fn write_at(
     mut file: RemoteFile,
     mut at: u64,
-    chunk: Vec<u8>,
+    mut rest: Bytes,
 ) -> std::result::Result<(), SftpError> {
-    let mut rest = chunk.as_slice();
     while !rest.is_empty() {
         file.seek(SeekFrom::Start(at)).await?;
-        let written = file.write(rest).await?;
-        rest = &rest[written..];
+        // A write of a slice is serialised byte by byte.
+        let written = file.write_zero_copy(slice::from_ref(&rest)).await?;
+        rest.advance(written);
         at += written as u64;
     }
     Ok(())
