@@ -522,6 +522,17 @@ pub struct Mx {
     /// The mail domain.
     #[schemars(with = "scalar::DnsName")]
     pub domain: String,
+    /// Name servers to ask; default: those of the machine that reconcile runs on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nameservers: Vec<IpAddress>,
+    /// DKIM selectors that mail is signed with, besides those that the hosts' opendkim names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<scalar::DnsName>")]
+    pub dkim: Vec<String>,
+    /// How long mail may stand still although no other exchanger takes it meanwhile; default:
+    /// `freeze.budget`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub without_backup: Option<Span>,
     /// A host prepared to queue for the domain; leave out to only check DNS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup: Option<BackupMx>,

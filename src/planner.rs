@@ -19,8 +19,9 @@ use crate::plan::{
     Action, ActionId, Change, Draft, Fact, Level, Obstacle, PLAN_VERSION, Plan, Reason, Resource,
     Risk, Undo, graph, lint,
 };
-use crate::resource::{accounts, address, beside, dovecot, mail, services, spool};
+use crate::resource::{accounts, address, beside, dovecot, mail, mx, services, spool};
 
+pub(crate) use hand_over::budget;
 pub use observation::{Hosts, Looked, OBSERVATION_VERSION, Observation, observe};
 pub use predict::predict;
 
@@ -60,6 +61,12 @@ pub fn plan(manifest: &Manifest, observation: &Observation) -> Result<Plan> {
         }
         draft.absorb(services::diff(manifest, &observation.services, receipt));
         draft.absorb(beside::diff(&observation.beside));
+        draft.absorb(mx::diff(
+            manifest,
+            &observation.mx,
+            &observation.mta,
+            authority,
+        ));
         draft.absorb(hand_over(manifest, observation, &resolved, authority));
         ids = if mail::reverses(manifest, receipt) {
             // Where it cannot be turned round `accounts::diff` blocks.

@@ -12,6 +12,7 @@ pub mod dovecot;
 pub mod edit;
 pub mod mail;
 pub mod mta;
+pub mod mx;
 pub mod queue;
 pub mod services;
 pub mod spool;

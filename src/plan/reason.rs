@@ -175,6 +175,11 @@ pub enum Obstacle {
         /// What.
         problem: crate::resource::address::Problem,
     },
+    /// Something about the domain's mail exchangers.
+    Mx {
+        /// What.
+        problem: crate::resource::mx::Problem,
+    },
     /// The state of the migration does not allow it.
     Migration {
         /// One sentence with the remedy.
@@ -214,6 +219,7 @@ impl fmt::Display for Obstacle {
             Self::Dovecot { problem } => problem.fmt(f),
             Self::Service { problem } => problem.fmt(f),
             Self::Address { problem } => problem.fmt(f),
+            Self::Mx { problem } => problem.fmt(f),
             Self::Migration { problem } => f.write_str(problem),
         }
     }

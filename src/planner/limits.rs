@@ -24,13 +24,16 @@ pub(super) fn draft(manifest: &Manifest, observation: &Observation, authority: S
             );
         }
     }
-    if let Some(mx) = &manifest.mx {
+    if let Some(mx) = &manifest.mx
+        && mx.backup.is_some()
+    {
         draft.block(
             Resource::Mx(mx.domain.clone()),
             Obstacle::NotInThisVersion {
-                part: "mx".to_owned(),
-                remedy: "check the zone by hand and take `mx` out of the manifest until then"
-                    .to_owned(),
+                part: "mx.backup".to_owned(),
+                remedy:
+                    "set the backup up by hand and take `mx.backup` out of the manifest until then"
+                        .to_owned(),
             },
         );
     }

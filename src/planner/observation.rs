@@ -10,7 +10,7 @@ use crate::names::Side;
 use crate::plan::change::{Count, Delta};
 use crate::receipt::Receipt;
 use crate::replicate::Oddities;
-use crate::resource::{accounts, address, beside, dovecot, mail, mta, queue, services, spool};
+use crate::resource::{accounts, address, beside, dovecot, mail, mta, mx, queue, services, spool};
 
 /// Version of the observation's form.
 pub const OBSERVATION_VERSION: u32 = 1;
@@ -74,6 +74,9 @@ pub struct Observation {
     /// How the MTAs are set up.
     #[serde(default)]
     pub mta: mta::Actual,
+    /// The domain's mail exchangers.
+    #[serde(default, skip_serializing_if = "asked_nothing")]
+    pub mx: mx::Actual,
     /// What waits in the mail queues.
     #[serde(default)]
     pub queue: queue::Actual,
@@ -86,6 +89,10 @@ pub struct Observation {
     /// Whether the hosts were looked at at all.
     #[serde(default)]
     pub looked: Looked,
+}
+
+fn asked_nothing(mx: &mx::Actual) -> bool {
+    *mx == mx::Actual::default()
 }
 
 fn is_nothing(between: &Between) -> bool {
@@ -123,6 +130,7 @@ impl Observation {
             address: address::Actual::default(),
             between: Between::default(),
             mta: mta::Actual::default(),
+            mx: mx::Actual::default(),
             queue: queue::Actual::default(),
             spool: spool::Actual::default(),
             beside: beside::Actual::default(),
@@ -164,6 +172,7 @@ impl Observation {
             stable.beside.queued.clear();
         }
         stable.queue.forget_counts();
+        stable.mx.forget_times();
         let json =
             serde_json::to_vec(&stable).expect("an observation is plain data with text keys");
         blake3::hash(&json).to_hex().to_string()
@@ -234,6 +243,7 @@ pub fn observe(
         accounts,
         receipt,
         between,
+        mx: observe_mx(manifest, hosts)?,
         mta: mta::observe(manifest, hosts.source, hosts.target, &queue)?,
         queue,
         looked: Looked::AtHosts,
@@ -268,6 +278,12 @@ fn way_back(
     let sealed = theirs.and_then(|theirs| theirs.sealed);
     let hosts = (source, target);
     mail::observe_back(manifest, hosts, &resolved, &ids, receipt, sealed, look).map(Some)
+}
+
+fn observe_mx(manifest: &Manifest, hosts: Hosts<'_>) -> Result<mx::Actual> {
+    let source = hosts.source.map(|source| (source, hosts.changeable));
+    let both: Vec<_> = source.into_iter().chain([(hosts.target, true)]).collect();
+    mx::observe(manifest, &both)
 }
 
 fn observe_dovecot(
