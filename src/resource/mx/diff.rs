@@ -255,6 +255,7 @@ fn times(manifest: &Manifest, mx: &Mx, zone: &Zone, note: &mut impl FnMut(Level,
     let all: Vec<_> = exchangers.into_iter().chain(addresses).collect();
     if let Some((name, kind, ttl, authoritative)) = all
         .iter()
+        .rev() // Of equal ones the first is named.
         .filter(|(_, _, ttl, _)| u64::from(*ttl) > window)
         .max_by_key(|(_, _, ttl, _)| *ttl)
     {
