@@ -7,6 +7,7 @@
 
 pub mod accounts;
 pub mod address;
+pub mod backup;
 pub mod beside;
 pub mod dovecot;
 pub mod edit;

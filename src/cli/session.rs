@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use super::{Failure, local};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, chain};
 use crate::host::{
-    Host, HostState, Operator, ReadHost, SourceHost, reach_source, reach_target, reach_vantage,
-    refuse_one_host,
+    Host, HostState, Operator, ReadHost, SourceHost, reach_backup, reach_source, reach_target,
+    reach_vantage, refuse_one_host,
 };
 use crate::manifest::{Manifest, load};
 use crate::names::Side;
@@ -33,6 +33,8 @@ pub(super) struct Session {
     target: Box<dyn Host>,
     /// A third host that looks at the service, for a hand-over.
     third: Option<Box<dyn ReadHost>>,
+    /// The backup mail exchanger, or why it is out of reach where it is only to be removed.
+    backup: Option<Result<Box<dyn Host>, String>>,
 }
 
 impl Session {
@@ -74,11 +76,13 @@ impl Session {
             Some(_) => third(&manifest, target.as_ref(), operator)?,
             None => None,
         };
+        let backup = backup(&manifest, target.as_ref(), operator)?;
         Ok(Self {
             manifest,
             source,
             target,
             third,
+            backup,
         })
     }
 
@@ -99,12 +103,23 @@ impl Session {
         self.target.as_ref()
     }
 
+    /// The backup mail exchanger, if there is one within reach.
+    pub(super) fn backup(&self) -> Option<&dyn Host> {
+        let backup = self.backup.as_ref()?.as_ref().ok()?;
+        Some(backup.as_ref())
+    }
+
     pub(super) fn hosts(&self) -> Hosts<'_> {
         Hosts {
             source: self.source(),
             target: self.target.as_ref(),
             changeable: self.change_source().is_some(),
             third: self.third(),
+            backup: self.backup().map(|host| host as &dyn ReadHost),
+            backup_missing: match &self.backup {
+                Some(Err(why)) => Some(why),
+                _ => None,
+            },
         }
     }
 
@@ -140,6 +155,25 @@ fn is_the_source(
     Err(Error::new(Kind::Host, what).hint(
         "its machine-id differs from the one of the last hand-over: name the old server in source.host",
     ))
+}
+
+/// The backup that the manifest names, or the one that is still set up. That the latter is out of reach
+/// stops nothing.
+fn backup(
+    manifest: &Manifest,
+    target: &dyn ReadHost,
+    operator: &Operator,
+) -> Result<Option<Result<Box<dyn Host>, String>>> {
+    let wanted = manifest.mx.as_ref().and_then(|mx| mx.backup.as_ref());
+    if let Some(backup) = wanted {
+        return reach_backup(&backup.source(), operator).map(|host| Some(Ok(host)));
+    }
+    let receipt = Receipt::read(target, &manifest.name)?;
+    let Some(left) = receipt.and_then(|receipt| receipt.backup) else {
+        return Ok(None);
+    };
+    let reached = reach_backup(&left, operator);
+    Ok(Some(reached.map_err(|error| chain(&error))))
 }
 
 /// The third host of a manifest that asks for one, while there is something to hand over.

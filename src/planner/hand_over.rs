@@ -16,7 +16,7 @@ use crate::plan::hand_over::{Ending, Leftover, LiveHandOver, Mailboxes};
 use crate::plan::{
     Action, ActionId, Change, Draft, Fact, Level, Obstacle, Reason, Resource, Risk, Undo,
 };
-use crate::resource::{accounts, dovecot, mail, mx, services};
+use crate::resource::{accounts, backup, dovecot, mail, mx, services};
 use gates::{blocked_service, gates};
 use links::Links;
 
@@ -252,6 +252,17 @@ fn chain(manifest: &Manifest, observation: &Observation, start: Start, draft: &m
         risk: Risk::PointOfNoReturn,
         undo: Undo::Reverse,
     });
+    if let Some(drain) = backup::draining(manifest) {
+        draft.actions.push(Action {
+            id: ActionId("mx/backup/drain".to_owned()),
+            change: Change::DrainBackup(drain),
+            because: Reason::Queued,
+            needs: BTreeSet::from([Fact::Authority(to)]),
+            gives: BTreeSet::new(),
+            risk: Risk::Safe,
+            undo: Undo::Repeat,
+        });
+    }
 }
 
 /// How long a freeze may take, in seconds.

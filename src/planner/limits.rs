@@ -24,19 +24,6 @@ pub(super) fn draft(manifest: &Manifest, observation: &Observation, authority: S
             );
         }
     }
-    if let Some(mx) = &manifest.mx
-        && mx.backup.is_some()
-    {
-        draft.block(
-            Resource::Mx(mx.domain.clone()),
-            Obstacle::NotInThisVersion {
-                part: "mx.backup".to_owned(),
-                remedy:
-                    "set the backup up by hand and take `mx.backup` out of the manifest until then"
-                        .to_owned(),
-            },
-        );
-    }
     if is_this_machine(manifest) && authority == Side::Source {
         draft.note(
             Resource::Migration,

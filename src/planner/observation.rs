@@ -10,7 +10,9 @@ use crate::names::Side;
 use crate::plan::change::{Count, Delta};
 use crate::receipt::Receipt;
 use crate::replicate::Oddities;
-use crate::resource::{accounts, address, beside, dovecot, mail, mta, mx, queue, services, spool};
+use crate::resource::{
+    accounts, address, backup, beside, dovecot, mail, mta, mx, queue, services, spool,
+};
 
 /// Version of the observation's form.
 pub const OBSERVATION_VERSION: u32 = 1;
@@ -26,6 +28,10 @@ pub struct Hosts<'a> {
     pub changeable: bool,
     /// A third host that looks at the service through its addresses.
     pub third: Option<&'a dyn ReadHost>,
+    /// The backup mail exchanger.
+    pub backup: Option<&'a dyn ReadHost>,
+    /// Why it is out of reach, where it is only to be removed.
+    pub backup_missing: Option<&'a str>,
 }
 
 impl std::fmt::Debug for Hosts<'_> {
@@ -77,6 +83,9 @@ pub struct Observation {
     /// The domain's mail exchangers.
     #[serde(default, skip_serializing_if = "asked_nothing")]
     pub mx: mx::Actual,
+    /// The backup mail exchanger.
+    #[serde(default, skip_serializing_if = "is_no_backup")]
+    pub backup: backup::Actual,
     /// What waits in the mail queues.
     #[serde(default)]
     pub queue: queue::Actual,
@@ -89,6 +98,10 @@ pub struct Observation {
     /// Whether the hosts were looked at at all.
     #[serde(default)]
     pub looked: Looked,
+}
+
+fn is_no_backup(backup: &backup::Actual) -> bool {
+    *backup == backup::Actual::default()
 }
 
 fn asked_nothing(mx: &mx::Actual) -> bool {
@@ -131,6 +144,7 @@ impl Observation {
             between: Between::default(),
             mta: mta::Actual::default(),
             mx: mx::Actual::default(),
+            backup: backup::Actual::default(),
             queue: queue::Actual::default(),
             spool: spool::Actual::default(),
             beside: beside::Actual::default(),
@@ -225,6 +239,7 @@ pub fn observe(
         &resolved,
         receipt_ref,
     )?;
+    let mx = observe_mx(manifest, hosts)?;
     let queue = queue::observe(hosts.source, hosts.target)?;
     Ok(Observation {
         version: OBSERVATION_VERSION,
@@ -243,7 +258,8 @@ pub fn observe(
         accounts,
         receipt,
         between,
-        mx: observe_mx(manifest, hosts)?,
+        backup: observe_backup(manifest, hosts, (serving, &resolved), &mx)?,
+        mx,
         mta: mta::observe(manifest, hosts.source, hosts.target, &queue)?,
         queue,
         looked: Looked::AtHosts,
@@ -284,6 +300,28 @@ fn observe_mx(manifest: &Manifest, hosts: Hosts<'_>) -> Result<mx::Actual> {
     let source = hosts.source.map(|source| (source, hosts.changeable));
     let both: Vec<_> = source.into_iter().chain([(hosts.target, true)]).collect();
     mx::observe(manifest, &both)
+}
+
+fn observe_backup(
+    manifest: &Manifest,
+    hosts: Hosts<'_>,
+    (serving, resolved): (&dyn ReadHost, &accounts::Resolved),
+    mx: &mx::Actual,
+) -> Result<backup::Actual> {
+    let live = hosts.target.state() == HostState::Live;
+    let from: Vec<&dyn ReadHost> = hosts
+        .third
+        .into_iter()
+        .chain(live.then_some(hosts.target))
+        .collect();
+    let ask = backup::Ask {
+        backup: hosts.backup,
+        out_of_reach: hosts.backup_missing,
+        serving,
+        from: &from,
+    };
+    let users: Vec<_> = resolved.users.keys().cloned().collect();
+    backup::observe(manifest, ask, mx, &users)
 }
 
 fn observe_dovecot(

@@ -21,7 +21,7 @@ use crate::names::Side;
 use crate::raw::HostPath;
 
 pub use compare::{Findings, compare};
-pub use observe::observe;
+pub use observe::{listed_domains, observe};
 pub use problem::{Problem, Warning};
 
 /// The MTAs of both hosts.

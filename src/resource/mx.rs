@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dns::Answered;
 use crate::names::Side;
-pub use diff::{alone, diff};
+pub use diff::{alone, diff, exchangers_at, missing_record, window};
 pub use observe::observe;
 pub use problem::Problem;
 

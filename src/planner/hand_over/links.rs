@@ -50,6 +50,11 @@ impl Links<'_> {
             Change::Survey(parts.probe.clone()),
             Fact::ServiceSurveyed,
         );
+        if let Some(asking) = &parts.backup {
+            self.needs([Fact::BackupReady]);
+            let asking = Change::AskBackup(asking.clone());
+            self.gate("ask-backup", asking, Fact::BackupAsked);
+        }
         // Until the addresses move the host that takes over has nothing but what was laid ready there.
         let arm = [from.other(), from].map(|side| parts.arming(side, from, budget));
         self.guarded("arm", Change::Arm(arm.to_vec()), [Fact::Armed(from)]);

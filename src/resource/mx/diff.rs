@@ -278,8 +278,35 @@ fn times(manifest: &Manifest, mx: &Mx, zone: &Zone, note: &mut impl FnMut(Level,
     }
 }
 
+/// An address of an exchanger that is one of these.
+pub fn exchangers_at(actual: &Actual, addresses: &BTreeSet<IpAddr>) -> Option<IpAddr> {
+    let zone = actual.zone.as_ref()?;
+    let mut all = zone.hosts.values().flat_map(super::Name::all);
+    all.find(|address| addresses.contains(address))
+}
+
+/// The record that is missing where no exchanger is a host with these addresses; `None` also where it
+/// is not known which exchangers there are, which is in the way itself.
+pub fn missing_record(
+    manifest: &Manifest,
+    actual: &Actual,
+    addresses: &BTreeSet<IpAddr>,
+) -> Option<String> {
+    let (mx, zone) = (manifest.mx.as_ref()?, actual.zone.as_ref()?);
+    let unclear = zone.hosts.values().any(|host| {
+        let mut answers = host.addresses.iter();
+        answers.any(|answer| answer.unknown().is_some())
+    });
+    if unclear || zone.exchangers.unknown().is_some() {
+        return None;
+    }
+    exchangers_at(actual, addresses)
+        .is_none()
+        .then(|| backup_record(mx, zone))
+}
+
 /// How long mail may stand still, in seconds.
-fn window(manifest: &Manifest) -> u64 {
+pub fn window(manifest: &Manifest) -> u64 {
     let freeze = manifest.freeze.clone().unwrap_or_default();
     match (freeze.not_before, freeze.not_after) {
         (Some(from), Some(until)) => {
