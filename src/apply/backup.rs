@@ -7,14 +7,18 @@ use serde::Deserialize;
 
 use super::execute::{Context, interrupted};
 use crate::error::{Doing as _, Error, Kind, Result};
-use crate::host::{Command, Host, NewFile, Probe, ReadHost};
+use crate::host::{Command, Host, HostState, NewFile, Probe, ReadHost};
+use crate::names::UserName;
 use crate::plan::backup::{BackupAsking, BackupDrain, BackupSetup, BackupState};
-use crate::receipt::Drained;
+use crate::receipt::{Drained, Receipt};
 use crate::report::Event;
 use crate::resource::{backup, edit, mx};
 
 /// Between two looks at a queue.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// Postfix has read its configuration again by then.
+const SETTLES_WITHIN: Duration = Duration::from_secs(10);
 
 /// Between two times that Postfix is told to try again.
 const AGAIN: Duration = Duration::from_secs(10);
@@ -54,7 +58,9 @@ pub(super) fn set_up(context: &Context<'_>, setup: &BackupSetup) -> Result<()> {
         host.remove_file(path)?;
     }
     host.remove_file(&unread)?;
-    if setup.to == BackupState::Removed {
+    if setup.to == BackupState::SetUp {
+        answers(context)?;
+    } else {
         succeeds(
             host,
             &Command::RemovePostfixDirectory(setup.directory.clone()),
@@ -65,6 +71,50 @@ pub(super) fn set_up(context: &Context<'_>, setup: &BackupSetup) -> Result<()> {
         })?;
     }
     Ok(())
+}
+
+/// What it says to recipients now, until it is what it should: Postfix is not told in an instant.
+fn answers(context: &Context<'_>) -> Result<()> {
+    let resolved = &context.run.plan.manifest;
+    let users = accounts_of(context)?;
+    let began = Instant::now();
+    loop {
+        let problems = refusals(context, &users)?;
+        if problems.is_empty() {
+            return Ok(());
+        }
+        if began.elapsed() > SETTLES_WITHIN {
+            let what = format!("the backup of {} does not do what it should", resolved.name);
+            return Err(Error::caused(Kind::Verification, what, problems.join("; ")));
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+/// Users whom it has to take mail for: those of its table.
+fn accounts_of(context: &Context<'_>) -> Result<Vec<UserName>> {
+    let run = context.run;
+    let receipt = Receipt::read(run.target, &run.plan.manifest.name)?;
+    let claimed = receipt.into_iter().flat_map(|receipt| receipt.accounts);
+    let root = UserName::from("root");
+    Ok(claimed.chain([root]).collect())
+}
+
+/// What is wrong with its answers, asked from where it trusts nobody.
+fn refusals(context: &Context<'_>, known: &[UserName]) -> Result<Vec<String>> {
+    let run = context.run;
+    let live = run.target.state() == HostState::Live;
+    let target = live.then_some(run.target as &dyn ReadHost);
+    let from: Vec<&dyn ReadHost> = run.third.into_iter().chain(target).collect();
+    let ask = backup::Ask {
+        backup: Some(host(context)?),
+        out_of_reach: None,
+        serving: run.target,
+        from: &from,
+    };
+    let seen = backup::observe(&run.plan.manifest, ask, &mx::Actual::default(), known)?;
+    let problems = seen.host.as_ref().map(backup::refuses).unwrap_or_default();
+    Ok(problems.iter().map(ToString::to_string).collect())
 }
 
 fn succeeds(host: &dyn Host, command: &Command) -> Result<()> {
@@ -81,21 +131,10 @@ fn succeeds(host: &dyn Host, command: &Command) -> Result<()> {
 ///
 /// [`Kind::Blocked`] if it does not take mail for exactly those whom it should.
 pub(super) fn ask(context: &Context<'_>, asking: &BackupAsking) -> Result<()> {
-    let run = context.run;
-    let from: Vec<&dyn ReadHost> = run.third.into_iter().chain([run.target as _]).collect();
-    let ask = backup::Ask {
-        backup: Some(host(context)?),
-        out_of_reach: None,
-        serving: run.target,
-        from: &from,
-    };
-    let known = std::slice::from_ref(&asking.known);
-    let seen = backup::observe(&run.plan.manifest, ask, &mx::Actual::default(), known)?;
-    let problems = seen.host.as_ref().map(backup::refuses).unwrap_or_default();
+    let problems = refusals(context, std::slice::from_ref(&asking.known))?;
     if problems.is_empty() {
         return Ok(());
     }
-    let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
     Err(Error::new(Kind::Blocked, problems.join("; "))
         .hint("nothing was stopped; run `reconcile apply` again once it is mended"))
 }

@@ -33,7 +33,7 @@ pub(super) struct Session {
     target: Box<dyn Host>,
     /// A third host that looks at the service, for a hand-over.
     third: Option<Box<dyn ReadHost>>,
-    /// The backup mail exchanger, or why it is out of reach where it is only to be removed.
+    /// The backup mail exchanger, or why it is out of reach.
     backup: Option<Result<Box<dyn Host>, String>>,
 }
 
@@ -157,23 +157,25 @@ fn is_the_source(
     ))
 }
 
-/// The backup that the manifest names, or the one that is still set up. That the latter is out of reach
-/// stops nothing.
+/// The backup that the manifest names, or the one that is still set up. That it is out of reach stops
+/// nothing here: a way back needs none.
 fn backup(
     manifest: &Manifest,
     target: &dyn ReadHost,
     operator: &Operator,
 ) -> Result<Option<Result<Box<dyn Host>, String>>> {
     let wanted = manifest.mx.as_ref().and_then(|mx| mx.backup.as_ref());
-    if let Some(backup) = wanted {
-        return reach_backup(&backup.source(), operator).map(|host| Some(Ok(host)));
-    }
-    let receipt = Receipt::read(target, &manifest.name)?;
-    let Some(left) = receipt.and_then(|receipt| receipt.backup) else {
+    let described = match wanted {
+        Some(backup) => Some(backup.source()),
+        None => Receipt::read(target, &manifest.name)?.and_then(|receipt| receipt.backup),
+    };
+    let Some(described) = described else {
         return Ok(None);
     };
-    let reached = reach_backup(&left, operator);
-    Ok(Some(reached.map_err(|error| chain(&error))))
+    match reach_backup(&described, operator) {
+        Err(error) if error.kind() == Kind::Host => Ok(Some(Err(chain(&error)))),
+        reached => reached.map(|host| Some(Ok(host))),
+    }
 }
 
 /// The third host of a manifest that asks for one, while there is something to hand over.

@@ -252,7 +252,7 @@ fn chain(manifest: &Manifest, observation: &Observation, start: Start, draft: &m
         risk: Risk::PointOfNoReturn,
         undo: Undo::Reverse,
     });
-    if let Some(drain) = backup::draining(manifest) {
+    if let Some(drain) = backup::draining(manifest, &observation.backup) {
         draft.actions.push(Action {
             id: ActionId("mx/backup/drain".to_owned()),
             change: Change::DrainBackup(drain),

@@ -30,7 +30,7 @@ pub struct Hosts<'a> {
     pub third: Option<&'a dyn ReadHost>,
     /// The backup mail exchanger.
     pub backup: Option<&'a dyn ReadHost>,
-    /// Why it is out of reach, where it is only to be removed.
+    /// Why it is out of reach.
     pub backup_missing: Option<&'a str>,
 }
 

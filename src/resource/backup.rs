@@ -36,7 +36,7 @@ pub struct Actual {
     /// The backup's Postfix; `None` if there is no such host, or it was out of reach.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<Seen>,
-    /// Why it was out of reach, where it is only to be removed.
+    /// Why it was out of reach.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub out_of_reach: Option<String>,
     /// For whom the serving host takes mail besides its users.

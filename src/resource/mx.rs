@@ -2,7 +2,7 @@
 //! whether what the target sends will be believed.
 //!
 //! Asking is [`crate::dns`], from the machine that this program runs on; nothing in a zone is ever
-//! changed. What is wrong is in the way of a hand-over; at all other times it is a warning.
+//! changed. What is wrong is in the way of a cutover; at all other times it is a warning.
 
 mod diff;
 mod dkim;
@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dns::Answered;
 use crate::names::Side;
+pub(crate) use diff::is_cutover;
 pub use diff::{alone, diff, exchangers_at, missing_record, window};
 pub use observe::observe;
 pub use problem::Problem;

@@ -38,6 +38,7 @@ mod server;
 mod smtp;
 mod wire;
 
+mod backup;
 mod cutover;
 mod exposure;
 mod fallback;

@@ -193,7 +193,8 @@ fn parts(
     }
     let users: BTreeSet<UserName> = copies.iter().map(|copy| copy.user.clone()).collect();
     Some(Parts {
-        backup: backup::asking(manifest, &users),
+        backup: backup::asking(manifest, &observation.backup, &users)
+            .filter(|_| from == Side::Source),
         freeze: freeze?,
         leave: leave?,
         take: take?,

@@ -6,7 +6,7 @@ use super::observe::UNREAD;
 use super::{Actual, Known, Problem, Says, Seen, directory, parameters, primary};
 use crate::host::Command;
 use crate::manifest::{BackupMx, Manifest, Mx, Source};
-use crate::names::UserName;
+use crate::names::{Side, UserName};
 use crate::plan::backup::{BackupAsking, BackupDrain, BackupSetup, BackupState};
 use crate::plan::change::FileEdit;
 use crate::plan::{
@@ -32,6 +32,12 @@ pub fn diff(
     receipt: Option<&Receipt>,
 ) -> Draft {
     let mut draft = Draft::default();
+    let authority = receipt.map_or(Side::Source, |receipt| receipt.authority);
+    let weight = if mx::is_cutover(manifest, authority) {
+        Weight::Blocks
+    } else {
+        Weight::Warns
+    };
     let recorded = receipt.and_then(|receipt| receipt.backup.as_ref());
     let wanted = manifest.mx.as_ref();
     match (
@@ -44,13 +50,24 @@ pub fn diff(
             let host = host.host.to_string();
             block(&mut draft, Problem::Another { host });
         }
-        (Some(wanted), _) => set_up(manifest, wanted, (actual, zone), users, &mut draft),
+        (Some(wanted), _) => {
+            set_up(manifest, wanted, (actual, zone), users, weight, &mut draft);
+        }
     }
     draft
 }
 
 fn block(draft: &mut Draft, problem: Problem) {
     draft.block(Resource::Backup, Obstacle::Backup { problem });
+}
+
+/// What a problem does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Weight {
+    /// It is in the way of a cutover.
+    Blocks,
+    /// It is told: staging goes on, and a way back waits for nobody.
+    Warns,
 }
 
 fn removed(manifest: &Manifest, actual: &Actual, host: &Source, draft: &mut Draft) {
@@ -151,11 +168,19 @@ fn set_up(
     (mx, backup): (&Mx, &BackupMx),
     (actual, zone): (&Actual, &mx::Actual),
     users: &BTreeSet<UserName>,
+    weight: Weight,
     draft: &mut Draft,
 ) {
-    let before = draft.blocked.len();
+    let tell = |problem: Problem, draft: &mut Draft| match weight {
+        Weight::Blocks => block(draft, problem),
+        Weight::Warns => draft.note(Resource::Backup, Level::Warning, problem.to_string()),
+    };
     let Some(seen) = &actual.host else {
-        block(draft, Problem::NotSeen);
+        let problem = match &actual.out_of_reach {
+            Some(why) => Problem::OutOfReach { why: why.clone() },
+            None => Problem::NotSeen,
+        };
+        tell(problem, draft);
         return;
     };
     let mut problems = of_postfix(manifest, mx, seen);
@@ -163,23 +188,27 @@ fn set_up(
         let tables = joined(&actual.known.unlisted);
         problems.push(Problem::Recipients { tables });
     }
-    if let Some(record) = mx::missing_record(manifest, zone, &seen.addresses) {
-        problems.push(Problem::NotInZone { record });
-    }
     let wanted = wanted(manifest, (mx, backup), actual, seen, users);
     if wanted.is_none() {
         problems.push(Problem::NoPrimary);
     }
     let setup = wanted.and_then(|files| change(manifest, backup, seen, &files));
     problems.extend(of_talk(seen, setup.is_none()));
-    for problem in problems {
-        block(draft, problem);
+    if seen.says.is_none() && seen.silent.is_none() && !seen.values.is_empty() {
+        let text = "whether it takes mail for everybody could not be told: it trusts every machine that can ask \
+                    it (mynetworks)";
+        draft.note(Resource::Backup, Level::Warning, text);
     }
-    if draft.blocked.len() > before {
-        return;
+    let sound = problems.is_empty();
+    // Senders do not know it yet, which keeps nobody from setting it up.
+    let record = mx::missing_record(manifest, zone, &seen.addresses);
+    problems.extend(record.map(|record| Problem::NotInZone { record }));
+    for problem in problems {
+        tell(problem, draft);
     }
     match setup {
-        Some(setup) => push(draft, setup),
+        Some(setup) if sound => push(draft, setup),
+        Some(_) => {}
         None => drop(draft.settled.insert(Fact::BackupReady)),
     }
 }
@@ -455,7 +484,13 @@ fn change(
 }
 
 /// How the backup is asked before a freeze; `None` without one.
-pub fn asking(manifest: &Manifest, users: &BTreeSet<UserName>) -> Option<BackupAsking> {
+pub fn asking(
+    manifest: &Manifest,
+    actual: &Actual,
+    users: &BTreeSet<UserName>,
+) -> Option<BackupAsking> {
+    // A way back does without it.
+    actual.host.as_ref()?;
     let mx = manifest.mx.as_ref()?;
     let backup = mx.backup.as_ref()?;
     Some(BackupAsking {
@@ -466,7 +501,8 @@ pub fn asking(manifest: &Manifest, users: &BTreeSet<UserName>) -> Option<BackupA
 }
 
 /// How its queue is brought over after a hand-over; `None` without one.
-pub fn draining(manifest: &Manifest) -> Option<BackupDrain> {
+pub fn draining(manifest: &Manifest, actual: &Actual) -> Option<BackupDrain> {
+    actual.host.as_ref()?;
     let mx = manifest.mx.as_ref()?;
     let backup = mx.backup.as_ref()?;
     Some(BackupDrain {

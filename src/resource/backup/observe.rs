@@ -43,7 +43,7 @@ const FOREIGN: &str = "example.com";
 pub struct Ask<'a> {
     /// The backup; `None` if there is none, or it is out of reach.
     pub backup: Option<&'a dyn ReadHost>,
-    /// Why it is out of reach, where that stops nothing.
+    /// Why it is out of reach.
     pub out_of_reach: Option<&'a str>,
     /// The host whose mail counts.
     pub serving: &'a dyn ReadHost,

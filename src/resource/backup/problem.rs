@@ -11,6 +11,11 @@ use serde::{Deserialize, Serialize};
 pub enum Problem {
     /// It was not looked at.
     NotSeen,
+    /// It cannot be reached.
+    OutOfReach {
+        /// Why.
+        why: String,
+    },
     /// Another host is still set up.
     Another {
         /// It.
@@ -80,6 +85,10 @@ impl fmt::Display for Problem {
         match self {
             Self::NotSeen => f.write_str(
                 "the backup was not looked at: plan without --observation, or observe again",
+            ),
+            Self::OutOfReach { why } => write!(
+                f,
+                "the backup is out of reach: {why}. Bring it back, or take mx.backup out of the manifest"
             ),
             Self::Another { host } => write!(
                 f,

@@ -13,7 +13,7 @@ use crate::plan::{Draft, Level, Obstacle, Resource};
 use crate::planner::budget;
 use crate::resource::mta;
 
-/// What is wrong is in the way of a hand-over, and a warning at other times. `mtas`: under which names
+/// What is wrong is in the way of a cutover, and a warning at other times: a way back waits for nobody. `mtas`: under which names
 /// the hosts send.
 pub fn diff(manifest: &Manifest, actual: &Actual, mtas: &mta::Actual, authority: Side) -> Draft {
     let mut draft = Draft::default();
@@ -22,10 +22,10 @@ pub fn diff(manifest: &Manifest, actual: &Actual, mtas: &mta::Actual, authority:
     };
     let resource = || Resource::Mx(mx.domain.clone());
     for problem in problems(manifest, mx, actual) {
-        if manifest.serve_from == authority {
-            draft.note(resource(), Level::Warning, problem.to_string());
-        } else {
+        if is_cutover(manifest, authority) {
             draft.block(resource(), Obstacle::Mx { problem });
+        } else {
+            draft.note(resource(), Level::Warning, problem.to_string());
         }
     }
     if let Some(zone) = &actual.zone {
@@ -43,6 +43,11 @@ pub fn diff(manifest: &Manifest, actual: &Actual, mtas: &mta::Actual, authority:
         believed(manifest, mx, (actual, zone), mtas, &mut note);
     }
     draft
+}
+
+/// Whether the mail is about to move to the target.
+pub(crate) fn is_cutover(manifest: &Manifest, authority: Side) -> bool {
+    manifest.serve_from == Side::Target && authority == Side::Source
 }
 
 /// What a freeze has to keep to when no other exchanger takes mail meanwhile; `None` if one does.
