@@ -102,7 +102,7 @@ fn mail_that_waits_on_the_backup_arrives_once_and_nobody_unknown_gets_any() {
         ("nobody@example.org", "550"),
         ("bela@sub.example.org", "550"),
         ("anybody@other.example", "250"),
-        ("anybody@example.com", "554"),
+        ("anybody@example.com", "454"), // Debian: defer_unauth_destination
     ] {
         let said = asked(far, at, recipient);
         assert!(said.starts_with(code), "{recipient}: {said}");
@@ -142,12 +142,12 @@ fn mail_that_waits_on_the_backup_arrives_once_and_nobody_unknown_gets_any() {
     }
 
     // A relay for everybody is found, and so is one that takes whoever is named.
-    backup.run("postconf -e smtpd_relay_restrictions=permit && postfix reload");
+    backup.run("postconf -e mynetworks=0.0.0.0/0 && postfix reload; sleep 1");
     tells(
         lab.reconcile(["plan"]).exits(0),
         "the backup takes mail for domains that are not its",
     );
-    backup.run("postconf -X smtpd_relay_restrictions && postfix reload");
+    backup.run("postconf -e mynetworks=127.0.0.0/8 && postfix reload");
 
     // Taken out of the manifest it is as it was.
     lab.cutover_manifest("target", NAMED, &mx(false));

@@ -163,7 +163,13 @@ fn talk(
         return Ok(());
     };
     let trusted = seen.values.get("mynetworks").map_or("", String::as_str);
-    let trusts = |from: IpAddr| networks(trusted).any(|net| net.contains(&from));
+    // Whoever trusts everybody is asked from anywhere: that is what has to be found.
+    let some = |net: &IpNet| net.prefix_len() > 0;
+    let trusts = |from: IpAddr| {
+        networks(trusted)
+            .filter(some)
+            .any(|net| net.contains(&from))
+    };
     let known = users.first().cloned().or_else(|| {
         backup
             .recipients
