@@ -3,6 +3,7 @@
 
 use super::{Row, Sign, hand_over};
 use crate::names::Side;
+use crate::plan::backup::BackupState;
 use crate::plan::{Action, Change, Plan, Resource, Risk, Undo};
 use crate::report::counted;
 use crate::resource::{accounts, address, backup, dovecot, mail, services};
@@ -78,6 +79,9 @@ fn heading(action: &Action) -> &'static str {
         Change::MendAddresses(_) => "Mend the addresses",
         Change::LeaveAddresses(_) | Change::TakeAddresses(_) => "Move the addresses",
         Change::EndLeftover(_) => "End what a run left half-done",
+        Change::SetUpBackup(setup) if setup.to == BackupState::Removed => {
+            "Remove the backup mail exchanger"
+        }
         Change::SetUpBackup(_) => "Set up the backup mail exchanger",
         Change::AskBackup(_) => "Ask the backup mail exchanger",
         Change::DrainBackup(_) => "Empty the backup's queue",
