@@ -51,7 +51,14 @@ pub fn diff(
             block(&mut draft, Problem::Another { host });
         }
         (Some(wanted), _) => {
-            set_up(manifest, wanted, (actual, zone), users, weight, &mut draft);
+            set_up(
+                manifest,
+                wanted,
+                (actual, zone),
+                users,
+                (authority, weight),
+                &mut draft,
+            );
         }
     }
     draft
@@ -168,7 +175,7 @@ fn set_up(
     (mx, backup): (&Mx, &BackupMx),
     (actual, zone): (&Actual, &mx::Actual),
     users: &BTreeSet<UserName>,
-    weight: Weight,
+    (authority, weight): (Side, Weight),
     draft: &mut Draft,
 ) {
     let tell = |problem: Problem, draft: &mut Draft| match weight {
@@ -188,7 +195,11 @@ fn set_up(
         let tables = joined(&actual.known.unlisted);
         problems.push(Problem::Recipients { tables });
     }
-    let wanted = wanted(manifest, (mx, backup), actual, seen, users);
+    let kept = match authority {
+        Side::Source => Former::Dropped,
+        Side::Target => Former::Kept,
+    };
+    let wanted = wanted(manifest, (mx, backup), actual, seen, users, kept);
     if wanted.is_none() {
         problems.push(Problem::NoPrimary);
     }
@@ -326,6 +337,7 @@ fn wanted(
     actual: &Actual,
     seen: &Seen,
     users: &BTreeSet<UserName>,
+    kept: Former,
 ) -> Option<BTreeMap<&'static str, String>> {
     let primary = primary(manifest)?;
     let domain = mx.domain.to_ascii_lowercase();
@@ -338,7 +350,8 @@ fn wanted(
     } else {
         format!("relay:[ipv6:{primary}]")
     };
-    let names = names(backup, &actual.known, users);
+    let mut names = names(backup, &actual.known, users);
+    names.extend(kept.names(seen, &domain));
     let lines: String = names
         .iter()
         .map(|name| format!("{name}@{domain} OK\n"))
@@ -348,11 +361,45 @@ fn wanted(
         ("transport", format!("{head}{domain} {hop}\n")),
         ("recipients", format!("{head}{lines}")),
     ]);
-    let patterns = patterns(manifest, (&domain, &names), &actual.known, seen);
+    let mut patterns = patterns(manifest, (&domain, &names), &actual.known, seen);
+    let more: Vec<&str> = kept.lines(seen, "patterns").collect();
+    for line in more {
+        if !patterns.lines().any(|one| one == line) {
+            patterns.push_str(line);
+            patterns.push('\n');
+        }
+    }
     if !patterns.is_empty() {
         files.insert("patterns", format!("{head}{patterns}"));
     }
     Some(files)
+}
+
+/// What becomes of recipients that the serving host does not know.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Former {
+    /// They are refused.
+    Dropped,
+    /// What was taken before a hand-over is taken still: it may be on its way.
+    Kept,
+}
+
+impl Former {
+    /// The lines of a table as it is.
+    fn lines<'a>(self, seen: &'a Seen, file: &str) -> impl Iterator<Item = &'a str> {
+        let text = seen.files.get(file).filter(|_| self == Self::Kept);
+        let lines = text.into_iter().flat_map(|text| text.lines());
+        lines.filter(|line| !line.starts_with('#') && !line.is_empty())
+    }
+
+    /// The names in the table of recipients as it is.
+    fn names(self, seen: &Seen, domain: &str) -> BTreeSet<String> {
+        let keys = self
+            .lines(seen, "recipients")
+            .filter_map(|line| line.split(' ').next());
+        let names = keys.filter_map(|key| key.strip_suffix(domain)?.strip_suffix('@'));
+        names.map(str::to_owned).collect()
+    }
 }
 
 /// Local parts that the backup takes mail for, in lower case.

@@ -250,3 +250,21 @@ fn an_open_relay_and_one_that_takes_unknown_people_are_found() {
     seen(&mut there).says = says(250, 550, 554);
     assert_eq!(problems(&there), "");
 }
+
+#[test]
+fn what_was_taken_before_a_hand_over_is_taken_after_it() {
+    let mut before = debian();
+    before.known.names = ["office".to_owned()].into();
+    let mut there = after(&before, &drafted(&before));
+    // The target has no such alias.
+    there.known.names.clear();
+    let mut cutover = manifest(BACKUP);
+    cutover.serve_from = crate::names::Side::Target;
+    let mut receipt = Receipt::new("office".parse().unwrap(), jiff::Timestamp::UNIX_EPOCH);
+    receipt.authority = crate::names::Side::Target;
+    let zone = mx::Actual::default();
+    let draft = diff(&cutover, &there, &zone, &users(), Some(&receipt));
+    assert!(draft.actions.is_empty(), "{draft:?}");
+    // While staging the source alone decides.
+    assert_eq!(drafted(&there).actions.len(), 1);
+}
