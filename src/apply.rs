@@ -3,6 +3,7 @@
 //! No choices are made here; see [`crate::plan::change`]. What an action does to files is written
 //! beside its resource.
 
+mod backup;
 mod execute;
 mod freeze;
 mod hand_over;

@@ -39,7 +39,9 @@ pub use command::Command;
 pub use commands::CommandHost;
 pub use dir::DirHost;
 pub use probe::{Answer, Ended, Hearing, Probe};
-pub use reach::{Operator, SourceHost, reach_source, reach_target, reach_vantage, refuse_one_host};
+pub use reach::{
+    Operator, SourceHost, reach_backup, reach_source, reach_target, reach_vantage, refuse_one_host,
+};
 pub use remote::{Bearer, RemoteHost};
 pub use step::Step;
 pub use switch::Switch;

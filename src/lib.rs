@@ -26,12 +26,13 @@
 //! | 4 | [`init`] | looking at both hosts without a manifest, and drafting one |
 //! | 4 | [`planner`] | observing everything, and the one pure function that plans |
 //! | 3 | [`identity`] | what clients see of each mailbox, and the proof that it did not change |
-//! | 3 | [`resource`] | accounts, mail, dovecot, services, address, spool: each with `observe`, `diff`, `rows` |
+//! | 3 | [`resource`] | accounts, mail, dovecot, services, address, mx, spool: each with `observe`, `diff`, `rows` |
 //! | 3 | [`agent`] | this program as a helper on a host: serves it to a run elsewhere |
 //! | 2 | [`plan`] | the plan as data, its order, its invariants, its rendering |
 //! | 2 | [`host`] | hosts as files and fixed questions, here or behind ssh; the only control-plane IO |
 //! | 2 | [`manifest`], [`receipt`] | what the admin wrote; what the hosts remember |
 //! | 1 | [`replicate`] | the data plane: scan, compare, transfer, index |
+//! | 1 | [`dns`] | what the domain name system says of names |
 //! | 1 | [`exposure`] | a mail service as clients and senders meet it at an address |
 //! | 1 | [`wire`] | frames between a run and its agents |
 //! | 1 | [`report`] | events, and who listens |
@@ -45,6 +46,7 @@ pub mod agent;
 pub mod apply;
 pub mod certificate;
 pub mod cli;
+pub mod dns;
 pub mod error;
 pub mod exposure;
 pub mod failpoint;

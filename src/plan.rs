@@ -4,6 +4,7 @@
 //! [`render`]. Nothing here does IO. Everything here may be posted in public: secrets are absent by
 //! type (see [`crate::secret`]).
 
+pub mod backup;
 pub mod change;
 pub mod graph;
 pub mod hand_over;
@@ -86,6 +87,9 @@ impl Plan {
                 plan.actions.retain(|action| !is_copy_of_mail(action));
                 plan.notes.clear();
             }
+            // What a cache remembers is remembered for a shorter time at each look.
+            plan.notes
+                .retain(|note| !matches!(note.resource, Resource::Mx(_)));
             plan
         };
         steady(self) == steady(other)
@@ -161,6 +165,8 @@ pub enum Resource {
     Spool(UserName),
     /// A mail domain's exchangers.
     Mx(String),
+    /// The backup mail exchanger.
+    Backup,
 }
 
 impl Resource {
@@ -187,6 +193,7 @@ impl Resource {
             | Change::TakeAddresses(_)
             | Change::StartServices(_)
             | Change::EndLeftover(_) => Self::Migration,
+            Change::SetUpBackup(_) | Change::AskBackup(_) | Change::DrainBackup(_) => Self::Backup,
             Change::SetAside { user, .. } => Self::Mail(user.clone()),
             Change::CopyMail(copy) | Change::ProveMail(copy) => Self::Mail(copy.user.clone()),
             Change::EnforceUidl(_) => Self::Dovecot("uidl_format".to_owned()),
@@ -214,6 +221,7 @@ impl fmt::Display for Resource {
             Self::Hostname(name) => write!(f, "hostname/{name}"),
             Self::Spool(name) => write!(f, "spool/{name}"),
             Self::Mx(domain) => write!(f, "mx/{domain}"),
+            Self::Backup => f.write_str("mx/backup"),
         }
     }
 }
@@ -265,6 +273,10 @@ pub enum Fact {
     ServicesStarted(Side),
     /// The service was looked at through its addresses, and is as it was.
     ServiceProbed,
+    /// The backup mail exchanger queues for the domain.
+    BackupReady,
+    /// It was asked, and takes mail for those whom it should.
+    BackupAsked,
     /// What a run that died left half-done on this host is ended.
     Settled(Side),
     /// This side's mail counts.
@@ -298,6 +310,8 @@ impl fmt::Display for Fact {
             Self::AddressesTaken(side) => write!(f, "{side} has the service addresses"),
             Self::ServicesStarted(side) => write!(f, "services of the {side} started"),
             Self::ServiceProbed => f.write_str("service probed"),
+            Self::BackupReady => f.write_str("backup mail exchanger ready"),
+            Self::BackupAsked => f.write_str("backup mail exchanger asked"),
             Self::Settled(side) => write!(f, "nothing half-done on the {side}"),
             Self::Authority(side) => write!(f, "{side} has authority"),
             Self::AddressConfigured(address) => write!(f, "address {address} configured"),

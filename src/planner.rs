@@ -13,14 +13,16 @@ use std::collections::BTreeSet;
 
 use crate::error::Result;
 use crate::manifest::Manifest;
-use crate::names::Side;
+use crate::names::{Side, UserName};
 use crate::plan::change::{HandOverRecord, IdMap, Renumbered};
 use crate::plan::{
     Action, ActionId, Change, Draft, Fact, Level, Obstacle, PLAN_VERSION, Plan, Reason, Resource,
     Risk, Undo, graph, lint,
 };
-use crate::resource::{accounts, address, beside, dovecot, mail, services, spool};
+use crate::receipt::Receipt;
+use crate::resource::{accounts, address, backup, beside, dovecot, mail, mx, services, spool};
 
+pub(crate) use hand_over::budget;
 pub use observation::{Hosts, Looked, OBSERVATION_VERSION, Observation, observe};
 pub use predict::predict;
 
@@ -65,6 +67,19 @@ pub fn plan(manifest: &Manifest, observation: &Observation) -> Result<Plan> {
         draft.absorb(services::diff(manifest, &observation.services, receipt));
         let hosts = [&manifest.source.host, &manifest.target.host];
         draft.absorb(beside::diff(hosts, &observation.beside));
+        draft.absorb(mx::diff(
+            manifest,
+            &observation.mx,
+            &observation.mta,
+            authority,
+        ));
+        draft.absorb(backup::diff(
+            manifest,
+            &observation.backup,
+            &observation.mx,
+            &people(&resolved, receipt),
+            receipt,
+        ));
         draft.absorb(hand_over(manifest, observation, &resolved, authority));
         ids = if mail::reverses(manifest, receipt) {
             // Where it cannot be turned round `accounts::diff` blocks.
@@ -75,6 +90,15 @@ pub fn plan(manifest: &Manifest, observation: &Observation) -> Result<Plan> {
         renumbered = resolved.renumbered;
     }
     finish(manifest, observation, authority, draft, ids, renumbered)
+}
+
+/// Who gets mail: those who were chosen, or once the source is gone those who were.
+fn people(resolved: &accounts::Resolved, receipt: Option<&Receipt>) -> BTreeSet<UserName> {
+    if resolved.users.is_empty() {
+        receipt.map_or_else(BTreeSet::new, |receipt| receipt.accounts.clone())
+    } else {
+        resolved.users.keys().cloned().collect()
+    }
 }
 
 /// Orders a draft, and holds it against the rules that every plan keeps.

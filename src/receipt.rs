@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Kind, Result};
 use crate::host::ReadHost;
-use crate::manifest::MigrationName;
+use crate::manifest::{MigrationName, Source};
 use crate::names::{Side, UserName};
 use crate::plan::change::{HandOverRecord, TreePaths};
 use crate::raw::HostPath;
@@ -62,6 +62,22 @@ pub struct Receipt {
     /// The UIDL format that clients know, in the target's syntax; set when authority changed hands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uidl_format: Option<String>,
+    /// The backup mail exchanger that this migration set up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<Source>,
+    /// What waited there after the last hand-over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drained: Option<Drained>,
+}
+
+/// Messages that a backup mail exchanger queued and delivered after a hand-over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Drained {
+    /// Those that waited.
+    pub waiting: u64,
+    /// Those that still did when it was given up.
+    pub left: u64,
 }
 
 /// What this migration did to a service of the target to keep it quiet: only this is ever undone,
@@ -103,6 +119,8 @@ impl Receipt {
             trees: BTreeMap::new(),
             services: BTreeMap::new(),
             uidl_format: None,
+            backup: None,
+            drained: None,
         }
     }
 

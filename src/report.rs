@@ -73,6 +73,13 @@ pub enum Event {
         /// Those that are carried.
         carried: u64,
     },
+    /// What the backup mail exchanger queued was delivered, or not all of it.
+    Drained {
+        /// Messages that waited there.
+        waiting: u64,
+        /// Those that still do.
+        left: u64,
+    },
     /// Everything is ready, and a person has to confirm.
     Waiting {
         /// Until when.

@@ -7,11 +7,13 @@
 
 pub mod accounts;
 pub mod address;
+pub mod backup;
 pub mod beside;
 pub mod dovecot;
 pub mod edit;
 pub mod mail;
 pub mod mta;
+pub mod mx;
 pub mod queue;
 pub mod services;
 pub mod spool;

@@ -208,6 +208,8 @@ impl Pair {
             target: &self.target,
             changeable: false,
             third: None,
+            backup: None,
+            backup_missing: None,
         };
         let stop = AtomicBool::new(false);
         planner::observe(&self.manifest, hosts, &mail::Look::new(&stop)).unwrap()
@@ -230,6 +232,7 @@ impl Pair {
             source: Some(&self.source),
             change_source: None,
             third: None,
+            backup: None,
             target: &self.target,
             reporter: &Silent,
             stop: &AtomicBool::new(false),

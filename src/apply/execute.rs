@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::journal::{Journal, Moment};
 use super::lock::{Owner, RunLock};
 use super::store::Store;
-use super::{hand_over, mail, progress, services, uidl};
+use super::{backup, hand_over, mail, progress, services, uidl};
 use crate::error::{Error, Kind, Result};
 use crate::host::{Host, ReadHost};
 use crate::names::Side;
@@ -34,6 +34,8 @@ pub struct Run<'a> {
     pub change_source: Option<&'a dyn Host>,
     /// A third host that looks at the service through its addresses.
     pub third: Option<&'a dyn ReadHost>,
+    /// The backup mail exchanger.
+    pub backup: Option<&'a dyn Host>,
     /// The new host.
     pub target: &'a dyn Host,
     /// Who listens.
@@ -358,6 +360,9 @@ fn perform(context: &Context<'_>, action: &Action) -> Result<()> {
         Change::HoldService(hold) => services::hold(context, hold),
         Change::ReleaseService(release) => services::release(context, release),
         Change::EnforceUidl(drop_in) => uidl::enforce(target, drop_in),
+        Change::SetUpBackup(setup) => backup::set_up(context, setup),
+        Change::AskBackup(asking) => backup::ask(context, asking),
+        Change::DrainBackup(drain) => backup::drain(context, drain),
         Change::EndLeftover(leftover) => hand_over::end(context, leftover),
         Change::Rounds(rounds) => hand_over::rounds(context, rounds),
         Change::ProveIdentity(proof) => hand_over::prove(context, proof),

@@ -62,7 +62,7 @@ pub(super) fn is_guarded(action: &Action) -> bool {
 /// Whether an action only finds out if a hand-over can be made, with nothing stopped.
 pub(super) fn is_gate(action: &Action) -> bool {
     match &action.change {
-        Change::Rounds(_) | Change::Survey(_) => true,
+        Change::Rounds(_) | Change::Survey(_) | Change::AskBackup(_) => true,
         Change::ProveIdentity(proof) => proof.of == ProofOf::Seed,
         _ => false,
     }

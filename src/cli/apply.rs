@@ -169,6 +169,7 @@ fn carry_out(
         source: session.source(),
         change_source: session.change_source(),
         third: session.third(),
+        backup: session.backup(),
         target,
         reporter,
         stop,

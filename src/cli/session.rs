@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use super::{Failure, local};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, chain};
 use crate::host::{
-    Host, HostState, Operator, ReadHost, SourceHost, reach_source, reach_target, reach_vantage,
-    refuse_one_host,
+    Host, HostState, Operator, ReadHost, SourceHost, reach_backup, reach_source, reach_target,
+    reach_vantage, refuse_one_host,
 };
 use crate::manifest::{Manifest, load};
 use crate::names::Side;
@@ -35,6 +35,8 @@ pub(super) struct Session {
     target: Box<dyn Host>,
     /// A third host that looks at the service, for a hand-over.
     third: Option<Box<dyn ReadHost>>,
+    /// The backup mail exchanger, or why it is out of reach.
+    backup: Option<Result<Box<dyn Host>, String>>,
 }
 
 impl Session {
@@ -62,11 +64,13 @@ impl Session {
             Some(_) => third(&manifest, target.as_ref(), operator)?,
             None => None,
         };
+        let backup = backup(&manifest, target.as_ref(), operator)?;
         Ok(Self {
             manifest,
             source,
             target,
             third,
+            backup,
         })
     }
 
@@ -87,12 +91,23 @@ impl Session {
         self.target.as_ref()
     }
 
+    /// The backup mail exchanger, if there is one within reach.
+    pub(super) fn backup(&self) -> Option<&dyn Host> {
+        let backup = self.backup.as_ref()?.as_ref().ok()?;
+        Some(backup.as_ref())
+    }
+
     pub(super) fn hosts(&self) -> Hosts<'_> {
         Hosts {
             source: self.source(),
             target: self.target.as_ref(),
             changeable: self.change_source().is_some(),
             third: self.third(),
+            backup: self.backup().map(|host| host as &dyn ReadHost),
+            backup_missing: match &self.backup {
+                Some(Err(why)) => Some(why),
+                _ => None,
+            },
         }
     }
 
@@ -210,6 +225,27 @@ fn is_the_source(
     Err(Error::new(Kind::Host, what).hint(
         "its machine-id differs from the one of the last hand-over: name the old server in source.host",
     ))
+}
+
+/// The backup that the manifest names, or the one that is still set up. That it is out of reach stops
+/// nothing here: a way back needs none.
+fn backup(
+    manifest: &Manifest,
+    target: &dyn ReadHost,
+    operator: &Operator,
+) -> Result<Option<Result<Box<dyn Host>, String>>> {
+    let wanted = manifest.mx.as_ref().and_then(|mx| mx.backup.as_ref());
+    let described = match wanted {
+        Some(backup) => Some(backup.source()),
+        None => Receipt::read(target, &manifest.name)?.and_then(|receipt| receipt.backup),
+    };
+    let Some(described) = described else {
+        return Ok(None);
+    };
+    match reach_backup(&described, operator) {
+        Err(error) if error.kind() == Kind::Host => Ok(Some(Err(chain(&error)))),
+        reached => reached.map(|host| Some(Ok(host))),
+    }
 }
 
 /// The third host of a manifest that asks for one, while there is something to hand over.

@@ -3,11 +3,14 @@
 //! Questions are [`super::probe::Probe`]; which command is right when is decided by the planner, and
 //! a plan holds the very commands that will be run.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::raw::HostPath;
 
 /// A command.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
@@ -64,6 +67,18 @@ pub enum Command {
     PausePostfix,
     /// Lets the queue managers go on (SIGCONT).
     ResumePostfix,
+    /// `postqueue -s`: Postfix tries again at once what waits for a domain.
+    FlushPostfixFor(String),
+    /// `postconf -e`: parameters of main.cf and their values; the file is replaced as a whole.
+    SetPostfix(BTreeMap<String, String>),
+    /// `postconf -X`: these parameters have their defaults again.
+    UnsetPostfix(Vec<String>),
+    /// `postfix check`: whether Postfix accepts its configuration.
+    CheckPostfix,
+    /// `postfix reload`.
+    ReloadPostfix,
+    /// `rmdir`: a directory of ours in /etc/postfix, if it is empty.
+    RemovePostfixDirectory(HostPath),
     /// `sendmail -q`: sendmail tries once all that waits, in its queue and in the client's, for a
     /// minute at most; what is not delivered by then waits on.
     FlushSendmail,
@@ -210,6 +225,24 @@ impl Command {
                 &[],
             ),
             Self::FlushPostfix => (&["/usr/sbin/postqueue", "-f"], &[]),
+            Self::FlushPostfixFor(domain) => (&["/usr/sbin/postqueue", "-s", domain], &[]),
+            Self::SetPostfix(values) => {
+                let pairs = values
+                    .iter()
+                    .map(|(name, value)| format!("{name} = {value}"));
+                let words = ["/usr/sbin/postconf", "-e"].map(str::to_owned);
+                return words.into_iter().chain(pairs).collect();
+            }
+            Self::UnsetPostfix(names) => (&["/usr/sbin/postconf", "-X"], names),
+            Self::CheckPostfix => (&["/usr/sbin/postfix", "check"], &[]),
+            Self::ReloadPostfix => (&["/usr/sbin/postfix", "reload"], &[]),
+            Self::RemovePostfixDirectory(directory) => {
+                script = directory.to_string();
+                (
+                    &["/bin/rmdir", "--ignore-fail-on-non-empty", "--", &script],
+                    &[],
+                )
+            }
             Self::PausePostfix => (&["/bin/sh", "-c", PAUSE_POSTFIX], &[]),
             Self::ResumePostfix => (&["/bin/sh", "-c", RESUME_POSTFIX], &[]),
             Self::FlushSendmail => (&["/bin/sh", "-c", FLUSH_SENDMAIL], &[]),
@@ -237,6 +270,12 @@ impl Command {
             | Self::ChkconfigOff(_)
             | Self::ChkconfigOn(_)
             | Self::FlushPostfix
+            | Self::FlushPostfixFor(_)
+            | Self::SetPostfix(_)
+            | Self::UnsetPostfix(_)
+            | Self::CheckPostfix
+            | Self::ReloadPostfix
+            | Self::RemovePostfixDirectory(_)
             | Self::FlushSendmail => Duration::from_secs(90),
             Self::StopUnits(_)
             | Self::StartUnits(_)
@@ -259,6 +298,11 @@ impl fmt::Display for Command {
                 return f.write_str("let Postfix end the deliveries that it began");
             }
             Self::ResumePostfix => return f.write_str("let Postfix deliver again"),
+            Self::SetPostfix(values) => {
+                f.write_str("postconf -e")?;
+                let mut pairs = values.iter();
+                return pairs.try_for_each(|(name, value)| write!(f, " \"{name} = {value}\""));
+            }
             Self::StopScript(_) => f.write_str(&argv[0])?,
             Self::ReloadNetworkd => return f.write_str("networkctl reload"),
             Self::ReloadNetplan => return f.write_str("netplan generate"),

@@ -33,6 +33,12 @@ pub enum Probe {
     DovecotSessions,
     /// Parameters of Postfix with the parameters in their values expanded: `postconf -x`.
     PostfixParameters(Vec<String>),
+    /// Those of these parameters that main.cf has, as it has them: `postconf -n`.
+    PostfixWritten(Vec<String>),
+    /// Defaults of parameters: `postconf -d`.
+    PostfixDefaults(Vec<String>),
+    /// What waits in Postfix's queue, an object a line: `postqueue -j`, Postfix 3.1.
+    PostfixQueue,
     /// What mail clients would see of users' mailboxes.
     Mailboxes(Mailboxes),
     /// The interfaces: `ip -o link show`, ip-link(8).
@@ -125,6 +131,9 @@ impl Probe {
             Self::Processes => &["/bin/ps", "-eo", "pid=,uid=,args=", "-ww"],
             Self::DovecotSessions => &["/usr/bin/doveadm", "-f", "tab", "who"],
             Self::PostfixParameters(_) => &["/usr/sbin/postconf", "-x"],
+            Self::PostfixWritten(_) => &["/usr/sbin/postconf", "-n"],
+            Self::PostfixDefaults(_) => &["/usr/sbin/postconf", "-d"],
+            Self::PostfixQueue => &["/usr/sbin/postqueue", "-j"],
             Self::Doveconf(protocol) => {
                 filter = format!("protocol={protocol}");
                 &["/usr/bin/doveconf", "-a", "-f", &filter]
@@ -192,7 +201,10 @@ impl Probe {
             Self::Mailboxes(mailboxes) => return mailboxes.argv(),
         };
         let names = match self {
-            Self::Units(names) | Self::PostfixParameters(names) => names.as_slice(),
+            Self::Units(names)
+            | Self::PostfixParameters(names)
+            | Self::PostfixWritten(names)
+            | Self::PostfixDefaults(names) => names.as_slice(),
             _ => &[],
         };
         let words = words.iter().map(|&word| word.to_owned());
@@ -211,6 +223,9 @@ impl Probe {
             | Self::Processes
             | Self::DovecotSessions
             | Self::PostfixParameters(_)
+            | Self::PostfixWritten(_)
+            | Self::PostfixDefaults(_)
+            | Self::PostfixQueue
             | Self::Doveconf(_)
             | Self::DoveconfCheck
             | Self::Certificates(_)
@@ -230,13 +245,17 @@ impl Probe {
             #[cfg(test)]
             Self::Echo(_) => Duration::from_secs(10),
             // A configuration reader that has not answered by then never will.
-            Self::Pop3Setting(_) | Self::DovecotVersion | Self::PostfixParameters(_) => {
-                Duration::from_secs(10)
-            }
+            Self::Pop3Setting(_)
+            | Self::DovecotVersion
+            | Self::PostfixParameters(_)
+            | Self::PostfixWritten(_)
+            | Self::PostfixDefaults(_) => Duration::from_secs(10),
             // systemd answers while it starts or stops other units, but not always at once.
-            Self::Units(_) | Self::UnitFiles | Self::Processes | Self::DovecotSessions => {
-                Duration::from_secs(30)
-            }
+            Self::Units(_)
+            | Self::UnitFiles
+            | Self::Processes
+            | Self::DovecotSessions
+            | Self::PostfixQueue => Duration::from_secs(30),
             Self::Doveconf(_)
             | Self::DoveconfCheck
             | Self::Certificates(_)

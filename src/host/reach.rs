@@ -115,6 +115,24 @@ pub fn reach_vantage(described: &Source, operator: &Operator) -> Result<Box<dyn 
     }
 }
 
+/// Opens the backup mail exchanger, which is changed.
+///
+/// # Errors
+///
+/// As [`reach_target`]; [`Kind::Usage`] for a directory, in which nothing runs.
+pub fn reach_backup(described: &Source, operator: &Operator) -> Result<Box<dyn Host>> {
+    let label = format!("the backup ({})", described.host);
+    let side = Side::Target;
+    let Some(login) = Login::new(side, described) else {
+        let what = format!("{} cannot queue mail", described.host);
+        return Err(Error::new(Kind::Usage, what).hint("name a host that runs: ssh://..."));
+    };
+    match connect(side, &Login { label, ..login }, operator)? {
+        Reached::Whole(host) => Ok(host),
+        Reached::ForReading(_, why) => Err(why.into_error()),
+    }
+}
+
 enum Reached {
     Whole(Box<dyn Host>),
     /// The host is there, and does not run our program.

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub use ids::{Ambiguous, IdMap, Mapped, Renumbered};
 
+use super::backup::{BackupAsking, BackupDrain, BackupSetup};
 use super::hand_over::{
     Freeze, HostChange, IdentityProof, LastDelta, Leftover, LiveHandOver, QueueCarry, Rounds,
     ServiceProbe, Start, SwitchArming,
@@ -79,6 +80,12 @@ pub enum Change {
     StartServices(Start),
     /// End what a run that died left half-done.
     EndLeftover(Leftover),
+    /// Give the backup mail exchanger its tables, or take them away.
+    SetUpBackup(BackupSetup),
+    /// Ask the backup for recipients, before anything is stopped.
+    AskBackup(BackupAsking),
+    /// Have the backup deliver what waits there, and watch it.
+    DrainBackup(BackupDrain),
     /// Record in the receipt that authority changed hands.
     HandOver {
         /// To whom.

@@ -87,13 +87,14 @@ fn phase(action: &Action) -> u8 {
     match action.change {
         Change::MergeAccounts(_) => 0,
         Change::HoldService(_) => 1,
-        Change::EditFile(_) | Change::EnforceUidl(_) => 2,
+        Change::EditFile(_) | Change::EnforceUidl(_) | Change::SetUpBackup(_) => 2,
         Change::SetAside { .. } => 3,
         Change::ClaimTrees { .. } => 4,
         Change::CopyMail(_) => 5,
         Change::ProveMail(_) => 6,
         Change::EndLeftover(_) => 7,
-        Change::Rounds(_)
+        Change::AskBackup(_)
+        | Change::Rounds(_)
         | Change::ProveIdentity(_)
         | Change::Survey(_)
         | Change::ProbeService(_)
@@ -106,7 +107,7 @@ fn phase(action: &Action) -> u8 {
         | Change::TakeAddresses(_)
         | Change::StartServices(_) => 8,
         Change::HandOver { .. } => 9,
-        Change::ReleaseService(_) => 10,
+        Change::ReleaseService(_) | Change::DrainBackup(_) => 10,
     }
 }
 

@@ -89,9 +89,22 @@ pub struct Rounds {
     pub copies: Vec<MailCopy>,
     /// The freeze may take so many seconds.
     pub budget: u64,
+    /// What it has to keep to besides, because no other exchanger takes mail meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alone: Option<Alone>,
     /// What makes the mail queue small before that, on the host that hands over.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub flush: Vec<Command>,
+}
+
+/// No other exchanger takes mail while it stands still.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Alone {
+    /// For so many seconds that is accepted.
+    pub seconds: u64,
+    /// The record that would change it.
+    pub record: String,
 }
 
 /// The last delta: everything that differs is copied, and what was copied is compared by content.

@@ -132,6 +132,20 @@ fn broken_by(action: &Action, given: &BTreeSet<&Fact>) -> Option<&'static str> {
                     Side::Target => "the target gets the service address only once its mail counts",
                 })
         }
+        Change::SetUpBackup(setup) => {
+            let inside = |path: &HostPath| path.parent() == setup.directory && !climbs(path);
+            let files = setup
+                .files
+                .iter()
+                .map(|file| &file.path)
+                .chain(&setup.remove);
+            let ours = setup
+                .directory
+                .as_bytes()
+                .starts_with(b"/etc/postfix/reconcile-");
+            (!ours || climbs(&setup.directory) || !files.into_iter().all(inside))
+                .then_some("the backup is given files in a directory of its own only")
+        }
         Change::ReleaseService(_) => (!needs(Fact::Authority(Side::Target)))
             .then_some("the target serves only once its mail counts"),
         Change::MergeAccounts(_) | Change::HoldService(_) => None,

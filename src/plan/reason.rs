@@ -68,6 +68,12 @@ pub enum Reason {
     CarriedBack,
     /// `serve_from: target`, and everything that it needs is in place.
     ServeFromTarget,
+    /// The backup is not set up, or not for whom the host that serves takes mail.
+    BackupDiffers,
+    /// The manifest names no backup any more.
+    BackupGone,
+    /// Mail waits there since the mail stood still.
+    Queued,
 }
 
 impl fmt::Display for Reason {
@@ -130,6 +136,9 @@ impl fmt::Display for Reason {
                 "the source is to serve again and lacks what arrived or changed on the target",
             ),
             Self::ServeFromTarget => f.write_str("the manifest says serve_from: target"),
+            Self::BackupDiffers => f.write_str("it takes mail for whom the host that serves does"),
+            Self::BackupGone => f.write_str("the manifest names no backup any more"),
+            Self::Queued => f.write_str("it took mail while the mail stood still"),
         }
     }
 }
@@ -175,6 +184,16 @@ pub enum Obstacle {
         /// What.
         problem: crate::resource::address::Problem,
     },
+    /// Something about the domain's mail exchangers.
+    Mx {
+        /// What.
+        problem: crate::resource::mx::Problem,
+    },
+    /// Something about the backup mail exchanger.
+    Backup {
+        /// What.
+        problem: crate::resource::backup::Problem,
+    },
     /// The state of the migration does not allow it.
     Migration {
         /// One sentence with the remedy.
@@ -214,6 +233,8 @@ impl fmt::Display for Obstacle {
             Self::Dovecot { problem } => problem.fmt(f),
             Self::Service { problem } => problem.fmt(f),
             Self::Address { problem } => problem.fmt(f),
+            Self::Mx { problem } => problem.fmt(f),
+            Self::Backup { problem } => problem.fmt(f),
             Self::Migration { problem } => f.write_str(problem),
         }
     }

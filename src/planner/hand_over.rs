@@ -16,7 +16,7 @@ use crate::plan::hand_over::{Ending, Leftover, LiveHandOver, Mailboxes};
 use crate::plan::{
     Action, ActionId, Change, Draft, Fact, Level, Obstacle, Reason, Resource, Risk, Undo,
 };
-use crate::resource::{accounts, dovecot, mail, services};
+use crate::resource::{accounts, backup, dovecot, mail, mx, services};
 use gates::{blocked_service, gates};
 use links::Links;
 
@@ -222,6 +222,7 @@ fn chain(manifest: &Manifest, observation: &Observation, start: Start, draft: &m
         started: parts.start.ports.keys().cloned().collect(),
     };
     let boxes = mailboxes(&copies);
+    let alone = mx::alone(manifest, &observation.mx);
     let mut needs = ready.clone();
     needs.extend(boxes.keys().cloned().map(Fact::MailProven));
     let mut links = Links {
@@ -229,7 +230,7 @@ fn chain(manifest: &Manifest, observation: &Observation, start: Start, draft: &m
         from,
         last: ready,
     };
-    links.until_frozen(budget(manifest), &copies, &boxes, &parts);
+    links.until_frozen((budget(manifest), alone), &copies, &boxes, &parts);
     links.frozen(copies, &boxes, parts.queue.clone());
     links.moving(cutover.confirmed_within(), parts);
     needs.extend(links.last.iter().cloned());
@@ -251,9 +252,21 @@ fn chain(manifest: &Manifest, observation: &Observation, start: Start, draft: &m
         risk: Risk::PointOfNoReturn,
         undo: Undo::Reverse,
     });
+    if let Some(drain) = backup::draining(manifest, &observation.backup) {
+        draft.actions.push(Action {
+            id: ActionId("mx/backup/drain".to_owned()),
+            change: Change::DrainBackup(drain),
+            because: Reason::Queued,
+            needs: BTreeSet::from([Fact::Authority(to)]),
+            gives: BTreeSet::new(),
+            risk: Risk::Safe,
+            undo: Undo::Repeat,
+        });
+    }
 }
 
-fn budget(manifest: &Manifest) -> u64 {
+/// How long a freeze may take, in seconds.
+pub(crate) fn budget(manifest: &Manifest) -> u64 {
     let budget = manifest.freeze.as_ref().and_then(|freeze| freeze.budget);
     budget.map_or(BUDGET, |span| span.seconds)
 }

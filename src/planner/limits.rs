@@ -24,16 +24,6 @@ pub(super) fn draft(manifest: &Manifest, observation: &Observation, authority: S
             );
         }
     }
-    if let Some(mx) = &manifest.mx {
-        draft.block(
-            Resource::Mx(mx.domain.clone()),
-            Obstacle::NotInThisVersion {
-                part: "mx".to_owned(),
-                remedy: "check the zone by hand and take `mx` out of the manifest until then"
-                    .to_owned(),
-            },
-        );
-    }
     if is_this_machine(manifest) && authority == Side::Source {
         draft.note(
             Resource::Migration,

@@ -10,7 +10,9 @@ use crate::names::Side;
 use crate::plan::change::{Count, Delta};
 use crate::receipt::Receipt;
 use crate::replicate::Oddities;
-use crate::resource::{accounts, address, beside, dovecot, mail, mta, queue, services, spool};
+use crate::resource::{
+    accounts, address, backup, beside, dovecot, mail, mta, mx, queue, services, spool,
+};
 
 /// Version of the observation's form.
 pub const OBSERVATION_VERSION: u32 = 1;
@@ -26,6 +28,10 @@ pub struct Hosts<'a> {
     pub changeable: bool,
     /// A third host that looks at the service through its addresses.
     pub third: Option<&'a dyn ReadHost>,
+    /// The backup mail exchanger.
+    pub backup: Option<&'a dyn ReadHost>,
+    /// Why it is out of reach.
+    pub backup_missing: Option<&'a str>,
 }
 
 impl std::fmt::Debug for Hosts<'_> {
@@ -74,6 +80,12 @@ pub struct Observation {
     /// How the MTAs are set up.
     #[serde(default)]
     pub mta: mta::Actual,
+    /// The domain's mail exchangers.
+    #[serde(default, skip_serializing_if = "asked_nothing")]
+    pub mx: mx::Actual,
+    /// The backup mail exchanger.
+    #[serde(default, skip_serializing_if = "is_no_backup")]
+    pub backup: backup::Actual,
     /// What waits in the mail queues.
     #[serde(default)]
     pub queue: queue::Actual,
@@ -86,6 +98,14 @@ pub struct Observation {
     /// Whether the hosts were looked at at all.
     #[serde(default)]
     pub looked: Looked,
+}
+
+fn is_no_backup(backup: &backup::Actual) -> bool {
+    *backup == backup::Actual::default()
+}
+
+fn asked_nothing(mx: &mx::Actual) -> bool {
+    *mx == mx::Actual::default()
 }
 
 fn is_nothing(between: &Between) -> bool {
@@ -123,6 +143,8 @@ impl Observation {
             address: address::Actual::default(),
             between: Between::default(),
             mta: mta::Actual::default(),
+            mx: mx::Actual::default(),
+            backup: backup::Actual::default(),
             queue: queue::Actual::default(),
             spool: spool::Actual::default(),
             beside: beside::Actual::default(),
@@ -164,6 +186,7 @@ impl Observation {
             stable.beside.queued.clear();
         }
         stable.queue.forget_counts();
+        stable.mx.forget_times();
         let json =
             serde_json::to_vec(&stable).expect("an observation is plain data with text keys");
         blake3::hash(&json).to_hex().to_string()
@@ -216,6 +239,7 @@ pub fn observe(
         &resolved,
         receipt_ref,
     )?;
+    let mx = observe_mx(manifest, hosts)?;
     let queue = queue::observe(hosts.source, hosts.target)?;
     Ok(Observation {
         version: OBSERVATION_VERSION,
@@ -234,6 +258,8 @@ pub fn observe(
         accounts,
         receipt,
         between,
+        backup: observe_backup(manifest, hosts, (serving, &resolved), &mx)?,
+        mx,
         mta: mta::observe(manifest, hosts.source, hosts.target, &queue)?,
         queue,
         looked: Looked::AtHosts,
@@ -268,6 +294,34 @@ fn way_back(
     let sealed = theirs.and_then(|theirs| theirs.sealed);
     let hosts = (source, target);
     mail::observe_back(manifest, hosts, &resolved, &ids, receipt, sealed, look).map(Some)
+}
+
+fn observe_mx(manifest: &Manifest, hosts: Hosts<'_>) -> Result<mx::Actual> {
+    let source = hosts.source.map(|source| (source, hosts.changeable));
+    let both: Vec<_> = source.into_iter().chain([(hosts.target, true)]).collect();
+    mx::observe(manifest, &both)
+}
+
+fn observe_backup(
+    manifest: &Manifest,
+    hosts: Hosts<'_>,
+    (serving, resolved): (&dyn ReadHost, &accounts::Resolved),
+    mx: &mx::Actual,
+) -> Result<backup::Actual> {
+    let live = hosts.target.state() == HostState::Live;
+    let from: Vec<&dyn ReadHost> = hosts
+        .third
+        .into_iter()
+        .chain(live.then_some(hosts.target))
+        .collect();
+    let ask = backup::Ask {
+        backup: hosts.backup,
+        out_of_reach: hosts.backup_missing,
+        serving,
+        from: &from,
+    };
+    let users: Vec<_> = resolved.users.keys().cloned().collect();
+    backup::observe(manifest, ask, mx, &users)
 }
 
 fn observe_dovecot(

@@ -5,9 +5,10 @@ use super::Observation;
 use crate::error::Result;
 use crate::manifest::Manifest;
 use crate::names::Side;
+use crate::plan::backup::BackupState;
 use crate::plan::{Change, Fact, Plan};
 use crate::receipt::Receipt;
-use crate::resource::{accounts, address, beside, dovecot, mail, services};
+use crate::resource::{accounts, address, backup, beside, dovecot, mail, services};
 
 /// The observation after the plan.
 pub fn predict(manifest: &Manifest, observation: &Observation, plan: &Plan) -> Result<Observation> {
@@ -67,6 +68,14 @@ pub fn predict(manifest: &Manifest, observation: &Observation, plan: &Plan) -> R
             | Change::MendAddresses(change) => {
                 address::predict_move(&mut after.address, change)?;
             }
+            Change::SetUpBackup(setup) => {
+                receipt.backup = match setup.to {
+                    BackupState::SetUp => Some(setup.host.clone()),
+                    BackupState::Removed => None,
+                };
+                backup::predict(&mut after.backup, setup, &manifest.name);
+            }
+            Change::AskBackup(_) | Change::DrainBackup(_) => {}
             Change::ProveMail(_)
             | Change::ProveIdentity(_)
             | Change::Survey(_)

@@ -59,6 +59,7 @@ impl Reporter for Bar {
             | Event::Forecast { .. }
             | Event::Frozen { .. }
             | Event::Queue { .. }
+            | Event::Drained { .. }
             | Event::Waiting { .. }
             | Event::TakingBack { .. }
             | Event::TakenBack { .. }
@@ -140,6 +141,10 @@ fn sentence(event: &Event) -> Option<String> {
         Event::Queue { waiting, carried } => {
             let waiting = counted(*waiting, "message", "messages");
             format!("  {waiting} in the queue, {carried} carried over")
+        }
+        Event::Drained { waiting, left } => {
+            let waiting = counted(*waiting, "message", "messages");
+            format!("  {waiting} waited on the backup, {left} left")
         }
         Event::Waiting { until, how } => format!("  waiting until {until}: {how}"),
         Event::TakingBack { host, why } => format!("  taking back what was done on {host}: {why}"),

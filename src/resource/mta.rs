@@ -24,7 +24,7 @@ use crate::raw::HostPath;
 
 pub use compare::{Findings, compare};
 pub use listener::{Auth, Listener, Tls};
-pub use observe::observe;
+pub use observe::{listed_domains, observe};
 pub use offers::Open;
 pub use problem::{Problem, Warning};
 

@@ -40,3 +40,4 @@ mod partial_failure;
 mod saved_plan;
 mod settings;
 mod staging;
+mod zone;

@@ -39,6 +39,7 @@ mod server;
 mod smtp;
 mod wire;
 
+mod backup;
 mod cutover;
 mod exposure;
 mod fallback;

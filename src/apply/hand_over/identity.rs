@@ -77,7 +77,7 @@ fn prove_seeds(context: &Context<'_>, proof: &IdentityProof) -> Result<()> {
     let proven = proof.users.keys().filter(|user| !differs(user));
     context.memory.open().proven = proven.cloned().collect();
     let share = took.mul_f64(share_that_moves(left.len(), proof.users.len()));
-    forecast(context, share, rounds.budget)
+    forecast(context, share, rounds)
 }
 
 /// Who has to be compared again: who differed, and whose mail was copied since, also if it was found to be

@@ -61,6 +61,7 @@ pub(crate) fn rounds(context: &Context<'_>, rounds: &Rounds) -> Result<()> {
     }
     let took = context.memory.open().round;
     let budget = Duration::from_secs(rounds.budget);
+    alone(took + BESIDES, rounds)?;
     if took + BESIDES > budget {
         let what = format!(
             "bringing over what moves takes {:.0} s each time and does not get shorter; with {} s for the \
@@ -91,12 +92,14 @@ fn forget(context: &Context<'_>, changed: &BTreeSet<UserName>) {
 }
 
 /// Checks the forecast once the proof of the seeds tells how long a proof takes.
-pub(super) fn forecast(context: &Context<'_>, proof: Duration, budget: u64) -> Result<()> {
-    let seconds = (context.memory.open().round + proof + BESIDES).as_secs() + 1;
+pub(super) fn forecast(context: &Context<'_>, proof: Duration, rounds: &Rounds) -> Result<()> {
+    let took = context.memory.open().round + proof + BESIDES;
+    let (seconds, budget) = (took.as_secs() + 1, rounds.budget);
     context
         .run
         .reporter
         .event(&Event::Forecast { seconds, budget });
+    alone(took, rounds)?;
     if seconds <= budget {
         return Ok(());
     }
@@ -106,6 +109,27 @@ pub(super) fn forecast(context: &Context<'_>, proof: Duration, budget: u64) -> R
     Err(Error::new(Kind::Blocked, what).hint(format!(
         "write at least `budget: {}s` under freeze",
         seconds + seconds / 2
+    )))
+}
+
+/// Whether mail may stand still for so long although no other exchanger takes it.
+fn alone(took: Duration, rounds: &Rounds) -> Result<()> {
+    let Some(alone) = &rounds.alone else {
+        return Ok(());
+    };
+    let (seconds, most) = (took.as_secs() + 1, alone.seconds);
+    if seconds <= most {
+        return Ok(());
+    }
+    let what = format!(
+        "the freeze would take about {seconds} s, and no other exchanger takes mail meanwhile, which is \
+         accepted for {most} s; nothing was stopped"
+    );
+    Err(Error::new(Kind::Blocked, what).hint(format!(
+        "add `{}` and an address of that name to the zone, for a host that queues for the domain; or \
+         accept it: write `without_backup: {enough}s` under mx and at least `budget: {enough}s` under freeze",
+        alone.record,
+        enough = seconds + seconds / 2
     )))
 }
 

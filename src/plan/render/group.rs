@@ -3,9 +3,10 @@
 
 use super::{Row, Sign, hand_over};
 use crate::names::Side;
+use crate::plan::backup::BackupState;
 use crate::plan::{Action, Change, Plan, Resource, Risk, Undo};
 use crate::report::counted;
-use crate::resource::{accounts, address, dovecot, mail, services};
+use crate::resource::{accounts, address, backup, dovecot, mail, services};
 
 /// So many proofs are listed; more are counted.
 const LISTED_PROOFS: usize = 3;
@@ -78,6 +79,12 @@ fn heading(action: &Action) -> &'static str {
         Change::MendAddresses(_) => "Mend the addresses",
         Change::LeaveAddresses(_) | Change::TakeAddresses(_) => "Move the addresses",
         Change::EndLeftover(_) => "End what a run left half-done",
+        Change::SetUpBackup(setup) if setup.to == BackupState::Removed => {
+            "Remove the backup mail exchanger"
+        }
+        Change::SetUpBackup(_) => "Set up the backup mail exchanger",
+        Change::AskBackup(_) => "Ask the backup mail exchanger",
+        Change::DrainBackup(_) => "Empty the backup's queue",
         Change::HandOver { .. } => "Hand over",
     }
 }
@@ -115,6 +122,9 @@ fn bare_rows(action: &Action) -> Vec<Row> {
         },
         Change::HoldService(hold) => vec![services::hold_row(hold)],
         Change::ReleaseService(release) => vec![services::release_row(release)],
+        Change::SetUpBackup(setup) => vec![backup::row(setup)],
+        Change::AskBackup(asking) => vec![backup::asking_row(asking)],
+        Change::DrainBackup(drain) => vec![backup::drain_row(drain)],
         Change::Rounds(_)
         | Change::ProveIdentity(_)
         | Change::Survey(_)

@@ -2,7 +2,7 @@
 
 use super::{Row, Sign};
 use crate::host::Step;
-use crate::plan::hand_over::{Ending, HostChange, ProofOf, ServiceProbe, SwitchArming};
+use crate::plan::hand_over::{Ending, HostChange, ProofOf, Rounds, ServiceProbe, SwitchArming};
 use crate::plan::{Change, Resource};
 use crate::report::counted;
 
@@ -16,10 +16,7 @@ pub(super) fn row(change: &Change) -> Row {
                     "mail of {users} from the {}, in rounds while it is served",
                     rounds.from
                 ),
-                vec![format!(
-                    "the freeze may take {} s, freeze.budget",
-                    rounds.budget
-                )],
+                may_take(rounds),
             )
         }
         Change::ProveIdentity(proof) => {
@@ -109,6 +106,17 @@ pub(super) fn row(change: &Change) -> Row {
         title,
         details,
     }
+}
+
+fn may_take(rounds: &Rounds) -> Vec<String> {
+    let budget = format!("the freeze may take {} s, freeze.budget", rounds.budget);
+    let alone = rounds.alone.as_ref().map(|alone| {
+        format!(
+            "no other exchanger takes mail meanwhile: that may take {} s",
+            alone.seconds
+        )
+    });
+    std::iter::once(budget).chain(alone).collect()
 }
 
 fn addresses(probe: &ServiceProbe) -> String {

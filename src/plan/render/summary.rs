@@ -67,7 +67,10 @@ fn totals(plan: &Plan) -> Totals {
             Change::LeaveAddresses(change) => totals.edits += change.edits.len() as u64,
             Change::Freeze(freeze) => totals.hold += freeze.holds.len() as u64,
             Change::StartServices(start) => totals.start += start.ports.len() as u64,
+            Change::SetUpBackup(setup) => totals.edits += setup.files.len() as u64,
             Change::ClaimTrees { .. }
+            | Change::AskBackup(_)
+            | Change::DrainBackup(_)
             | Change::CarryQueue(_)
             | Change::Rounds(_)
             | Change::ProveIdentity(_)

@@ -1,7 +1,7 @@
 //! What can be known before anything is stopped: what all resources say of the hand-over, or what is in
 //! the way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::super::Observation;
@@ -9,13 +9,14 @@ use super::super::between::Window;
 use super::block;
 use crate::host::Step;
 use crate::manifest::{Cutover, Manifest, SourceAfter};
-use crate::names::Side;
+use crate::names::{Side, UserName};
+use crate::plan::backup::BackupAsking;
 use crate::plan::change::MailCopy;
 use crate::plan::hand_over::{self, QueueCarry, ServiceProbe, SwitchArming};
 use crate::plan::{Draft, Level, Obstacle, Resource};
 use crate::raw::HostPath;
 use crate::receipt::Held;
-use crate::resource::{address, dovecot, mta, queue, services};
+use crate::resource::{address, backup, dovecot, mta, queue, services};
 
 /// What a hand-over needs, from all resources.
 pub(super) struct Parts {
@@ -25,6 +26,7 @@ pub(super) struct Parts {
     pub(super) start: hand_over::Start,
     pub(super) probe: ServiceProbe,
     pub(super) queue: Option<QueueCarry>,
+    pub(super) backup: Option<BackupAsking>,
     pub(super) commit_to: Vec<Step>,
     pub(super) commit_from: Vec<Step>,
 }
@@ -198,7 +200,10 @@ fn parts(
     if from == Side::Source && cutover.source_after == SourceAfter::PowerOff {
         commit_from.push(Step::PowerOff);
     }
+    let users: BTreeSet<UserName> = copies.iter().map(|copy| copy.user.clone()).collect();
     Some(Parts {
+        backup: backup::asking(manifest, &observation.backup, &users)
+            .filter(|_| from == Side::Source),
         freeze: freeze?,
         leave: leave?,
         take: take?,

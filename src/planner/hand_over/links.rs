@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::gates::Parts;
 use crate::names::{Side, UserName};
 use crate::plan::change::MailCopy;
-use crate::plan::hand_over::{IdentityProof, LastDelta, Mailboxes, ProofOf, QueueCarry, Rounds};
+use crate::plan::hand_over::{
+    Alone, IdentityProof, LastDelta, Mailboxes, ProofOf, QueueCarry, Rounds,
+};
 use crate::plan::{Action, ActionId, Change, Draft, Fact, Reason, Risk, Undo};
 
 /// The host that hands over waits so many seconds longer than the one that takes over, so that it finds
@@ -23,7 +25,7 @@ impl Links<'_> {
     /// Everything that is done while mail is served, and the freeze.
     pub(super) fn until_frozen(
         &mut self,
-        budget: u64,
+        (budget, alone): (u64, Option<Alone>),
         copies: &[MailCopy],
         boxes: &BTreeMap<UserName, Mailboxes>,
         parts: &Parts,
@@ -34,6 +36,7 @@ impl Links<'_> {
             from,
             copies: copies.to_vec(),
             budget,
+            alone,
             flush: flush.map_or_else(Vec::new, |queue| queue.flush.clone()),
         };
         self.gate("rounds", Change::Rounds(rounds), Fact::RoundsAreShort);
@@ -47,6 +50,11 @@ impl Links<'_> {
             Change::Survey(parts.probe.clone()),
             Fact::ServiceSurveyed,
         );
+        if let Some(asking) = &parts.backup {
+            self.needs([Fact::BackupReady]);
+            let asking = Change::AskBackup(asking.clone());
+            self.gate("ask-backup", asking, Fact::BackupAsked);
+        }
         // Until the addresses move the host that takes over has nothing but what was laid ready there.
         let arm = [from.other(), from].map(|side| parts.arming(side, from, budget));
         self.guarded("arm", Change::Arm(arm.to_vec()), [Fact::Armed(from)]);

@@ -94,6 +94,26 @@ fn on_postfix(host: &dyn ReadHost, spool: HostPath) -> Result<Option<Mta>> {
     Ok(Some(mta))
 }
 
+/// The domains that a word of a list of domains stands for; `None` where they cannot be listed.
+pub fn listed_domains(host: &dyn ReadHost, word: &str) -> Result<Option<BTreeSet<String>>> {
+    let mut domains = BTreeSet::new();
+    for word in postfix::domain_words(word) {
+        match word {
+            postfix::Word::Domain(domain) => {
+                domains.insert(domain);
+            }
+            postfix::Word::File(path) | postfix::Word::Table(path) => {
+                let Some(text) = host.read(&HostPath::from(path.as_str()))? else {
+                    return Ok(None);
+                };
+                domains.extend(postfix::keys(&String::from_utf8_lossy(&text)));
+            }
+            postfix::Word::Unlisted(_) => return Ok(None),
+        }
+    }
+    Ok(Some(domains))
+}
+
 /// In the order of local(8): transport, command, home, spool.
 fn postfix_delivery<'a>(host: &dyn ReadHost, value: &impl Fn(&str) -> &'a str) -> Result<Delivery> {
     let [transport, command, home] =

@@ -1,0 +1,248 @@
+//! Looking at the backup, and at whom the serving host knows.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::{Actual, Says, Seen, directory, parameters, recipients};
+use crate::error::{Doing as _, Kind, Result};
+use crate::exposure::smtp::{self, Recipients, Refusal};
+use crate::host::network::parse_addresses;
+use crate::host::{Probe, ReadHost};
+use crate::manifest::{BackupMx, Manifest, Mx};
+use crate::names::UserName;
+use crate::raw::HostPath;
+use crate::resource::mta;
+use crate::resource::mx;
+
+/// Parameters that tell whether a Postfix can be a backup.
+const LOOKED_AT: [&str; 12] = [
+    "inet_interfaces",
+    "maximal_queue_lifetime",
+    "mydestination",
+    "myhostname",
+    "mynetworks",
+    "recipient_delimiter",
+    "relay_domains",
+    "relay_recipient_maps",
+    "smtpd_recipient_restrictions",
+    "smtpd_relay_restrictions",
+    "virtual_alias_domains",
+    "virtual_mailbox_domains",
+];
+
+/// Whom nobody knows.
+const NOBODY: &str = "reconcile-asks-for-nobody";
+
+/// RFC 2606: a domain that has no mail server.
+const FOREIGN: &str = "example.com";
+
+/// The hosts that are asked.
+#[derive(Clone, Copy)]
+pub struct Ask<'a> {
+    /// The backup; `None` if there is none, or it is out of reach.
+    pub backup: Option<&'a dyn ReadHost>,
+    /// Why it is out of reach.
+    pub out_of_reach: Option<&'a str>,
+    /// The host whose mail counts.
+    pub serving: &'a dyn ReadHost,
+    /// From where the backup is asked for recipients: the first that it does not trust. Besides this
+    /// machine, which comes first.
+    pub from: &'a [&'a dyn ReadHost],
+}
+
+impl std::fmt::Debug for Ask<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ask")
+            .field("serving", &self.serving.label())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Looks. `users`: people of the domain, of whom one is asked for.
+pub fn observe(
+    manifest: &Manifest,
+    ask: Ask<'_>,
+    zone: &mx::Actual,
+    users: &[UserName],
+) -> Result<Actual> {
+    let mut actual = Actual {
+        out_of_reach: ask.out_of_reach.map(str::to_owned),
+        ..Actual::default()
+    };
+    let mx = manifest.mx.as_ref();
+    let backup = mx.and_then(|mx| Some((mx, mx.backup.as_ref()?)));
+    if let Some((mx, _)) = backup {
+        actual.known = recipients::known(ask.serving, &mx.domain)?;
+    }
+    if let Some(host) = ask.backup {
+        let mut seen = look(host, manifest)?;
+        if let Some((mx, backup)) = backup {
+            talk(&mut seen, (mx, backup), ask, zone, users)?;
+        }
+        actual.host = Some(seen);
+    }
+    Ok(actual)
+}
+
+fn look(host: &dyn ReadHost, manifest: &Manifest) -> Result<Seen> {
+    let mut seen = Seen::default();
+    let names = LOOKED_AT.map(str::to_owned).to_vec();
+    let changed = parameters::CHANGED.map(str::to_owned).to_vec();
+    seen.values = pairs(host, &Probe::PostfixParameters(names))?;
+    seen.written = pairs(host, &Probe::PostfixWritten(changed.clone()))?;
+    seen.defaults = pairs(host, &Probe::PostfixDefaults(changed))?;
+    if let Some(answer) = host.probe(&Probe::Addresses)? {
+        let all = parse_addresses(&answer.stdout).doing(Kind::Malformed, || {
+            format!("cannot read the network of {}", host.label())
+        })?;
+        let addresses = all.into_iter().map(|(_, held)| held.net.addr());
+        seen.addresses
+            .extend(addresses.filter(|address| others_reach(*address)));
+    }
+    let directory = directory(&manifest.name);
+    for name in host.list(&directory)?.unwrap_or_default() {
+        let Some(name) = name.as_str() else { continue };
+        if let Some(content) = host.read(&directory.join(name))? {
+            let text = String::from_utf8_lossy(&content).into_owned();
+            seen.files.insert(name.to_owned(), text);
+        }
+    }
+    let value = seen
+        .values
+        .get("relay_domains")
+        .cloned()
+        .unwrap_or_default();
+    for word in parameters::others(&value, &directory.to_string()) {
+        let listed = mta::listed_domains(host, &word)?;
+        match listed {
+            Some(domains) => seen.others.extend(domains),
+            None => {
+                seen.unlisted.insert(word);
+            }
+        }
+    }
+    Ok(seen)
+}
+
+/// Whether an address is one that other machines reach.
+fn others_reach(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => !v4.is_loopback() && !v4.is_link_local(),
+        IpAddr::V6(v6) => !v6.is_loopback() && !v6.is_unicast_link_local(),
+    }
+}
+
+/// `name = value` lines; none where postconf does not answer.
+fn pairs(host: &dyn ReadHost, probe: &Probe) -> Result<BTreeMap<String, String>> {
+    let Some(answer) = host.probe(probe)? else {
+        return Ok(BTreeMap::new());
+    };
+    if answer.status != Some(0) {
+        return Ok(BTreeMap::new());
+    }
+    let text = String::from_utf8_lossy(&answer.stdout);
+    let lines = text.lines().filter_map(|line| line.split_once('='));
+    let pairs = lines.map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()));
+    Ok(pairs.collect())
+}
+
+/// Asks for recipients, from where the backup does not trust whoever asks.
+fn talk(
+    seen: &mut Seen,
+    (mx, backup): (&Mx, &BackupMx),
+    ask: Ask<'_>,
+    zone: &mx::Actual,
+    users: &[UserName],
+) -> Result<()> {
+    let Some(address) = mx::exchangers_at(zone, &seen.addresses).or_else(|| {
+        let mut all = seen.addresses.iter().copied();
+        all.clone().find(IpAddr::is_ipv4).or_else(|| all.next())
+    }) else {
+        return Ok(());
+    };
+    let trusted = seen.values.get("mynetworks").map_or("", String::as_str);
+    // Whoever trusts everybody is asked from anywhere: that is what has to be found.
+    let some = |net: &IpNet| net.prefix_len() > 0;
+    let trusts = |from: IpAddr| {
+        networks(trusted)
+            .filter(some)
+            .any(|net| net.contains(&from))
+    };
+    let known = users.first().cloned().or_else(|| {
+        backup
+            .recipients
+            .first()
+            .map(|name| UserName::from(name.as_str()))
+    });
+    let Some(known) = known else {
+        return Ok(());
+    };
+    let here = crate::host::address_towards(address)?;
+    let from: Option<Option<&dyn ReadHost>> = if here.is_some_and(|here| !trusts(here)) {
+        Some(None)
+    } else {
+        let mut found = None;
+        for host in ask.from {
+            if host
+                .address_towards(address)?
+                .is_some_and(|from| !trusts(from))
+            {
+                found = Some(Some(*host));
+                break;
+            }
+        }
+        found
+    };
+    let Some(from) = from else {
+        return Ok(());
+    };
+    let code = |user: UserName, domain: &str| -> Result<u16> {
+        let query = Recipients {
+            address,
+            users: vec![user],
+            domain: domain.to_owned(),
+        };
+        let refused = match from {
+            None => smtp::recipients(&query)?,
+            Some(host) => host.recipients(&query)?,
+        };
+        Ok(match refused.first() {
+            Some((_, Refusal::Said { code, .. })) => *code,
+            Some((_, Refusal::Unsayable)) => 553,
+            None => 250,
+        })
+    };
+    let asked = code(known, &mx.domain).and_then(|known| {
+        Ok(Says {
+            known,
+            unknown: code(NOBODY.into(), &mx.domain)?,
+            foreign: code(NOBODY.into(), FOREIGN)?,
+        })
+    });
+    match asked {
+        Ok(says) => seen.says = Some(says),
+        Err(error) => seen.silent = Some(crate::error::chain(&error)),
+    }
+    Ok(())
+}
+
+/// `mynetworks`: `127.0.0.0/8 [::1]/128`, an address alone is one host.
+fn networks(list: &str) -> impl Iterator<Item = IpNet> {
+    let words = list.split([',', ' ', '\t']).filter(|word| !word.is_empty());
+    words.filter_map(|word| {
+        let word = word.replace(['[', ']'], "");
+        word.parse()
+            .ok()
+            .or_else(|| word.parse().ok().map(|one: IpAddr| IpNet::from(one)))
+    })
+}
+
+/// The file that says that Postfix was not told yet to read its configuration again.
+pub(crate) fn unread(directory: &HostPath) -> HostPath {
+    directory.join(UNREAD)
+}
+
+/// Its name.
+pub(super) const UNREAD: &str = "not-reloaded";
