@@ -21,7 +21,7 @@ use crate::plan::{
 };
 use crate::resource::{accounts, address, beside, dovecot, mail, services, spool};
 
-pub use observation::{Hosts, Looked, OBSERVATION_VERSION, Observation, observe};
+pub use observation::{Hosts, Looked, OBSERVATION_VERSION, Observation, observe, receipt};
 pub use predict::predict;
 
 /// Makes the plan. Fails only on a defect of reconcile (a cycle, a broken invariant).

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Doing as _, Error, Kind, Result};
 use crate::raw::HostPath;
-use mailboxes::Mailboxes;
+use mailboxes::{Measure, Mailboxes};
 
 /// A question.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -35,6 +35,8 @@ pub enum Probe {
     PostfixParameters(Vec<String>),
     /// What mail clients would see of users' mailboxes.
     Mailboxes(Mailboxes),
+    /// How much mail users have.
+    Measure(Measure),
     /// The interfaces: `ip -o link show`, ip-link(8).
     Links,
     /// Their addresses: `ip -o addr show`, ip-address(8).
@@ -60,6 +62,31 @@ pub enum Probe {
     /// The UIDs of the messages in a user's INBOX whose Message-ID holds a marker, by Dovecot's own
     /// code: `doveadm fetch`. As any look by a client that serves, it may give new messages their UIDs.
     Letter(Letter),
+    /// Messages of one folder of a user: `doveadm fetch` of uid, guid, size, date and flags. As
+    /// [`Probe::Letter`].
+    Messages(Messages),
+    /// UIDVALIDITY and UIDNEXT of one folder of a user: `doveadm mailbox status`. Likewise.
+    Folder(Folder),
+}
+
+/// Messages in a folder.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Messages {
+    /// Whose.
+    pub user: String,
+    /// The folder.
+    pub folder: String,
+    /// UIDs as in IMAP, `1:5,9` or `17:*`.
+    pub uids: String,
+}
+
+/// A folder.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Folder {
+    /// Whose.
+    pub user: String,
+    /// Its name.
+    pub folder: String,
 }
 
 /// A message in somebody's INBOX.
@@ -189,7 +216,34 @@ impl Probe {
                 "Message-ID",
                 marker,
             ],
+            Self::Messages(Messages { user, folder, uids }) => &[
+                "/usr/bin/env",
+                "TZ=UTC0",
+                "/usr/bin/doveadm",
+                "-f",
+                "tab",
+                "fetch",
+                "-u",
+                user,
+                "uid guid size.virtual date.received flags",
+                "mailbox",
+                folder,
+                "uid",
+                uids,
+            ],
+            Self::Folder(Folder { user, folder }) => &[
+                "/usr/bin/doveadm",
+                "-f",
+                "tab",
+                "mailbox",
+                "status",
+                "-u",
+                user,
+                "uidvalidity uidnext",
+                folder,
+            ],
             Self::Mailboxes(mailboxes) => return mailboxes.argv(),
+            Self::Measure(measure) => return measure.argv(),
         };
         let names = match self {
             Self::Units(names) | Self::PostfixParameters(names) => names.as_slice(),
@@ -216,11 +270,14 @@ impl Probe {
             | Self::Certificates(_)
             | Self::PublicKey(_)
             | Self::Letter(_)
+            | Self::Messages(_)
+            | Self::Folder(_)
             | Self::Links
             | Self::Addresses
             | Self::Routes => &[],
             Self::PopTrial(trial) => trial.content.as_bytes(),
             Self::Mailboxes(mailboxes) => &mailboxes.users,
+            Self::Measure(measure) => &measure.users,
         }
     }
 
@@ -249,7 +306,9 @@ impl Probe {
             // The headers of every message, if the server has none in its cache.
             Self::Letter(_) => Duration::from_mins(2),
             // A server says nothing while it reads an mbox of many gigabytes for the first time.
-            Self::Mailboxes(_) => Duration::from_mins(15),
+            Self::Mailboxes(_) | Self::Measure(_) | Self::Messages(_) => Duration::from_mins(15),
+            // Waits for whoever has the mailbox locked.
+            Self::Folder(_) => Duration::from_mins(2),
         }
     }
 }

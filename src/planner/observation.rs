@@ -240,6 +240,18 @@ pub fn observe(
     })
 }
 
+/// The record that holds: the target's, with the authority of the source's where that is newer.
+pub fn receipt(manifest: &Manifest, hosts: Hosts<'_>) -> Result<Option<Receipt>> {
+    let live = |host: &&dyn ReadHost| host.state() == HostState::Live;
+    let source = hosts.source.filter(live);
+    let source = source.map(|source| Receipt::read(source, &manifest.name));
+    let theirs = source.transpose()?.flatten();
+    Ok(newest(
+        Receipt::read(hosts.target, &manifest.name)?,
+        theirs.as_ref(),
+    ))
+}
+
 /// The target's record, with the authority of the record that is newer.
 pub(super) fn newest(target: Option<Receipt>, source: Option<&Receipt>) -> Option<Receipt> {
     let mut receipt = target?;

@@ -1,10 +1,15 @@
-//! `spool/*`: how large each user's spool file is, against the manifest's thresholds.
+//! `spool/*`: how much mail users have, against the manifest's thresholds, and old messages that leave
+//! the INBOX.
 //!
-//! Only notes come out of it: a large spool file is no difference between the hosts. What moves or
-//! proves mail is [`super::mail`].
+//! A large spool file is no difference between the hosts: of it come only notes. What copies mail from
+//! host to host, or proves it, is [`super::mail`].
+
+pub mod measure;
+pub mod trend;
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::fmt;
 
 use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
@@ -106,16 +111,38 @@ fn largest_first(actual: &Actual) -> Vec<(&UserName, u64)> {
     by_size
 }
 
+/// A threshold of the manifest.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Threshold {
+    /// `spool.warn`.
+    Warn,
+    /// `spool.limit`.
+    Limit,
+}
+
+impl fmt::Display for Threshold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Warn => "warn",
+            Self::Limit => "limit",
+        })
+    }
+}
+
+/// The highest threshold that so many bytes are above.
+pub fn threshold(spool: &Spool, bytes: u64) -> Option<(Threshold, Size)> {
+    let above = |threshold: Option<Size>| threshold.filter(|t| bytes > t.bytes);
+    let limit = above(spool.limit).map(|limit| (Threshold::Limit, limit));
+    limit.or_else(|| above(spool.warn).map(|warn| (Threshold::Warn, warn)))
+}
+
 /// One warning for each spool file above a threshold, the largest first.
 fn warn(draft: &mut Draft, spool: &Spool, by_size: &[(&UserName, u64)]) {
-    let above = |threshold: &Option<Size>, size| threshold.filter(|t| size > t.bytes);
     let warnings: Vec<_> = by_size
         .iter()
         .filter_map(|(user, size)| {
-            let (name, threshold) = match above(&spool.limit, *size) {
-                Some(limit) => ("limit", limit),
-                None => ("warn", above(&spool.warn, *size)?),
-            };
+            let (name, threshold) = threshold(spool, *size)?;
             Some((*user, *size, name, threshold))
         })
         .collect();
