@@ -52,5 +52,6 @@ mod moving;
 mod queue;
 mod readme;
 mod services;
+mod spool;
 mod staging;
 mod switch;
