@@ -6,6 +6,7 @@
 mod execute;
 mod freeze;
 mod hand_over;
+mod housekeeping;
 mod journal;
 mod lock;
 mod mail;

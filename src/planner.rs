@@ -53,7 +53,7 @@ pub fn plan(manifest: &Manifest, observation: &Observation) -> Result<Plan> {
             mail::diff(manifest, &observation.mail, &resolved, receipt),
             dovecot::diff(manifest, &observation.dovecot, &resolved, receipt),
             address::diff(manifest, &observation.address, receipt),
-            spool::diff(manifest, &observation.spool),
+            spool::diff(manifest, &observation.spool, authority),
         ];
         for part in [accounts, mail, dovecot, address, spool] {
             draft.absorb(part);

@@ -23,14 +23,16 @@ use crate::report::terminal::tell;
 use crate::resource::accounts;
 use crate::resource::spool::measure::{Part, Usage, measure};
 use crate::resource::spool::trend::{Forecast, History, Sample};
+use crate::resource::spool::volumes::Volumes;
 use crate::resource::spool::{Threshold, threshold};
 
 #[derive(Args, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub(super) struct Options {
     /// Print it as JSON.
     #[arg(long)]
     json: bool,
-    /// Write it for node_exporter's textfile collector, in the place of this file.
+    /// Write it for the textfile collector of Prometheus' node exporter, in the place of this file.
     #[arg(long, value_name = "FILE")]
     prometheus: Option<PathBuf>,
     /// Remember this run on the target: growth and forecasts come from runs that were remembered.
@@ -118,7 +120,10 @@ fn look(session: &Session, record: bool) -> Result<Report> {
     let host: &dyn ReadHost = match side {
         Side::Target => target,
         Side::Source => session.source().ok_or_else(|| {
-            Error::new(Kind::Host, "the source's mail counts, and it is out of reach")
+            Error::new(
+                Kind::Host,
+                "the source's mail counts, and it is out of reach",
+            )
         })?,
     };
     let accounts = accounts::observe(session.source(), target)?;
@@ -142,14 +147,19 @@ fn look(session: &Session, record: bool) -> Result<Report> {
             growth: total(usage.inbox, usage.folders)
                 .zip(before.and_then(|(inbox, folders)| Some((*inbox)? + (*folders)?)))
                 .map(|(now, before)| difference(before, now)),
-            above: bytes.and_then(|bytes| threshold(&limits, bytes)).map(|(name, _)| name),
+            above: bytes
+                .and_then(|bytes| threshold(&limits, bytes))
+                .map(|(name, _)| name),
             limit,
             usage,
         };
         (name, user)
     };
     let known = &measured.users;
-    let unknown = chosen.keys().filter(|name| !known.contains_key(*name)).cloned();
+    let unknown = chosen
+        .keys()
+        .filter(|name| !known.contains_key(*name))
+        .cloned();
     let report = Report {
         migration: manifest.name.clone(),
         host: side,
@@ -168,42 +178,29 @@ fn look(session: &Session, record: bool) -> Result<Report> {
     Ok(report)
 }
 
-/// The file systems that hold mail. They are told apart by the directories that INBOXes and homes are in.
+/// The file systems that hold mail.
 fn partitions(host: &dyn ReadHost, users: &BTreeMap<UserName, Usage>) -> Result<Vec<Partition>> {
-    let mut mail: BTreeMap<HostPath, u64> = BTreeMap::new();
+    let mut volumes = Volumes::default();
+    let mut found: BTreeMap<HostPath, Partition> = BTreeMap::new();
     for usage in users.values() {
         let parts = [
-            // A Maildir and the folders beside it are in somebody's home.
-            (spool_of(usage), usage.inbox.bytes),
-            (usage.root.parent().parent(), usage.folders.bytes),
+            (usage.inboxes(), usage.inbox.bytes),
+            (usage.homes(), usage.folders.bytes),
         ];
         for (directory, bytes) in parts {
-            *mail.entry(directory).or_default() += bytes.unwrap_or(0);
+            let (path, space) = volumes.of(host, &directory)?;
+            let partition = found.entry(path.clone()).or_insert_with(|| Partition {
+                path,
+                kind: space.kind,
+                free: space.bytes,
+                mail: 0,
+                growth: None,
+                full: Forecast::Steady,
+            });
+            partition.mail += bytes.unwrap_or(0);
         }
     }
-    let mut found: BTreeMap<u64, Partition> = BTreeMap::new();
-    for (path, mail) in mail {
-        let space = host.space(&path)?;
-        let partition = found.entry(space.dev).or_insert_with(|| Partition {
-            path,
-            kind: space.kind,
-            free: space.bytes,
-            mail: 0,
-            growth: None,
-            full: Forecast::Steady,
-        });
-        partition.mail += mail;
-    }
     Ok(found.into_values().collect())
-}
-
-fn spool_of(usage: &Usage) -> HostPath {
-    let directory = usage.inbox_path.parent();
-    if usage.inbox_path == usage.root {
-        directory.parent()
-    } else {
-        directory
-    }
 }
 
 fn sample(side: Side, users: &BTreeMap<UserName, Usage>, partitions: &[Partition]) -> Sample {

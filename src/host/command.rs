@@ -203,18 +203,41 @@ impl Command {
                 &[],
             ),
             Self::CreateFolder { user, folder } => (
-                &["/usr/bin/doveadm", "mailbox", "create", "-u", user, "-s", folder],
+                &[
+                    "/usr/bin/doveadm",
+                    "mailbox",
+                    "create",
+                    "-u",
+                    user,
+                    "-s",
+                    folder,
+                ],
                 &[],
             ),
             Self::CopyMessages { user, folder, uids } => (
                 &[
-                    "/usr/bin/doveadm", "copy", "-u", user, folder, "mailbox", "INBOX", "uid", uids,
+                    "/usr/bin/doveadm",
+                    "copy",
+                    "-u",
+                    user,
+                    folder,
+                    "mailbox",
+                    "INBOX",
+                    "uid",
+                    uids,
                 ],
                 &[],
             ),
             Self::ExpungeMessages { user, folder, uids } => (
                 &[
-                    "/usr/bin/doveadm", "expunge", "-u", user, "mailbox", folder, "uid", uids,
+                    "/usr/bin/doveadm",
+                    "expunge",
+                    "-u",
+                    user,
+                    "mailbox",
+                    folder,
+                    "uid",
+                    uids,
                 ],
                 &[],
             ),
@@ -255,7 +278,7 @@ impl Command {
             | Self::StopScript(_)
             | Self::StartScript(_) => Duration::from_mins(5),
             // It says nothing while it copies gigabytes.
-            Self::CopyMessages { .. } | Self::ExpungeMessages { .. } => Duration::from_mins(60),
+            Self::CopyMessages { .. } | Self::ExpungeMessages { .. } => Duration::from_hours(1),
         }
     }
 }

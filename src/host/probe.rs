@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Doing as _, Error, Kind, Result};
 use crate::raw::HostPath;
-use mailboxes::{Measure, Mailboxes};
+use mailboxes::{Mailboxes, Measure};
 
 /// A question.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -80,6 +80,28 @@ pub struct Messages {
     pub uids: String,
 }
 
+impl Messages {
+    fn argv(&self) -> Vec<String> {
+        let Self { user, folder, uids } = self;
+        let words = [
+            "/usr/bin/env",
+            "TZ=UTC0",
+            "/usr/bin/doveadm",
+            "-f",
+            "tab",
+            "fetch",
+            "-u",
+            user,
+            "uid guid size.virtual date.received flags",
+            "mailbox",
+            folder,
+            "uid",
+            uids,
+        ];
+        words.map(str::to_owned).to_vec()
+    }
+}
+
 /// A folder.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Folder {
@@ -96,6 +118,24 @@ pub struct Letter {
     pub user: String,
     /// What its Message-ID holds and no other one does.
     pub marker: String,
+}
+
+impl Folder {
+    fn argv(&self) -> Vec<String> {
+        let Self { user, folder } = self;
+        let words = [
+            "/usr/bin/doveadm",
+            "-f",
+            "tab",
+            "mailbox",
+            "status",
+            "-u",
+            user,
+            "uidvalidity uidnext",
+            folder,
+        ];
+        words.map(str::to_owned).to_vec()
+    }
 }
 
 /// The properties of a unit that [`Probe::Units`] asks for.
@@ -216,32 +256,8 @@ impl Probe {
                 "Message-ID",
                 marker,
             ],
-            Self::Messages(Messages { user, folder, uids }) => &[
-                "/usr/bin/env",
-                "TZ=UTC0",
-                "/usr/bin/doveadm",
-                "-f",
-                "tab",
-                "fetch",
-                "-u",
-                user,
-                "uid guid size.virtual date.received flags",
-                "mailbox",
-                folder,
-                "uid",
-                uids,
-            ],
-            Self::Folder(Folder { user, folder }) => &[
-                "/usr/bin/doveadm",
-                "-f",
-                "tab",
-                "mailbox",
-                "status",
-                "-u",
-                user,
-                "uidvalidity uidnext",
-                folder,
-            ],
+            Self::Messages(messages) => return messages.argv(),
+            Self::Folder(folder) => return folder.argv(),
             Self::Mailboxes(mailboxes) => return mailboxes.argv(),
             Self::Measure(measure) => return measure.argv(),
         };

@@ -107,6 +107,7 @@ fn phase(action: &Action) -> u8 {
         | Change::StartServices(_) => 8,
         Change::HandOver { .. } => 9,
         Change::ReleaseService(_) => 10,
+        Change::MoveMessages(_) => 11,
     }
 }
 

@@ -132,6 +132,8 @@ fn broken_by(action: &Action, given: &BTreeSet<&Fact>) -> Option<&'static str> {
                     Side::Target => "the target gets the service address only once its mail counts",
                 })
         }
+        Change::MoveMessages(_) => (!needs(Fact::Authority(Side::Target)))
+            .then_some("messages are moved only where they count, and never on the source"),
         Change::ReleaseService(_) => (!needs(Fact::Authority(Side::Target)))
             .then_some("the target serves only once its mail counts"),
         Change::MergeAccounts(_) | Change::HoldService(_) => None,

@@ -68,6 +68,8 @@ pub enum Reason {
     CarriedBack,
     /// `serve_from: target`, and everything that it needs is in place.
     ServeFromTarget,
+    /// They are older than `spool.housekeeping` lets them be.
+    OldMessages,
 }
 
 impl fmt::Display for Reason {
@@ -129,6 +131,7 @@ impl fmt::Display for Reason {
             Self::CarriedBack => f.write_str(
                 "the source is to serve again and lacks what arrived or changed on the target",
             ),
+            Self::OldMessages => f.write_str("older than spool.housekeeping lets them be"),
             Self::ServeFromTarget => f.write_str("the manifest says serve_from: target"),
         }
     }

@@ -163,6 +163,7 @@ impl Observation {
             stable.spool = spool::Actual::default();
             stable.beside.queued.clear();
         }
+        stable.spool.old = None;
         stable.queue.forget_counts();
         let json =
             serde_json::to_vec(&stable).expect("an observation is plain data with text keys");
@@ -226,11 +227,21 @@ pub fn observe(
         beside,
         dovecot: observe_dovecot(manifest, hosts, &resolved)?,
         address: address::observe(manifest, hosts.source, hosts.target)?,
-        spool: spool::observe(
-            serving,
-            &mail::spool_dir(manifest, serving)?,
-            resolved.users.keys(),
-        )?,
+        spool: spool::Actual {
+            // Nothing moves while a hand-over is under way.
+            old: if between.switches.is_empty() && !between.pending {
+                let users = resolved.users.keys();
+                let now = jiff::Timestamp::now();
+                spool::housekeeping::observe(manifest, hosts.target, receipt_ref, users, now)?
+            } else {
+                None
+            },
+            ..spool::observe(
+                serving,
+                &mail::spool_dir(manifest, serving)?,
+                resolved.users.keys(),
+            )?
+        },
         accounts,
         receipt,
         between,

@@ -7,7 +7,7 @@ use crate::manifest::Manifest;
 use crate::names::Side;
 use crate::plan::{Change, Fact, Plan};
 use crate::receipt::Receipt;
-use crate::resource::{accounts, address, beside, dovecot, mail, services};
+use crate::resource::{accounts, address, beside, dovecot, mail, services, spool};
 
 /// The observation after the plan.
 pub fn predict(manifest: &Manifest, observation: &Observation, plan: &Plan) -> Result<Observation> {
@@ -66,6 +66,11 @@ pub fn predict(manifest: &Manifest, observation: &Observation, plan: &Plan) -> R
             | Change::TakeAddresses(change)
             | Change::MendAddresses(change) => {
                 address::predict_move(&mut after.address, change)?;
+            }
+            Change::MoveMessages(planned) => {
+                if let Some(old) = &mut after.spool.old {
+                    spool::housekeeping::predict(old, planned);
+                }
             }
             Change::ProveMail(_)
             | Change::ProveIdentity(_)

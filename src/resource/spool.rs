@@ -4,8 +4,12 @@
 //! A large spool file is no difference between the hosts: of it come only notes. What copies mail from
 //! host to host, or proves it, is [`super::mail`].
 
+pub mod begun;
+pub mod housekeeping;
 pub mod measure;
 pub mod trend;
+pub mod uids;
+pub mod volumes;
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -18,7 +22,7 @@ use crate::error::Result;
 use crate::host::{FileKind, ReadHost};
 use crate::manifest::{Manifest, Size, Spool};
 use crate::names::{Side, UserName};
-use crate::plan::{Draft, Level, Obstacle, Resource};
+use crate::plan::{Draft, Level, Resource};
 use crate::raw::HostPath;
 use crate::report::counted;
 
@@ -34,6 +38,9 @@ pub struct Actual {
     /// Bytes of each chosen user's spool file. A user without one, or with a Maildir in its place,
     /// is not here.
     pub sizes: BTreeMap<UserName, u64>,
+    /// Old messages, where they are moved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub old: Option<housekeeping::Old>,
 }
 
 impl Default for Actual {
@@ -41,6 +48,7 @@ impl Default for Actual {
         Self {
             side: Side::Source,
             sizes: BTreeMap::new(),
+            old: None,
         }
     }
 }
@@ -61,26 +69,17 @@ pub fn observe<'a>(
     Ok(Actual {
         side: host.side(),
         sizes,
+        old: None,
     })
 }
 
 /// What a person should know about the spool. Nothing without `spool` in the manifest.
-pub fn diff(manifest: &Manifest, actual: &Actual) -> Draft {
+pub fn diff(manifest: &Manifest, actual: &Actual, authority: Side) -> Draft {
     let mut draft = Draft::default();
     let Some(spool) = &manifest.spool else {
         return draft;
     };
-    if spool.housekeeping.is_some() {
-        draft.block(
-            Resource::Migration,
-            Obstacle::NotInThisVersion {
-                part: "spool.housekeeping".to_owned(),
-                remedy: "take it out of the manifest and move old messages by hand, as in \
-                         `doveadm move -u USER Archive mailbox INBOX savedbefore 365d`"
-                    .to_owned(),
-            },
-        );
-    }
+    draft.absorb(housekeeping::diff(manifest, actual.old.as_ref(), authority));
     let by_size = largest_first(actual);
     if let Some((user, largest)) = by_size.first() {
         let total = by_size.iter().map(|(_, size)| size).sum();

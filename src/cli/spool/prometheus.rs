@@ -1,4 +1,4 @@
-//! The report in Prometheus' text exposition format, for node_exporter's textfile collector.
+//! The report in Prometheus' text exposition format, for `node_exporter`'s textfile collector.
 
 use std::fmt::{Display, Write as _};
 
@@ -22,9 +22,14 @@ pub(super) fn text(report: &Report, limits: Option<&Spool>) -> String {
         line(&format_args!("# HELP reconcile_spool_{name} {help}"));
         line(&format_args!("# TYPE reconcile_spool_{name} gauge"));
         for (labels, value) in samples {
-            let labels = labels.iter().map(|(key, value)| format!("{key}=\"{}\"", escaped(value)));
+            let labels = labels
+                .iter()
+                .map(|(key, value)| format!("{key}=\"{}\"", escaped(value)));
             let labels: Vec<String> = labels.collect();
-            line(&format_args!("reconcile_spool_{name}{{{}}} {value}", labels.join(",")));
+            line(&format_args!(
+                "reconcile_spool_{name}{{{}}} {value}",
+                labels.join(",")
+            ));
         }
     };
     family(
@@ -35,12 +40,16 @@ pub(super) fn text(report: &Report, limits: Option<&Spool>) -> String {
     family(
         "messages",
         "Messages of a user.",
-        parts(report, |part| part.messages.map(|number| number.to_string())),
+        parts(report, |part| {
+            part.messages.map(|number| number.to_string())
+        }),
     );
     family(
         "oldest_timestamp_seconds",
         "When the oldest message of a user was received.",
-        parts(report, |part| part.oldest.map(|at| at.as_second().to_string())),
+        parts(report, |part| {
+            part.oldest.map(|at| at.as_second().to_string())
+        }),
     );
     let thresholds = [
         ("warn", limits.and_then(|limits| limits.warn)),
@@ -90,7 +99,10 @@ pub(super) fn text(report: &Report, limits: Option<&Spool>) -> String {
         "measured_timestamp_seconds",
         "When this was measured.",
         vec![(
-            vec![("migration", report.migration.to_string()), ("host", report.host.to_string())],
+            vec![
+                ("migration", report.migration.to_string()),
+                ("host", report.host.to_string()),
+            ],
             report.at.as_second().to_string(),
         )],
     );

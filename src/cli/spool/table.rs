@@ -36,10 +36,18 @@ pub(super) fn text(report: &Report, all: bool) -> String {
         let [inbox, folders] = [user.usage.inbox, user.usage.folders].map(part);
         let growth = growth(user.growth);
         let name = name.to_string();
-        let cells = [&name, &inbox[0], &inbox[1], &inbox[2], &folders[0], &folders[1], &folders[2]];
-        let cells = cells.map(String::as_str);
-        let [a, b, c, d, e, f, g] = cells;
-        line(&format!("{}  {}", row([a, b, c, d, e, f, g, &growth]), remark(user)));
+        let cells = [
+            &name,
+            &inbox[0],
+            &inbox[1],
+            &inbox[2],
+            &folders[0],
+            &folders[1],
+            &folders[2],
+            &growth,
+        ];
+        let row = row(cells.map(String::as_str));
+        line(&format!("{row}  {}", remark(user)));
     }
     if let Some(more) = users.len().checked_sub(named).filter(|more| *more > 0) {
         line(&format!("and {more} more; --all names them"));
@@ -60,13 +68,25 @@ pub(super) fn text(report: &Report, all: bool) -> String {
     }
     if !report.unknown.is_empty() {
         let users = counted(report.unknown.len() as u64, "user", "users");
-        line(&format!("{users} unknown to Dovecot there: {}", report.unknown[0]));
+        line(&format!(
+            "{users} unknown to Dovecot there: {}",
+            report.unknown[0]
+        ));
     }
     out
 }
 
 fn row(cells: [&str; 8]) -> String {
-    let [user, inbox, messages, oldest, folders, in_folders, oldest_there, growth] = cells;
+    let [
+        user,
+        inbox,
+        messages,
+        oldest,
+        folders,
+        in_folders,
+        oldest_there,
+        growth,
+    ] = cells;
     format!(
         "{user:<16} {inbox:>9} {messages:>8} {oldest:>10}  {folders:>9} {in_folders:>8} \
          {oldest_there:>10} {growth:>10}"
@@ -83,7 +103,8 @@ fn part(part: Part) -> [String; 3] {
     };
     [
         part.bytes.map_or_else(unknown, size),
-        part.messages.map_or_else(unknown, |number| number.to_string()),
+        part.messages
+            .map_or_else(unknown, |number| number.to_string()),
         oldest,
     ]
 }

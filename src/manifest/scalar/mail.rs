@@ -86,7 +86,10 @@ impl FolderName {
         }
         if text.starts_with('-') || text.contains(['*', '?', '%']) {
             return bad(
-                format!("{} would be an option or a pattern for doveadm", quote(text)),
+                format!(
+                    "{} would be an option or a pattern for doveadm",
+                    quote(text)
+                ),
                 expected,
             );
         }

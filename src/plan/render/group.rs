@@ -5,7 +5,7 @@ use super::{Row, Sign, hand_over};
 use crate::names::Side;
 use crate::plan::{Action, Change, Plan, Resource, Risk, Undo};
 use crate::report::counted;
-use crate::resource::{accounts, address, dovecot, mail, services};
+use crate::resource::{accounts, address, dovecot, mail, services, spool};
 
 /// So many proofs are listed; more are counted.
 const LISTED_PROOFS: usize = 3;
@@ -78,6 +78,7 @@ fn heading(action: &Action) -> &'static str {
         Change::MendAddresses(_) => "Mend the addresses",
         Change::LeaveAddresses(_) | Change::TakeAddresses(_) => "Move the addresses",
         Change::EndLeftover(_) => "End what a run left half-done",
+        Change::MoveMessages(_) => "Move old messages",
         Change::HandOver { .. } => "Hand over",
     }
 }
@@ -113,6 +114,7 @@ fn bare_rows(action: &Action) -> Vec<Row> {
             Resource::Dovecot(_) => dovecot::rows(edit),
             _ => address::rows(action, edit),
         },
+        Change::MoveMessages(planned) => vec![spool::housekeeping::row(planned)],
         Change::HoldService(hold) => vec![services::hold_row(hold)],
         Change::ReleaseService(release) => vec![services::release_row(release)],
         Change::Rounds(_)

@@ -41,6 +41,22 @@ pub struct Usage {
     pub quotas: Vec<Quota>,
 }
 
+impl Usage {
+    /// The directory that homes are in.
+    pub fn homes(&self) -> HostPath {
+        self.root.parent().parent()
+    }
+
+    /// The directory that INBOXes are in.
+    pub fn inboxes(&self) -> HostPath {
+        if self.inbox_path == self.root {
+            self.homes()
+        } else {
+            self.inbox_path.parent()
+        }
+    }
+}
+
 /// A part of somebody's mail. What cannot be told is `None`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Part {
@@ -157,7 +173,9 @@ fn read(answer: &[u8], boundary: &str) -> std::result::Result<Measured, String> 
             }
             Some(failed) if failed.starts_with(b"failed ") => {
                 let why = match &failed[7..] {
-                    b"configuration" => "it has no Dovecot, or one that does not accept its settings",
+                    b"configuration" => {
+                        "it has no Dovecot, or one that does not accept its settings"
+                    }
                     b"cover" => "its kernel lets nothing be opened there without touching it",
                     _ => "Dovecot cannot be asked",
                 };

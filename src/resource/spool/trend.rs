@@ -123,12 +123,11 @@ impl History {
         forecast(&self.points(now, bytes), count(limit))
     }
 
-    fn points(
-        &self,
-        now: &Sample,
-        value: impl Fn(&Sample) -> Option<f64>,
-    ) -> Vec<(f64, f64)> {
-        let runs = self.runs.iter().filter(|run| run.side == now.side && run.at < now.at);
+    fn points(&self, now: &Sample, value: impl Fn(&Sample) -> Option<f64>) -> Vec<(f64, f64)> {
+        let runs = self
+            .runs
+            .iter()
+            .filter(|run| run.side == now.side && run.at < now.at);
         let all = runs.chain([now]);
         all.filter_map(|run| Some((-days(run.at, now.at), value(run)?)))
             .collect()
@@ -212,7 +211,7 @@ fn forecast(points: &[(f64, f64)], ceiling: f64) -> Forecast {
             hours: (span * 24.0) as u64,
         };
     }
-    let number = points.len() as f64;
+    let number = count(points.len() as u64);
     let mean = |of: fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / number;
     let (x, y) = (mean(|p| p.0), mean(|p| p.1));
     let sum = |of: &dyn Fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>();
@@ -265,7 +264,9 @@ mod tests {
             forecast(&three, 200.0),
             Forecast::TooFew { runs: 3, hours: 48 }
         );
-        let hourly: Vec<_> = (0..5).map(|n| (f64::from(n - 4) / 24.0, f64::from(n))).collect();
+        let hourly: Vec<_> = (0..5)
+            .map(|n| (f64::from(n - 4) / 24.0, f64::from(n)))
+            .collect();
         assert_eq!(
             forecast(&hourly, 200.0),
             Forecast::TooFew { runs: 5, hours: 4 }
@@ -296,7 +297,10 @@ mod tests {
         (1..100).for_each(|minute| history.add(run(99 * 86_400 + minute * 60, Side::Target)));
         assert!(history.runs.len() <= KEPT);
         assert!(days(first, history.runs[0].at) <= 1.0);
-        assert_eq!(history.runs.last().unwrap().at.as_second() % 86_400, 99 * 60);
+        assert_eq!(
+            history.runs.last().unwrap().at.as_second() % 86_400,
+            99 * 60
+        );
     }
 
     #[test]
