@@ -7,6 +7,7 @@ mod backup;
 mod execute;
 mod freeze;
 mod hand_over;
+mod housekeeping;
 mod journal;
 mod lock;
 mod mail;

@@ -11,6 +11,7 @@ mod observe;
 mod plan;
 mod rollback;
 mod session;
+mod spool;
 mod status;
 mod validate;
 mod verify;
@@ -68,6 +69,8 @@ enum Command {
     Verify(verify::Options),
     /// Tell whose mail counts, since when, and what to do next. Changes nothing.
     Status(status::Options),
+    /// Show how much mail there is on the host that serves, how it grows, and what will be full.
+    Spool(spool::Options),
     /// Save what is seen on both hosts, for `plan --observation`. Holds no secret.
     Observe(observe::Options),
     /// Print the JSON schema of the manifest or of the plan.
@@ -96,6 +99,7 @@ pub fn run(arguments: Arguments, operator: &Operator) -> Result<Exit, Failure> {
         Command::Confirm(options) => confirm::run(manifest, &options, operator),
         Command::Verify(options) => verify::run(manifest, &options, operator),
         Command::Status(options) => status::run(manifest, &options, operator),
+        Command::Spool(options) => spool::run(manifest, &options, operator),
         Command::Observe(options) => observe::run(manifest, &options, operator),
         Command::Schema(options) => documents::schema(&options),
         Command::Completions(options) => documents::completions(&options, Arguments::command()),

@@ -16,7 +16,7 @@ pub enum Exit {
     Done,
     /// An error; the message says what was and what was not done.
     Error,
-    /// `plan --detailed-exitcode` only: changes are pending.
+    /// With `--detailed-exitcode` only: changes are pending, or mail is above a threshold.
     Changes,
     /// A gate said no; nothing was changed.
     Blocked,

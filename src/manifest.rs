@@ -625,4 +625,30 @@ pub struct Housekeeping {
     /// Folder that takes them.
     #[schemars(with = "scalar::FolderName")]
     pub to: String,
+    /// What becomes of old messages that nobody has read: a POP3 client marks what it fetches as
+    /// read, so these may not have been fetched by any.
+    #[serde(default, skip_serializing_if = "Unread::is_default")]
+    pub unread: Unread,
+    /// Names or globs of users whose messages all stay.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<scalar::UserPattern>")]
+    pub exclude: Vec<String>,
+}
+
+/// What housekeeping does with messages that nobody has read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Unread {
+    /// They stay where they are.
+    #[default]
+    Stay,
+    /// They are moved like the others.
+    Move,
+}
+
+impl Unread {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }

@@ -72,6 +72,15 @@ impl Plan {
         self.actions.iter().any(ends)
     }
 
+    /// Whether nothing is left but old messages that somebody read since they were looked at last.
+    pub fn is_housekeeping_only(&self) -> bool {
+        let moves = |action: &Action| {
+            matches!(action.change, Change::MoveMessages(_))
+                && action.because == Reason::OldMessages
+        };
+        self.blocked.is_empty() && self.actions.iter().all(moves)
+    }
+
     /// Whether nothing is left but mail that moved on a live source since it was looked at last.
     pub fn is_new_mail_only(&self) -> bool {
         self.has_live_source()
@@ -196,6 +205,7 @@ impl Resource {
             Change::SetUpBackup(_) | Change::AskBackup(_) | Change::DrainBackup(_) => Self::Backup,
             Change::SetAside { user, .. } => Self::Mail(user.clone()),
             Change::CopyMail(copy) | Change::ProveMail(copy) => Self::Mail(copy.user.clone()),
+            Change::MoveMessages(planned) => Self::Spool(planned.user.clone()),
             Change::EnforceUidl(_) => Self::Dovecot("uidl_format".to_owned()),
             Change::EditFile(_) => match action.gives.first() {
                 Some(Fact::AddressConfigured(address)) => Self::Address(address.clone()),

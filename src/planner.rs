@@ -23,7 +23,7 @@ use crate::receipt::Receipt;
 use crate::resource::{accounts, address, backup, beside, dovecot, mail, mx, services, spool};
 
 pub(crate) use hand_over::budget;
-pub use observation::{Hosts, Looked, OBSERVATION_VERSION, Observation, observe};
+pub use observation::{Hosts, Looked, OBSERVATION_VERSION, Observation, observe, receipt};
 pub use predict::predict;
 
 /// Makes the plan. Fails only on a defect of reconcile (a cycle, a broken invariant).
@@ -59,7 +59,7 @@ pub fn plan(manifest: &Manifest, observation: &Observation) -> Result<Plan> {
             mail::diff(manifest, &observation.mail, &resolved, receipt),
             dovecot::diff(manifest, &observation.dovecot, &resolved, receipt),
             address::diff(manifest, &observation.address, receipt),
-            spool::diff(manifest, &observation.spool),
+            spool::diff(manifest, &observation.spool, authority),
         ];
         for part in [accounts, mail, dovecot, address, spool] {
             draft.absorb(part);

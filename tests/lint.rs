@@ -289,3 +289,14 @@ fn the_address_waits_for_authority() {
         );
     }
 }
+
+#[test]
+fn messages_are_moved_only_where_they_count() {
+    let error = rule_broken("housekeeping-of-a-target-that-serves", |plan| {
+        action(plan, "spool/alice/move").needs.clear();
+    });
+    assert!(
+        error.ends_with("messages are moved only where they count, and never on the source"),
+        "{error}"
+    );
+}

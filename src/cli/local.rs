@@ -45,6 +45,28 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     std::fs::rename(&temp, path).doing(Kind::Usage, what)
 }
 
+/// Writes a whole file that everybody may read, whatever the umask: complete or not at all.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a file that the operator named, not a host's"
+)]
+pub(super) fn write_for_all(path: &Path, bytes: &[u8]) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let what = || format!("cannot write {}", path.display());
+    // A name that a collector of *.prom does not take.
+    let mut temp = path.as_os_str().to_owned();
+    temp.push(format!(".{}.new", std::process::id()));
+    let written = std::fs::write(&temp, bytes).and_then(|()| {
+        std::fs::set_permissions(&temp, std::fs::Permissions::from_mode(0o644))?;
+        std::fs::rename(&temp, path)
+    });
+    if written.is_err() {
+        // What counts is the failure to write; a file left over is named by its cause.
+        std::fs::remove_file(&temp).ok();
+    }
+    written.doing(Kind::Usage, what)
+}
+
 /// Writes a whole file that is not there yet: complete or not at all.
 #[expect(
     clippy::disallowed_methods,

@@ -59,6 +59,31 @@ pub enum Command {
         /// The marker.
         marker: String,
     },
+    /// `doveadm mailbox create -s`: makes a folder and subscribes to it.
+    CreateFolder {
+        /// Whose.
+        user: String,
+        /// Its name.
+        folder: String,
+    },
+    /// `doveadm copy`: messages of a user's INBOX, with flags and dates, into a folder.
+    CopyMessages {
+        /// Whose.
+        user: String,
+        /// The folder.
+        folder: String,
+        /// Their UIDs, `1:5,9`.
+        uids: String,
+    },
+    /// `doveadm expunge`: messages of one folder.
+    ExpungeMessages {
+        /// Whose.
+        user: String,
+        /// The folder.
+        folder: String,
+        /// Their UIDs, `1:5,9`.
+        uids: String,
+    },
     /// `postqueue -f`: Postfix tries again at once what it has put off; does not wait for it.
     FlushPostfix,
     /// Stops the queue manager (SIGSTOP) of each instance of Postfix, and waits until the deliveries that it began have ended, 20
@@ -224,6 +249,45 @@ impl Command {
                 ],
                 &[],
             ),
+            Self::CreateFolder { user, folder } => (
+                &[
+                    "/usr/bin/doveadm",
+                    "mailbox",
+                    "create",
+                    "-u",
+                    user,
+                    "-s",
+                    folder,
+                ],
+                &[],
+            ),
+            Self::CopyMessages { user, folder, uids } => (
+                &[
+                    "/usr/bin/doveadm",
+                    "copy",
+                    "-u",
+                    user,
+                    folder,
+                    "mailbox",
+                    "INBOX",
+                    "uid",
+                    uids,
+                ],
+                &[],
+            ),
+            Self::ExpungeMessages { user, folder, uids } => (
+                &[
+                    "/usr/bin/doveadm",
+                    "expunge",
+                    "-u",
+                    user,
+                    "mailbox",
+                    folder,
+                    "uid",
+                    uids,
+                ],
+                &[],
+            ),
             Self::FlushPostfix => (&["/usr/sbin/postqueue", "-f"], &[]),
             Self::FlushPostfixFor(domain) => (&["/usr/sbin/postqueue", "-s", domain], &[]),
             Self::SetPostfix(values) => {
@@ -263,6 +327,7 @@ impl Command {
             | Self::ReloadNetworkManager
             | Self::ReloadDovecot
             | Self::ExpungeLetter { .. }
+            | Self::CreateFolder { .. }
             | Self::MaskUnits(_)
             | Self::UnmaskUnits(_)
             | Self::UpdateRcDisable(_)
@@ -283,6 +348,8 @@ impl Command {
             | Self::StopPostfix
             | Self::StopScript(_)
             | Self::StartScript(_) => Duration::from_mins(5),
+            // It says nothing while it copies gigabytes.
+            Self::CopyMessages { .. } | Self::ExpungeMessages { .. } => Duration::from_hours(1),
         }
     }
 }

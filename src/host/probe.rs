@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Doing as _, Error, Kind, Result};
 use crate::raw::HostPath;
-use mailboxes::Mailboxes;
+use mailboxes::{Mailboxes, Measure};
 
 /// A question.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -41,6 +41,8 @@ pub enum Probe {
     PostfixQueue,
     /// What mail clients would see of users' mailboxes.
     Mailboxes(Mailboxes),
+    /// How much mail users have.
+    Measure(Measure),
     /// The interfaces: `ip -o link show`, ip-link(8).
     Links,
     /// Their addresses: `ip -o addr show`, ip-address(8).
@@ -66,6 +68,53 @@ pub enum Probe {
     /// The UIDs of the messages in a user's INBOX whose Message-ID holds a marker, by Dovecot's own
     /// code: `doveadm fetch`. As any look by a client that serves, it may give new messages their UIDs.
     Letter(Letter),
+    /// Messages of one folder of a user: `doveadm fetch` of uid, guid, size, date and flags. As
+    /// [`Probe::Letter`].
+    Messages(Messages),
+    /// UIDVALIDITY and UIDNEXT of one folder of a user: `doveadm mailbox status`. Likewise.
+    Folder(Folder),
+}
+
+/// Messages in a folder.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Messages {
+    /// Whose.
+    pub user: String,
+    /// The folder.
+    pub folder: String,
+    /// UIDs as in IMAP, `1:5,9` or `17:*`.
+    pub uids: String,
+}
+
+impl Messages {
+    fn argv(&self) -> Vec<String> {
+        let Self { user, folder, uids } = self;
+        let words = [
+            "/usr/bin/env",
+            "TZ=UTC0",
+            "/usr/bin/doveadm",
+            "-f",
+            "tab",
+            "fetch",
+            "-u",
+            user,
+            "uid guid size.virtual date.received flags",
+            "mailbox",
+            folder,
+            "uid",
+            uids,
+        ];
+        words.map(str::to_owned).to_vec()
+    }
+}
+
+/// A folder.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Folder {
+    /// Whose.
+    pub user: String,
+    /// Its name.
+    pub folder: String,
 }
 
 /// A message in somebody's INBOX.
@@ -75,6 +124,24 @@ pub struct Letter {
     pub user: String,
     /// What its Message-ID holds and no other one does.
     pub marker: String,
+}
+
+impl Folder {
+    fn argv(&self) -> Vec<String> {
+        let Self { user, folder } = self;
+        let words = [
+            "/usr/bin/doveadm",
+            "-f",
+            "tab",
+            "mailbox",
+            "status",
+            "-u",
+            user,
+            "uidvalidity uidnext",
+            folder,
+        ];
+        words.map(str::to_owned).to_vec()
+    }
 }
 
 /// The properties of a unit that [`Probe::Units`] asks for.
@@ -198,7 +265,10 @@ impl Probe {
                 "Message-ID",
                 marker,
             ],
+            Self::Messages(messages) => return messages.argv(),
+            Self::Folder(folder) => return folder.argv(),
             Self::Mailboxes(mailboxes) => return mailboxes.argv(),
+            Self::Measure(measure) => return measure.argv(),
         };
         let names = match self {
             Self::Units(names)
@@ -231,11 +301,14 @@ impl Probe {
             | Self::Certificates(_)
             | Self::PublicKey(_)
             | Self::Letter(_)
+            | Self::Messages(_)
+            | Self::Folder(_)
             | Self::Links
             | Self::Addresses
             | Self::Routes => &[],
             Self::PopTrial(trial) => trial.content.as_bytes(),
             Self::Mailboxes(mailboxes) => &mailboxes.users,
+            Self::Measure(measure) => &measure.users,
         }
     }
 
@@ -268,7 +341,9 @@ impl Probe {
             // The headers of every message, if the server has none in its cache.
             Self::Letter(_) => Duration::from_mins(2),
             // A server says nothing while it reads an mbox of many gigabytes for the first time.
-            Self::Mailboxes(_) => Duration::from_mins(15),
+            Self::Mailboxes(_) | Self::Measure(_) | Self::Messages(_) => Duration::from_mins(15),
+            // Waits for whoever has the mailbox locked.
+            Self::Folder(_) => Duration::from_mins(2),
         }
     }
 }

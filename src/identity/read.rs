@@ -9,7 +9,7 @@ use super::imap::list;
 use super::mailbox::{Refusal, Seen};
 use super::{Subject, Unable, pop3};
 use crate::error::{Doing as _, Error, Kind, Result};
-use crate::host::probe::mailboxes::{Inbox, Mailboxes, Way};
+use crate::host::probe::mailboxes::{Inbox, Mailboxes, Way, boundary};
 use crate::host::{Ended, Hearing, HostState, Probe, ReadHost};
 use session::{Ignored, Opened, Opening, Words, session};
 
@@ -49,19 +49,6 @@ pub(super) fn ask(
         }),
         None => Err(Unable::Offline),
     })
-}
-
-/// 128 random bits as a word.
-fn boundary() -> Result<String> {
-    use std::fmt::Write as _;
-    let mut bits = [0_u8; 16];
-    rustix::rand::getrandom(&mut bits[..], rustix::rand::GetRandomFlags::empty())
-        .doing(Kind::Internal, || "cannot get random bits".to_owned())?;
-    let mut word = "reconcile-".to_owned();
-    for byte in bits {
-        write!(word, "{byte:02x}").expect("writing to a String cannot fail");
-    }
-    Ok(word)
 }
 
 /// The users as the scripts read them.

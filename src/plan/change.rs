@@ -86,6 +86,8 @@ pub enum Change {
     AskBackup(BackupAsking),
     /// Have the backup deliver what waits there, and watch it.
     DrainBackup(BackupDrain),
+    /// Move messages of a user's INBOX into a folder, on the target.
+    MoveMessages(MessageMove),
     /// Record in the receipt that authority changed hands.
     HandOver {
         /// To whom.
@@ -93,6 +95,33 @@ pub enum Change {
         /// What the receipt keeps, because the source may be gone from here on.
         keep: HandOverRecord,
     },
+}
+
+/// Messages that leave an INBOX.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MessageMove {
+    /// Whose.
+    pub user: UserName,
+    /// Where they go; made if it is not there.
+    pub folder: String,
+    /// What was received before this day is old.
+    pub before: String,
+    /// UIDVALIDITY of the INBOX.
+    pub uidvalidity: u32,
+    /// The messages, `1:5,9`; none to end what a run that died left half-done.
+    pub uids: String,
+    /// How many they are.
+    pub messages: u64,
+    /// Bytes on disk.
+    pub bytes: u64,
+    /// How many of them nobody has read.
+    pub unread: u64,
+    /// How many messages that are as old stay: unread, flagged or deleted.
+    pub stay: u64,
+    /// The INBOX and the directory of the folders: whose file systems are synced before anything leaves
+    /// the INBOX.
+    pub paths: Vec<HostPath>,
 }
 
 /// A service that is stopped and kept from being started.

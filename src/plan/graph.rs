@@ -108,6 +108,7 @@ fn phase(action: &Action) -> u8 {
         | Change::StartServices(_) => 8,
         Change::HandOver { .. } => 9,
         Change::ReleaseService(_) | Change::DrainBackup(_) => 10,
+        Change::MoveMessages(_) => 11,
     }
 }
 

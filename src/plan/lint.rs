@@ -146,6 +146,8 @@ fn broken_by(action: &Action, given: &BTreeSet<&Fact>) -> Option<&'static str> {
             (!ours || climbs(&setup.directory) || !files.into_iter().all(inside))
                 .then_some("the backup is given files in a directory of its own only")
         }
+        Change::MoveMessages(_) => (!needs(Fact::Authority(Side::Target)))
+            .then_some("messages are moved only where they count, and never on the source"),
         Change::ReleaseService(_) => (!needs(Fact::Authority(Side::Target)))
             .then_some("the target serves only once its mail counts"),
         Change::MergeAccounts(_) | Change::HoldService(_) => None,

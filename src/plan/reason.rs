@@ -74,6 +74,8 @@ pub enum Reason {
     BackupGone,
     /// Mail waits there since the mail stood still.
     Queued,
+    /// They are older than `spool.housekeeping` lets them be.
+    OldMessages,
 }
 
 impl fmt::Display for Reason {
@@ -135,6 +137,7 @@ impl fmt::Display for Reason {
             Self::CarriedBack => f.write_str(
                 "the source is to serve again and lacks what arrived or changed on the target",
             ),
+            Self::OldMessages => f.write_str("older than spool.housekeeping lets them be"),
             Self::ServeFromTarget => f.write_str("the manifest says serve_from: target"),
             Self::BackupDiffers => f.write_str("it takes mail for whom the host that serves does"),
             Self::BackupGone => f.write_str("the manifest names no backup any more"),

@@ -185,6 +185,7 @@ impl Observation {
             stable.spool = spool::Actual::default();
             stable.beside.queued.clear();
         }
+        stable.spool.old = None;
         stable.queue.forget_counts();
         stable.mx.forget_times();
         let json =
@@ -250,11 +251,21 @@ pub fn observe(
         beside,
         dovecot: observe_dovecot(manifest, hosts, &resolved)?,
         address: address::observe(manifest, hosts.source, hosts.target)?,
-        spool: spool::observe(
-            serving,
-            &mail::spool_dir(manifest, serving)?,
-            resolved.users.keys(),
-        )?,
+        spool: spool::Actual {
+            // Nothing moves while a hand-over is under way.
+            old: if between.switches.is_empty() && !between.pending {
+                let users = resolved.users.keys();
+                let now = jiff::Timestamp::now();
+                spool::housekeeping::observe(manifest, hosts.target, receipt_ref, users, now)?
+            } else {
+                None
+            },
+            ..spool::observe(
+                serving,
+                &mail::spool_dir(manifest, serving)?,
+                resolved.users.keys(),
+            )?
+        },
         accounts,
         receipt,
         between,
@@ -264,6 +275,18 @@ pub fn observe(
         queue,
         looked: Looked::AtHosts,
     })
+}
+
+/// The record that holds: the target's, with the authority of the source's where that is newer.
+pub fn receipt(manifest: &Manifest, hosts: Hosts<'_>) -> Result<Option<Receipt>> {
+    let live = |host: &&dyn ReadHost| host.state() == HostState::Live;
+    let source = hosts.source.filter(live);
+    let source = source.map(|source| Receipt::read(source, &manifest.name));
+    let theirs = source.transpose()?.flatten();
+    Ok(newest(
+        Receipt::read(hosts.target, &manifest.name)?,
+        theirs.as_ref(),
+    ))
 }
 
 /// The target's record, with the authority of the record that is newer.

@@ -8,7 +8,7 @@ use crate::names::Side;
 use crate::plan::backup::BackupState;
 use crate::plan::{Change, Fact, Plan};
 use crate::receipt::Receipt;
-use crate::resource::{accounts, address, backup, beside, dovecot, mail, services};
+use crate::resource::{accounts, address, backup, beside, dovecot, mail, services, spool};
 
 /// The observation after the plan.
 pub fn predict(manifest: &Manifest, observation: &Observation, plan: &Plan) -> Result<Observation> {
@@ -76,6 +76,11 @@ pub fn predict(manifest: &Manifest, observation: &Observation, plan: &Plan) -> R
                 backup::predict(&mut after.backup, setup, &manifest.name);
             }
             Change::AskBackup(_) | Change::DrainBackup(_) => {}
+            Change::MoveMessages(planned) => {
+                if let Some(old) = &mut after.spool.old {
+                    spool::housekeeping::predict(old, planned);
+                }
+            }
             Change::ProveMail(_)
             | Change::ProveIdentity(_)
             | Change::Survey(_)

@@ -1,10 +1,19 @@
-//! `spool/*`: how large each user's spool file is, against the manifest's thresholds.
+//! `spool/*`: how much mail users have, against the manifest's thresholds, and old messages that leave
+//! the INBOX.
 //!
-//! Only notes come out of it: a large spool file is no difference between the hosts. What moves or
-//! proves mail is [`super::mail`].
+//! A large spool file is no difference between the hosts: of it come only notes. What copies mail from
+//! host to host, or proves it, is [`super::mail`].
+
+pub mod begun;
+pub mod housekeeping;
+pub mod measure;
+pub mod trend;
+pub mod uids;
+pub mod volumes;
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::fmt;
 
 use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
@@ -13,7 +22,7 @@ use crate::error::Result;
 use crate::host::{FileKind, ReadHost};
 use crate::manifest::{Manifest, Size, Spool};
 use crate::names::{Side, UserName};
-use crate::plan::{Draft, Level, Obstacle, Resource};
+use crate::plan::{Draft, Level, Resource};
 use crate::raw::HostPath;
 use crate::report::counted;
 
@@ -29,6 +38,9 @@ pub struct Actual {
     /// Bytes of each chosen user's spool file. A user without one, or with a Maildir in its place,
     /// is not here.
     pub sizes: BTreeMap<UserName, u64>,
+    /// Old messages, where they are moved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub old: Option<housekeeping::Old>,
 }
 
 impl Default for Actual {
@@ -36,6 +48,7 @@ impl Default for Actual {
         Self {
             side: Side::Source,
             sizes: BTreeMap::new(),
+            old: None,
         }
     }
 }
@@ -56,26 +69,17 @@ pub fn observe<'a>(
     Ok(Actual {
         side: host.side(),
         sizes,
+        old: None,
     })
 }
 
 /// What a person should know about the spool. Nothing without `spool` in the manifest.
-pub fn diff(manifest: &Manifest, actual: &Actual) -> Draft {
+pub fn diff(manifest: &Manifest, actual: &Actual, authority: Side) -> Draft {
     let mut draft = Draft::default();
     let Some(spool) = &manifest.spool else {
         return draft;
     };
-    if spool.housekeeping.is_some() {
-        draft.block(
-            Resource::Migration,
-            Obstacle::NotInThisVersion {
-                part: "spool.housekeeping".to_owned(),
-                remedy: "take it out of the manifest and move old messages by hand, as in \
-                         `doveadm move -u USER Archive mailbox INBOX savedbefore 365d`"
-                    .to_owned(),
-            },
-        );
-    }
+    draft.absorb(housekeeping::diff(manifest, actual.old.as_ref(), authority));
     let by_size = largest_first(actual);
     if let Some((user, largest)) = by_size.first() {
         let total = by_size.iter().map(|(_, size)| size).sum();
@@ -106,16 +110,38 @@ fn largest_first(actual: &Actual) -> Vec<(&UserName, u64)> {
     by_size
 }
 
+/// A threshold of the manifest.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Threshold {
+    /// `spool.warn`.
+    Warn,
+    /// `spool.limit`.
+    Limit,
+}
+
+impl fmt::Display for Threshold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Warn => "warn",
+            Self::Limit => "limit",
+        })
+    }
+}
+
+/// The highest threshold that so many bytes are above.
+pub fn threshold(spool: &Spool, bytes: u64) -> Option<(Threshold, Size)> {
+    let above = |threshold: Option<Size>| threshold.filter(|t| bytes > t.bytes);
+    let limit = above(spool.limit).map(|limit| (Threshold::Limit, limit));
+    limit.or_else(|| above(spool.warn).map(|warn| (Threshold::Warn, warn)))
+}
+
 /// One warning for each spool file above a threshold, the largest first.
 fn warn(draft: &mut Draft, spool: &Spool, by_size: &[(&UserName, u64)]) {
-    let above = |threshold: &Option<Size>, size| threshold.filter(|t| size > t.bytes);
     let warnings: Vec<_> = by_size
         .iter()
         .filter_map(|(user, size)| {
-            let (name, threshold) = match above(&spool.limit, *size) {
-                Some(limit) => ("limit", limit),
-                None => ("warn", above(&spool.warn, *size)?),
-            };
+            let (name, threshold) = threshold(spool, *size)?;
             Some((*user, *size, name, threshold))
         })
         .collect();

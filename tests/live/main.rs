@@ -55,6 +55,7 @@ mod queue;
 mod readme;
 mod retired;
 mod services;
+mod spool;
 mod staging;
 mod status;
 mod switch;

@@ -10,13 +10,18 @@
 //!   (a Dovecot that finds an index without its mbox expunges every UID from it), so what is written
 //!   there must never reach a disk;
 //! - `read.sh` asks `imap` and `pop3` of the server for each user, there after a start of Dovecot
-//!   without listeners.
+//!   without listeners;
+//! - `spool.sh` measures them in such a world: sizes of files, numbers of messages and dates, as
+//!   [`crate::resource::spool`] wants them.
 
 use serde::{Deserialize, Serialize};
+
+use crate::error::{Doing as _, Kind, Result};
 
 const ASK: &str = include_str!("mailboxes/ask.sh");
 const WORLD: &str = include_str!("mailboxes/world.sh");
 const READ: &str = include_str!("mailboxes/read.sh");
+const SPOOL: &str = include_str!("mailboxes/spool.sh");
 
 /// How the server is asked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -77,4 +82,47 @@ impl Mailboxes {
         ];
         words.map(str::to_owned).to_vec()
     }
+}
+
+/// How much mail users have, asked in a world of its own (`world.sh`) beside a server that serves:
+/// nothing of what Dovecot writes while it answers reaches a disk.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Measure {
+    /// As in [`Mailboxes`].
+    pub boundary: String,
+    /// List the messages of each INBOX that were received before this day (`YYYY-MM-DD`), too.
+    pub before: Option<String>,
+    /// The users, one a line: number and name, with a tab between.
+    pub users: Vec<u8>,
+}
+
+impl Measure {
+    pub(super) fn argv(&self) -> Vec<String> {
+        let before = self.before.as_deref().unwrap_or("-");
+        let words = [
+            "/bin/sh",
+            "-c",
+            ASK,
+            "sh",
+            SPOOL,
+            WORLD,
+            &self.boundary,
+            "beside",
+            before,
+        ];
+        words.map(str::to_owned).to_vec()
+    }
+}
+
+/// What the lines of an answer begin with: 128 random bits as a word.
+pub fn boundary() -> Result<String> {
+    use std::fmt::Write as _;
+    let mut bits = [0_u8; 16];
+    rustix::rand::getrandom(&mut bits[..], rustix::rand::GetRandomFlags::empty())
+        .doing(Kind::Internal, || "cannot get random bits".to_owned())?;
+    let mut word = "reconcile-".to_owned();
+    for byte in bits {
+        write!(word, "{byte:02x}").expect("writing to a String cannot fail");
+    }
+    Ok(word)
 }

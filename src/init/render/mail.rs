@@ -279,6 +279,11 @@ pub(super) fn spool(page: &mut Section, findings: &Findings) {
         Section::new("housekeeping").why("moves old messages out of the spool; off unless given");
     housekeeping.off("move_older_than", "365d", "age from which they move");
     housekeeping.off("to", "Archive", "folder that takes them");
+    housekeeping.off(
+        "unread",
+        "stay",
+        "or move: what nobody has read, and no POP3 client fetched",
+    );
     section.section(housekeeping);
     page.section(section);
 }

@@ -84,6 +84,15 @@ impl FolderName {
         if text.eq_ignore_ascii_case("INBOX") {
             return bad("INBOX is the spool itself", expected);
         }
+        if text.starts_with('-') || text.contains(['*', '?', '%']) {
+            return bad(
+                format!(
+                    "{} would be an option or a pattern for doveadm",
+                    quote(text)
+                ),
+                expected,
+            );
+        }
         let parts_named = text.split('/').all(|part| !matches!(part, "" | "." | ".."));
         if !parts_named || text.starts_with('~') || text.contains(char::is_control) {
             return bad(format!("{} cannot name a folder", quote(text)), expected);
@@ -92,7 +101,7 @@ impl FolderName {
     }
 }
 
-text_schema!(FolderName, "^[^/~].*$", "Name of a mail folder.");
+text_schema!(FolderName, "^[^/~*?%-][^*?%]*$", "Name of a mail folder.");
 
 /// Grammar of the units of one service.
 pub(crate) enum UnitNames {}

@@ -6,7 +6,7 @@ use crate::names::Side;
 use crate::plan::backup::BackupState;
 use crate::plan::{Action, Change, Plan, Resource, Risk, Undo};
 use crate::report::counted;
-use crate::resource::{accounts, address, backup, dovecot, mail, services};
+use crate::resource::{accounts, address, backup, dovecot, mail, services, spool};
 
 /// So many proofs are listed; more are counted.
 const LISTED_PROOFS: usize = 3;
@@ -85,6 +85,7 @@ fn heading(action: &Action) -> &'static str {
         Change::SetUpBackup(_) => "Set up the backup mail exchanger",
         Change::AskBackup(_) => "Ask the backup mail exchanger",
         Change::DrainBackup(_) => "Empty the backup's queue",
+        Change::MoveMessages(_) => "Move old messages",
         Change::HandOver { .. } => "Hand over",
     }
 }
@@ -120,6 +121,7 @@ fn bare_rows(action: &Action) -> Vec<Row> {
             Resource::Dovecot(_) => dovecot::rows(edit),
             _ => address::rows(action, edit),
         },
+        Change::MoveMessages(planned) => vec![spool::housekeeping::row(planned)],
         Change::HoldService(hold) => vec![services::hold_row(hold)],
         Change::ReleaseService(release) => vec![services::release_row(release)],
         Change::SetUpBackup(setup) => vec![backup::row(setup)],

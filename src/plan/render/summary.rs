@@ -18,6 +18,7 @@ struct Totals {
     edits: u64,
     hold: u64,
     start: u64,
+    messages: u64,
     hand_over: Option<Side>,
 }
 
@@ -63,6 +64,7 @@ fn totals(plan: &Plan) -> Totals {
             Change::EditFile(_) | Change::EnforceUidl(_) => totals.edits += 1,
             Change::HoldService(_) => totals.hold += 1,
             Change::ReleaseService(_) => totals.start += 1,
+            Change::MoveMessages(planned) => totals.messages += planned.messages,
             Change::HandOver { to, .. } => totals.hand_over = Some(*to),
             Change::LeaveAddresses(change) => totals.edits += change.edits.len() as u64,
             Change::Freeze(freeze) => totals.hold += freeze.holds.len() as u64,
@@ -119,6 +121,13 @@ fn parts(totals: &Totals) -> Vec<String> {
         (totals.edits, format!("{edits} to edit")),
         (totals.hold, format!("{} to stop", services(totals.hold))),
         (totals.start, format!("{} to start", services(totals.start))),
+        (
+            totals.messages,
+            format!(
+                "{} to move",
+                counted(totals.messages, "message", "messages")
+            ),
+        ),
     ];
     let some = parts.into_iter().filter(|(number, _)| *number > 0);
     let hand_over = totals.hand_over.map(|to| format!("hand-over to the {to}"));

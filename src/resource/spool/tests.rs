@@ -16,6 +16,7 @@ fn sizes(sizes: &[(&str, u64)]) -> Actual {
             .iter()
             .map(|(user, size)| (UserName::from(*user), *size))
             .collect(),
+        old: None,
     }
 }
 
@@ -41,7 +42,7 @@ fn a_maildir_in_the_spool_is_no_spool_file() {
 
 #[test]
 fn nothing_is_said_unless_the_manifest_asks() {
-    let draft = diff(&manifest(""), &sizes(&[("alice", 5)]));
+    let draft = diff(&manifest(""), &sizes(&[("alice", 5)]), Side::Source);
     assert_eq!(texts(&draft), Vec::<String>::new());
 }
 
@@ -52,7 +53,11 @@ fn total_and_largest_are_shown_in_decimal_units() {
         ("bob", 500_000_000),
         ("carol", 3_000_000_000),
     ]);
-    let draft = diff(&manifest("spool: {warn: 500MB, limit: 2GB}"), &actual);
+    let draft = diff(
+        &manifest("spool: {warn: 500MB, limit: 2GB}"),
+        &actual,
+        Side::Source,
+    );
     assert_eq!(
         texts(&draft),
         [
@@ -68,7 +73,7 @@ fn total_and_largest_are_shown_in_decimal_units() {
 fn more_than_ten_are_counted() {
     let users: Vec<String> = (0..13).map(|n| format!("u{n:02}")).collect();
     let all: Vec<(&str, u64)> = users.iter().map(|u| (u.as_str(), 2000)).collect();
-    let draft = diff(&manifest("spool: {warn: 1kB}"), &sizes(&all));
+    let draft = diff(&manifest("spool: {warn: 1kB}"), &sizes(&all), Side::Source);
     let texts = texts(&draft);
     assert_eq!(texts.len(), 12);
     assert_eq!(
@@ -79,14 +84,4 @@ fn more_than_ten_are_counted() {
         texts[11],
         "Warning migration: 3 more spool files are above spool.warn or spool.limit"
     );
-}
-
-#[test]
-fn housekeeping_is_not_in_this_version() {
-    let manifest = manifest("spool: {housekeeping: {move_older_than: 365d, to: Archive}}");
-    let draft = diff(&manifest, &Actual::default());
-    assert!(matches!(
-        &draft.blocked[0].by,
-        Obstacle::NotInThisVersion { part, .. } if part == "spool.housekeeping"
-    ));
 }

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Reads what mail clients see of each mailbox: through the server that serves, else in a world of our
 # own. `sh -c THIS sh READ WORLD BOUNDARY WAY INBOX`, users on standard input as in read.sh.
-# WAY is `client` or `aside`.
+# WAY is `client`, `aside`, or `beside`: in a world of our own whether it serves or not.
 read=$1 world=$2 boundary=$3 way=$4 inbox=$5
 
 give_up() {

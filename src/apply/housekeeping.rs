@@ -1,0 +1,395 @@
+//! Old messages leave the INBOX: copied by Dovecot, found again in the folder as they were, and only
+//! then expunged.
+//!
+//! A run or a `doveadm` that is killed anywhere leaves each message in one place at least, and a record
+//! ([`Begun`]) with which the next run tells which copies are its own: none is lost, and none stays
+//! twice. Dovecot keeps a message's GUID when it copies it, so bodies are not compared.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::execute::Context;
+use crate::error::{Error, Kind, Result};
+use crate::failpoint;
+use crate::host::probe::{Folder, Messages};
+use crate::host::{Command, Host, Probe};
+use crate::plan::change::MessageMove;
+use crate::raw::escape;
+use crate::report::Event;
+use crate::resource::spool::begun::{BEGUN_VERSION, Begun, Copied};
+use crate::resource::spool::uids;
+
+const INBOX: &str = "INBOX";
+
+/// Ends what a run left half-done for this user, then moves what the plan says.
+pub(super) fn perform(context: &Context<'_>, planned: &MessageMove) -> Result<()> {
+    let name = &context.run.plan.manifest.name;
+    let target = context.run.target;
+    let mailbox = Mailbox::of(target, planned)?;
+    if let Some(begun) = Begun::read(target, name, &planned.user)? {
+        mailbox.finish(context, begun)?;
+    }
+    let inbox = mailbox.state(INBOX)?;
+    let left = match inbox {
+        Some(state) if state.uidvalidity == planned.uidvalidity => {
+            mailbox.messages(INBOX, &planned.uids)?
+        }
+        _ if planned.uids.is_empty() => Vec::new(),
+        _ => {
+            let what = format!(
+                "the INBOX of {} is not the one that was planned for",
+                planned.user
+            );
+            return Err(Error::new(Kind::Host, what).hint("plan again"));
+        }
+    };
+    if left.is_empty() {
+        return Ok(());
+    }
+    let folder = mailbox.folder(&planned.folder)?;
+    let begun = Begun {
+        version: BEGUN_VERSION,
+        user: planned.user.clone(),
+        uidvalidity: planned.uidvalidity,
+        uids: set(&left),
+        folder: planned.folder.clone(),
+        folder_uidvalidity: folder.uidvalidity,
+        uidnext: folder.uidnext,
+        paths: planned.paths.clone(),
+        copied: Copied::NotYet,
+    };
+    begun.write(target, name)?;
+    failpoint::hit("housekeeping:begun");
+    mailbox.finish(context, begun)
+}
+
+/// What tells a message from all others, wherever it is.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Print {
+    guid: Vec<u8>,
+    size: Vec<u8>,
+    received: Vec<u8>,
+}
+
+struct Message {
+    uid: u32,
+    print: Print,
+    /// Without `\Recent`, which belongs to a session.
+    flags: BTreeSet<Vec<u8>>,
+}
+
+struct State {
+    uidvalidity: u32,
+    uidnext: u32,
+}
+
+/// Somebody's folders on the target.
+struct Mailbox<'a> {
+    target: &'a dyn Host,
+    user: String,
+}
+
+impl<'a> Mailbox<'a> {
+    fn of(target: &'a dyn Host, planned: &MessageMove) -> Result<Self> {
+        let user = std::str::from_utf8(planned.user.as_bytes()).map_err(|error| {
+            let what = format!("{} is a name that doveadm cannot be given", planned.user);
+            Error::caused(Kind::Host, what, error)
+        })?;
+        Ok(Self {
+            target,
+            user: user.to_owned(),
+        })
+    }
+
+    /// Brings a move to its end, from wherever it stopped.
+    fn finish(&self, context: &Context<'_>, mut begun: Begun) -> Result<()> {
+        let name = &context.run.plan.manifest.name;
+        let is = |state: Option<State>, known| state.is_some_and(|s| s.uidvalidity == known);
+        if !is(self.state(INBOX)?, begun.uidvalidity)
+            || !is(self.state(&begun.folder)?, begun.folder_uidvalidity)
+        {
+            let text = format!(
+                "the INBOX or {} of {} is another one since a run moved messages and died: what it \
+                 copied may be in both",
+                begun.folder, begun.user
+            );
+            context.run.reporter.event(&Event::Warning { text });
+            return begun.remove(self.target, name);
+        }
+        if begun.copied == Copied::NotYet {
+            begun.uids = self.copy(&begun)?;
+            let paths = begun.paths.iter().cloned().collect();
+            self.target.sync(&paths)?;
+            begun.copied = Copied::All;
+            begun.write(self.target, name)?;
+            failpoint::hit("housekeeping:copied");
+        }
+        self.clear_inbox(&begun)?;
+        failpoint::hit("housekeeping:expunged");
+        begun.remove(self.target, name)
+    }
+
+    /// Has every message of the INBOX that is there still in the folder once, as it is; their UIDs.
+    fn copy(&self, begun: &Begun) -> Result<String> {
+        let from = self.messages(INBOX, &begun.uids)?;
+        let (missing, spoilt) = compare(&from, &self.since(begun)?);
+        // A copy that a kill cut short, or of a message whose flags changed since. The message itself is
+        // in the INBOX.
+        self.expunge(&begun.folder, &spoilt)?;
+        for uids in uids::pieces(&missing) {
+            let (user, folder) = (self.user.clone(), begun.folder.clone());
+            self.run(&Command::CopyMessages { user, folder, uids })?;
+            failpoint::hit("housekeeping:piece");
+        }
+        let from = self.messages(INBOX, &begun.uids)?;
+        let (missing, _) = compare(&from, &self.since(begun)?);
+        if missing.is_empty() {
+            return Ok(set(&from));
+        }
+        let what = format!(
+            "messages {missing} of {} are not in {} as they are in the INBOX; none was taken out of it",
+            self.user, begun.folder
+        );
+        Err(Error::new(Kind::Verification, what).hint(
+            "the mail log of the target says more; run `reconcile apply` again to go on from here",
+        ))
+    }
+
+    /// Takes the messages that are in the folder out of the INBOX.
+    fn clear_inbox(&self, begun: &Begun) -> Result<()> {
+        let mut there: BTreeMap<Print, usize> = BTreeMap::new();
+        for message in self.since(begun)? {
+            *there.entry(message.print).or_default() += 1;
+        }
+        let mut from = self.messages(INBOX, &begun.uids)?;
+        // One whose copy somebody took away meanwhile stays.
+        from.retain(|message| take(&mut there, &message.print));
+        let uids = set(&from);
+        self.expunge(INBOX, &uids)?;
+        let left = set(&self.messages(INBOX, &uids)?);
+        if left.is_empty() {
+            return Ok(());
+        }
+        let what = format!("messages {left} of {} are in the INBOX still", self.user);
+        Err(Error::new(Kind::Verification, what).hint(
+            "the mail log of the target says why it cannot be written; \
+             they are in both places until `reconcile apply` has run again",
+        ))
+    }
+
+    /// The folder, made if it is not there.
+    fn folder(&self, name: &str) -> Result<State> {
+        if let Some(state) = self.state(name)? {
+            return Ok(state);
+        }
+        let (user, folder) = (self.user.clone(), name.to_owned());
+        self.run(&Command::CreateFolder { user, folder })?;
+        self.state(name)?.ok_or_else(|| {
+            let what = format!("{name} of {} was made, and is not there", self.user);
+            Error::new(Kind::Verification, what)
+        })
+    }
+
+    /// `None` where there is no such folder.
+    fn state(&self, folder: &str) -> Result<Option<State>> {
+        let probe = Probe::Folder(Folder {
+            user: self.user.clone(),
+            folder: folder.to_owned(),
+        });
+        let row = self.rows(&probe, Failure::IsAbsence)?.into_iter().next();
+        Ok(row.and_then(|row| {
+            // doveadm names the folder first, and orders what it was asked for in its own way.
+            let [_, uidnext, uidvalidity] = row.as_slice() else {
+                return None;
+            };
+            Some(State {
+                uidvalidity: number(uidvalidity)?,
+                uidnext: number(uidnext)?,
+            })
+        }))
+    }
+
+    /// What came into the folder since the move began.
+    fn since(&self, begun: &Begun) -> Result<Vec<Message>> {
+        let mut messages = self.messages(&begun.folder, &format!("{}:*", begun.uidnext))?;
+        // In IMAP `9:*` is the last message where there is no ninth.
+        messages.retain(|message| message.uid >= begun.uidnext);
+        Ok(messages)
+    }
+
+    fn messages(&self, folder: &str, set: &str) -> Result<Vec<Message>> {
+        let mut messages = Vec::new();
+        for uids in uids::pieces(set) {
+            let probe = Probe::Messages(Messages {
+                user: self.user.clone(),
+                folder: folder.to_owned(),
+                uids,
+            });
+            for row in self.rows(&probe, Failure::IsFailure)? {
+                messages.push(message(&row).ok_or_else(|| {
+                    let row = escape(&row.join(&b'\t'));
+                    let what = format!("doveadm said of a message of {}: {row}", self.user);
+                    Error::new(Kind::Malformed, what)
+                })?);
+            }
+        }
+        Ok(messages)
+    }
+
+    fn expunge(&self, folder: &str, set: &str) -> Result<()> {
+        for uids in uids::pieces(set) {
+            let (user, folder) = (self.user.clone(), folder.to_owned());
+            self.run(&Command::ExpungeMessages { user, folder, uids })?;
+        }
+        Ok(())
+    }
+
+    fn run(&self, command: &Command) -> Result<()> {
+        let answer = self.target.run(command)?;
+        if answer.status == Some(0) {
+            return Ok(());
+        }
+        Err(answer.refusal(&format!("`{command}`"), &self.target.label()))
+    }
+
+    /// The rows of an answer in tab format, without its head.
+    fn rows(&self, probe: &Probe, failure: Failure) -> Result<Vec<Vec<Vec<u8>>>> {
+        let Some(answer) = self.target.probe(probe)? else {
+            let what = format!("doveadm on {} does not answer", self.target.label());
+            return Err(Error::new(Kind::Host, what));
+        };
+        if answer.status != Some(0) && failure == Failure::IsFailure {
+            let what = format!("asking for messages of {}", self.user);
+            return Err(answer.refusal(&what, &self.target.label()));
+        }
+        let lines = answer.stdout.split(|&byte| byte == b'\n').skip(1);
+        let rows = lines.filter(|line| !line.is_empty());
+        let fields = |line: &[u8]| line.split(|&b| b == b'\t').map(<[u8]>::to_vec).collect();
+        Ok(rows.map(fields).collect())
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Failure {
+    IsFailure,
+    IsAbsence,
+}
+
+fn number(text: &[u8]) -> Option<u32> {
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+fn message(row: &[Vec<u8>]) -> Option<Message> {
+    let [uid, guid, size, received, flags] = row else {
+        return None;
+    };
+    let flags = flags.split(|&byte| byte == b' ');
+    let flags = flags.filter(|flag| !flag.is_empty() && *flag != b"\\Recent");
+    Some(Message {
+        uid: number(uid)?,
+        print: Print {
+            guid: guid.clone(),
+            size: size.clone(),
+            received: received.clone(),
+        },
+        flags: flags.map(<[u8]>::to_vec).collect(),
+    })
+}
+
+fn set(messages: &[Message]) -> String {
+    let mut uids: Vec<u32> = messages.iter().map(|message| message.uid).collect();
+    uids.sort_unstable();
+    uids::write(&uids)
+}
+
+/// Takes one of a kind.
+fn take<K: Ord>(stock: &mut BTreeMap<K, usize>, kind: &K) -> bool {
+    match stock.get_mut(kind) {
+        Some(left) if *left > 0 => {
+            *left -= 1;
+            true
+        }
+        _ => false,
+    }
+}
+
+/// Messages of the INBOX of which no copy is as they are, and copies of these that are not.
+fn compare(from: &[Message], there: &[Message]) -> (String, String) {
+    let mut copies: BTreeMap<(&Print, &BTreeSet<Vec<u8>>), Vec<u32>> = BTreeMap::new();
+    for copy in there {
+        let same = copies.entry((&copy.print, &copy.flags)).or_default();
+        same.push(copy.uid);
+    }
+    let mut missing = Vec::new();
+    for message in from {
+        let same = copies.get_mut(&(&message.print, &message.flags));
+        if same.and_then(Vec::pop).is_none() {
+            missing.push(message);
+        }
+    }
+    let mut guids: BTreeMap<&[u8], usize> = BTreeMap::new();
+    for message in &missing {
+        *guids.entry(message.print.guid.as_slice()).or_default() += 1;
+    }
+    let rest: BTreeSet<u32> = copies.into_values().flatten().collect();
+    let spoilt = there
+        .iter()
+        .filter(|copy| rest.contains(&copy.uid) && take(&mut guids, &copy.print.guid.as_slice()));
+    let mut spoilt: Vec<u32> = spoilt.map(|copy| copy.uid).collect();
+    spoilt.sort_unstable();
+    let mut missing: Vec<u32> = missing.iter().map(|message| message.uid).collect();
+    missing.sort_unstable();
+    (uids::write(&missing), uids::write(&spoilt))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(rows: &[&str]) -> Vec<Message> {
+        let fields = |row: &&str| row.split('\t').map(|f| f.as_bytes().to_vec()).collect();
+        let rows = rows.iter().map(fields).collect::<Vec<Vec<_>>>();
+        rows.iter().map(|row| message(row).unwrap()).collect()
+    }
+
+    /// As doveadm of 2.3.19 and of 2.4.1 shows them.
+    const INBOX_ROWS: [&str; 3] = [
+        "1\t7b69\t725\t2020-11-02 10:00:00\t\\Seen \\Recent Foo",
+        "2\tf821\t725\t2020-11-02 10:00:00\t\\Seen",
+        "3\tf821\t725\t2020-11-02 10:00:00\t\\Seen",
+    ];
+
+    fn compared(there: &[&str]) -> (String, String) {
+        compare(&read(&INBOX_ROWS), &read(there))
+    }
+
+    #[test]
+    fn what_is_in_the_folder_is_not_copied_again() {
+        assert_eq!(compared(&[]), ("1:3".into(), String::new()));
+        let there = [
+            "11\tf821\t725\t2020-11-02 10:00:00\t\\Seen",
+            "12\t7b69\t725\t2020-11-02 10:00:00\tFoo \\Seen \\Recent",
+        ];
+        // Of two that are equal each counts.
+        assert_eq!(compared(&there), ("3".into(), String::new()));
+        let all = [
+            there[0],
+            there[1],
+            "13\tf821\t725\t2020-11-02 10:00:00\t\\Seen",
+        ];
+        assert_eq!(compared(&all), (String::new(), String::new()));
+    }
+
+    #[test]
+    fn a_copy_that_was_cut_short_is_made_again() {
+        let torn = ["11\t7b69\t300\t2020-11-02 10:00:00\t"];
+        assert_eq!(compared(&torn), ("1:3".into(), "11".into()));
+        let flags = ["11\t7b69\t725\t2020-11-02 10:00:00\t\\Seen"];
+        assert_eq!(compared(&flags), ("1:3".into(), "11".into()));
+    }
+
+    #[test]
+    fn what_others_put_into_the_folder_is_left_alone() {
+        let other = ["11\tdddd\t725\t2020-11-02 10:00:00\t\\Seen"];
+        assert_eq!(compared(&other), ("1:3".into(), String::new()));
+    }
+}
