@@ -137,6 +137,7 @@ fn carried_out(root: &Path, actions: Vec<Action>, spoil_at: Option<&'static str>
         source: None,
         change_source: None,
         third: None,
+        backup: None,
         target: &target,
         reporter: &reporter,
         stop: &AtomicBool::new(false),

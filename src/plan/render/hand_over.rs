@@ -31,26 +31,7 @@ pub(super) fn row(change: &Change) -> Row {
             format!("what is offered at {} now", addresses(probe)),
             Vec::new(),
         ),
-        Change::ProbeService(probe) => {
-            let mut details = Vec::new();
-            if let Some(user) = &probe.recipient {
-                details.push(format!(
-                    "a message to {user} is sent, read back and removed"
-                ));
-            }
-            if !probe.accepted.is_empty() {
-                let all: Vec<String> = probe.accepted.iter().map(ToString::to_string).collect();
-                details.push(format!("may be missing: {}", all.join(", ")));
-            }
-            (
-                format!(
-                    "what was offered at {} is offered again, for {}",
-                    addresses(probe),
-                    counted(probe.users.len() as u64, "recipient", "recipients")
-                ),
-                details,
-            )
-        }
+        Change::ProbeService(probe) => service_probe(probe),
         Change::Arm(armings) => (
             armings.iter().map(arming).collect::<Vec<_>>().join(", "),
             commits(armings),
@@ -117,6 +98,28 @@ fn may_take(rounds: &Rounds) -> Vec<String> {
         )
     });
     std::iter::once(budget).chain(alone).collect()
+}
+
+/// What is looked at after the move, and what may be missing.
+fn service_probe(probe: &ServiceProbe) -> (String, Vec<String>) {
+    let mut details = Vec::new();
+    if let Some(user) = &probe.recipient {
+        details.push(format!(
+            "a message to {user} is sent, read back and removed"
+        ));
+    }
+    if !probe.accepted.is_empty() {
+        let all: Vec<String> = probe.accepted.iter().map(ToString::to_string).collect();
+        details.push(format!("may be missing: {}", all.join(", ")));
+    }
+    (
+        format!(
+            "what was offered at {} is offered again, for {}",
+            addresses(probe),
+            counted(probe.users.len() as u64, "recipient", "recipients")
+        ),
+        details,
+    )
 }
 
 fn addresses(probe: &ServiceProbe) -> String {

@@ -158,6 +158,7 @@ fn both_directions_are_the_same_plan() {
         }]
     );
     let released = new.path().join("var/spool/mqueue/q2");
+    #[expect(clippy::disallowed_methods, reason = "the test makes the hosts")]
     fs::rename(released.join("hf1oAN0002"), released.join("qf1oAN0002")).unwrap();
     let seen = observe(Some(&source), &target).unwrap();
     let back = draft(&manifest(), Side::Target, Side::Source, &seen)

@@ -207,15 +207,7 @@ impl fmt::Display for Problem {
                 "{program} on the {side} was started by hand, and nothing would start it again if the \
                  hand-over is taken back; stop it, and start its unit with systemctl"
             ),
-            Self::ServesToo { side, ports, units } => write!(
-                f,
-                "both hosts serve, and the {}'s mail counts: what was stopped on the {side} when it \
-                 handed over listens on {} again; stop it with `systemctl mask --now {}` there, then plan \
-                 again; mail that came there meanwhile is in its mailboxes and its queue",
-                side.other(),
-                super::describe::numbers(ports),
-                units.join(" ")
-            ),
+            Self::ServesToo { side, ports, units } => serves_too(f, *side, ports, units),
             Self::AtWork { side, unit } => write!(
                 f,
                 "{unit} on the {side} is at work, and is not to be stopped before its jobs have ended; \
@@ -223,4 +215,21 @@ impl fmt::Display for Problem {
             ),
         }
     }
+}
+
+fn serves_too(
+    f: &mut fmt::Formatter<'_>,
+    side: Side,
+    ports: &[u16],
+    units: &[String],
+) -> fmt::Result {
+    write!(
+        f,
+        "both hosts serve, and the {}'s mail counts: what was stopped on the {side} when it handed over \
+         listens on {} again; stop it with `systemctl mask --now {}` there, then plan again; mail that \
+         came there meanwhile is in its mailboxes and its queue",
+        side.other(),
+        super::describe::numbers(ports),
+        units.join(" ")
+    )
 }
