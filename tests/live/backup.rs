@@ -99,7 +99,7 @@ fn mail_that_waits_on_the_backup_arrives_once_and_nobody_unknown_gets_any() {
     for (recipient, code) in [
         ("bela@example.org", "250"),
         ("office@example.org", "250"),
-        ("nobody@example.org", "550"),
+        ("no-such-person@example.org", "550"),
         ("bela@sub.example.org", "550"),
         ("anybody@other.example", "250"),
         ("anybody@example.com", "454"), // Debian: defer_unauth_destination
@@ -137,7 +137,7 @@ fn mail_that_waits_on_the_backup_arrives_once_and_nobody_unknown_gets_any() {
     assert!(relayed > 0, "nothing came by the backup");
     assert!(said.contains("waited on the backup, 0 left"), "{said}");
     for address in [SERVICE.to_string().as_str(), at] {
-        let said = asked(far, address, "nobody@example.org");
+        let said = asked(far, address, "no-such-person@example.org");
         assert!(said.starts_with("550"), "{address}: {said}");
     }
 
