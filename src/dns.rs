@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const AGAIN: usize = 1;
 
 /// Longer than any time to live that means something: by default the library cuts them to a day.
-const LONGEST: Duration = Duration::from_secs(100 * 86_400);
+const LONGEST: Duration = Duration::from_hours(100 * 24);
 
 /// What is asked for.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -195,6 +195,12 @@ exit 0
 /// In `/bin` both before and after the merge of `/bin` and `/usr/bin`.
 const SYSTEMCTL: &str = "/bin/systemctl";
 
+/// doveadm(1) with arguments.
+fn doveadm(command: &[&str], of: &[&str]) -> Vec<String> {
+    let words = ["/usr/bin/doveadm"].iter().chain(command).chain(of);
+    words.map(|&word| word.to_owned()).collect()
+}
+
 impl Command {
     /// Program (an absolute path) and arguments.
     pub fn argv(&self) -> Vec<String> {
@@ -235,59 +241,20 @@ impl Command {
                 );
                 (&["/bin/sh", "-c", &steps], &[])
             }
-            Self::ExpungeLetter { user, marker } => (
-                &[
-                    "/usr/bin/doveadm",
-                    "expunge",
-                    "-u",
-                    user,
-                    "mailbox",
-                    "INBOX",
-                    "HEADER",
-                    "Message-ID",
-                    marker,
-                ],
-                &[],
-            ),
-            Self::CreateFolder { user, folder } => (
-                &[
-                    "/usr/bin/doveadm",
-                    "mailbox",
-                    "create",
-                    "-u",
-                    user,
-                    "-s",
-                    folder,
-                ],
-                &[],
-            ),
-            Self::CopyMessages { user, folder, uids } => (
-                &[
-                    "/usr/bin/doveadm",
-                    "copy",
-                    "-u",
-                    user,
-                    folder,
-                    "mailbox",
-                    "INBOX",
-                    "uid",
-                    uids,
-                ],
-                &[],
-            ),
-            Self::ExpungeMessages { user, folder, uids } => (
-                &[
-                    "/usr/bin/doveadm",
-                    "expunge",
-                    "-u",
-                    user,
-                    "mailbox",
-                    folder,
-                    "uid",
-                    uids,
-                ],
-                &[],
-            ),
+            Self::ExpungeLetter { user, marker } => {
+                let of = ["INBOX", "HEADER", "Message-ID", marker];
+                return doveadm(&["expunge", "-u", user, "mailbox"], &of);
+            }
+            Self::CreateFolder { user, folder } => {
+                return doveadm(&["mailbox", "create", "-u", user, "-s"], &[folder]);
+            }
+            Self::CopyMessages { user, folder, uids } => {
+                let of = ["mailbox", "INBOX", "uid", uids];
+                return doveadm(&["copy", "-u", user, folder], &of);
+            }
+            Self::ExpungeMessages { user, folder, uids } => {
+                return doveadm(&["expunge", "-u", user, "mailbox"], &[folder, "uid", uids]);
+            }
             Self::FlushPostfix => (&["/usr/sbin/postqueue", "-f"], &[]),
             Self::FlushPostfixFor(domain) => (&["/usr/sbin/postqueue", "-s", domain], &[]),
             Self::SetPostfix(values) => {

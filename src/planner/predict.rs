@@ -75,7 +75,6 @@ pub fn predict(manifest: &Manifest, observation: &Observation, plan: &Plan) -> R
                 };
                 backup::predict(&mut after.backup, setup, &manifest.name);
             }
-            Change::AskBackup(_) | Change::DrainBackup(_) => {}
             Change::MoveMessages(planned) => {
                 if let Some(old) = &mut after.spool.old {
                     spool::housekeeping::predict(old, planned);
@@ -87,7 +86,9 @@ pub fn predict(manifest: &Manifest, observation: &Observation, plan: &Plan) -> R
             | Change::ProbeService(_)
             | Change::Arm(_)
             | Change::CarryQueue(_)
-            | Change::LastDelta(_) => {}
+            | Change::LastDelta(_)
+            | Change::AskBackup(_)
+            | Change::DrainBackup(_) => {}
             Change::HandOver { to, keep } => {
                 receipt.hand_over(*to, keep, jiff::Timestamp::UNIX_EPOCH);
                 if let Some(live) = &keep.live {

@@ -64,7 +64,7 @@ fn asked(from: &Host, at: &str, recipient: &str) -> String {
     ))
 }
 
-fn tells(run: Run, text: &str) {
+fn tells(run: &Run, text: &str) {
     let said = run.describe();
     let words: Vec<&str> = said.split_whitespace().collect();
     assert!(words.join(" ").contains(text), "not told {text:?}: {said}");
@@ -90,7 +90,7 @@ fn mail_that_waits_on_the_backup_arrives_once_and_nobody_unknown_gets_any() {
     sender(far);
 
     lab.cutover_manifest("source", NAMED, &mx(true));
-    tells(lab.reconcile(["plan"]).exits(0), "queues for the domain");
+    tells(&lab.reconcile(["plan"]).exits(0), "queues for the domain");
     lab.reconcile(["apply", "--yes"]).exits(0).done();
     lab.reconcile(["plan", "--detailed-exitcode"])
         .exits(0)
@@ -144,7 +144,7 @@ fn mail_that_waits_on_the_backup_arrives_once_and_nobody_unknown_gets_any() {
     // A relay for everybody is found, and so is one that takes whoever is named.
     backup.run("postconf -e mynetworks=0.0.0.0/0 && postfix reload; sleep 1");
     tells(
-        lab.reconcile(["plan"]).exits(0),
+        &lab.reconcile(["plan"]).exits(0),
         "the backup takes mail for domains that are not its",
     );
     backup.run("postconf -e mynetworks=127.0.0.0/8 && postfix reload");

@@ -113,6 +113,13 @@ fn window(manifest: &Manifest, window: Window, draft: &mut Draft) {
     }
 }
 
+/// Who reaches the addresses before authority changes hands.
+fn friends(cutover: &Cutover, observation: &Observation) -> Vec<IpAddr> {
+    let tried = cutover.try_from.iter().map(|address| address.0);
+    let probers = observation.between.probers.iter().copied();
+    probers.chain(tried).collect()
+}
+
 fn parts(
     manifest: &Manifest,
     observation: &Observation,
@@ -122,13 +129,7 @@ fn parts(
     draft: &mut Draft,
 ) -> Option<Parts> {
     let to = from.other();
-    let friends: Vec<IpAddr> = observation
-        .between
-        .probers
-        .iter()
-        .copied()
-        .chain(cutover.try_from.iter().map(|address| address.0))
-        .collect();
+    let friends = friends(cutover, observation);
     let host = |side| match side {
         Side::Source => observation.services.source.as_ref(),
         Side::Target => observation.services.target.as_ref(),
@@ -190,23 +191,24 @@ fn parts(
         )
     };
     let queue = sort_out(queue, by_queue, draft).flatten();
-    let mut commit_to = take.as_ref().map_or_else(Vec::new, address::commit);
+    let users: BTreeSet<UserName> = copies.iter().map(|copy| copy.user.clone()).collect();
+    let (leave, take) = (leave?, take?);
+    let mut commit_to = address::commit(&take);
     let mut commit_from = Vec::new();
     if let Some(queue) = &queue {
         commit_to.extend(queue.commit_to.iter().cloned());
         commit_from.extend(queue.commit_from.iter().cloned());
     }
-    commit_from.extend(leave.as_ref().map_or_else(Vec::new, address::settle));
+    commit_from.extend(address::settle(&leave));
     if from == Side::Source && cutover.source_after == SourceAfter::PowerOff {
         commit_from.push(Step::PowerOff);
     }
-    let users: BTreeSet<UserName> = copies.iter().map(|copy| copy.user.clone()).collect();
     Some(Parts {
         backup: backup::asking(manifest, &observation.backup, &users)
             .filter(|_| from == Side::Source),
         freeze: freeze?,
-        leave: leave?,
-        take: take?,
+        leave,
+        take,
         start: start?,
         probe: ServiceProbe {
             to,

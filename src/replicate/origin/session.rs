@@ -129,7 +129,7 @@ enum Tree {
 #[derive(Debug)]
 enum Reading {
     Here(ReadingHere),
-    Comparing(Comparing),
+    Comparing(Box<Comparing>),
     ByPrograms(Stream),
 }
 
@@ -256,7 +256,7 @@ impl Session {
             Want::Compare => digest(&file)?,
             // Holes are told by what is sent.
             Want::Update if look.allocated >= look.stamp.size => {
-                let comparing = Comparing::new(file);
+                let comparing = Box::new(Comparing::new(file));
                 self.files.insert(number, Reading::Comparing(comparing));
                 Body::Windows
             }

@@ -352,10 +352,10 @@ fn wanted(
     };
     let mut names = names(backup, &actual.known, users);
     names.extend(kept.names(seen, &domain));
-    let lines: String = names
-        .iter()
-        .map(|name| format!("{name}@{domain} OK\n"))
-        .collect();
+    let mut lines = String::new();
+    for name in &names {
+        lines.extend([name.as_str(), "@", domain.as_str(), " OK\n"]);
+    }
     let mut files = BTreeMap::from([
         ("domains", format!("{head}{domain} OK\n")),
         ("transport", format!("{head}{domain} {hop}\n")),
@@ -429,7 +429,7 @@ fn names(backup: &BackupMx, known: &Known, users: &BTreeSet<UserName>) -> BTreeS
         .collect()
 }
 
-/// What no list of recipients can say: regexp_table(5).
+/// What no list of recipients can say: `regexp_table(5)`.
 fn patterns(
     manifest: &Manifest,
     (domain, names): (&str, &BTreeSet<String>),
