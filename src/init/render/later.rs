@@ -276,10 +276,32 @@ pub(super) fn mx(page: &mut Section, findings: &Findings) {
             "an example"
         },
     );
+    section.off(
+        "nameservers",
+        "[192.0.2.53]",
+        "an example; else this machine's",
+    );
+    section.off(
+        "dkim",
+        "[]",
+        "selectors, besides those of opendkim on the hosts",
+    );
+    section.off(
+        "without_backup",
+        "60s",
+        "mail may stand still so long although nobody queues; else freeze.budget",
+    );
     let mut backup =
         Section::new("backup").why("a host that queues meanwhile; leave out to only check DNS");
     let host = format!("ssh://root@mx2.{}", domain.unwrap_or("example.org"));
     backup.off("host", yaml::scalar(&host), "an example");
+    backup.off("host_key", "SHA256:...", "a pin; else known_hosts decides");
+    backup.off("become", "sudo", "when the login there is not root");
+    backup.off(
+        "recipients",
+        "[]",
+        "for whom it takes mail besides users and aliases",
+    );
     section.section(backup);
     page.section(section);
 }

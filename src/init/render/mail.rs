@@ -284,6 +284,7 @@ pub(super) fn spool(page: &mut Section, findings: &Findings) {
         "stay",
         "or move: what nobody has read, and no POP3 client fetched",
     );
+    housekeeping.off("exclude", "[]", "users whose messages all stay");
     section.section(housekeeping);
     page.section(section);
 }
