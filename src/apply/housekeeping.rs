@@ -131,17 +131,16 @@ impl<'a> Mailbox<'a> {
     /// Has every message of the INBOX that is there still in the folder once, as it is; their UIDs.
     fn copy(&self, begun: &Begun) -> Result<String> {
         let from = self.messages(INBOX, &begun.uids)?;
-        let (missing, spoilt) = compare(&from, &self.since(begun)?);
-        // A copy that a kill cut short, or of a message whose flags changed since. The message itself is
-        // in the INBOX.
-        self.expunge(&begun.folder, &spoilt)?;
-        for uids in uids::pieces(&missing) {
+        // What a run that died has copied is not trusted: of a copy that a kill cut short Dovecot may
+        // still say what the whole one was. The message itself is in the INBOX.
+        self.expunge(&begun.folder, &copies(&from, &self.since(begun)?))?;
+        for uids in uids::pieces(&set(&from)) {
             let (user, folder) = (self.user.clone(), begun.folder.clone());
             self.run(&Command::CopyMessages { user, folder, uids })?;
             failpoint::hit("housekeeping:piece");
         }
         let from = self.messages(INBOX, &begun.uids)?;
-        let (missing, _) = compare(&from, &self.since(begun)?);
+        let missing = missing(&from, &self.since(begun)?);
         if missing.is_empty() {
             return Ok(set(&from));
         }
@@ -295,8 +294,8 @@ fn message(row: &[Vec<u8>]) -> Option<Message> {
     })
 }
 
-fn set(messages: &[Message]) -> String {
-    let mut uids: Vec<u32> = messages.iter().map(|message| message.uid).collect();
+fn set<'a>(messages: impl IntoIterator<Item = &'a Message>) -> String {
+    let mut uids: Vec<u32> = messages.into_iter().map(|message| message.uid).collect();
     uids.sort_unstable();
     uids::write(&uids)
 }
@@ -312,33 +311,34 @@ fn take<K: Ord>(stock: &mut BTreeMap<K, usize>, kind: &K) -> bool {
     }
 }
 
-/// Messages of the INBOX of which no copy is as they are, and copies of these that are not.
-fn compare(from: &[Message], there: &[Message]) -> (String, String) {
-    let mut copies: BTreeMap<(&Print, &BTreeSet<Vec<u8>>), Vec<u32>> = BTreeMap::new();
+/// Messages of the INBOX of which no copy is as they are.
+fn missing(from: &[Message], there: &[Message]) -> String {
+    let mut copies: BTreeMap<(&Print, &BTreeSet<Vec<u8>>), usize> = BTreeMap::new();
     for copy in there {
-        let same = copies.entry((&copy.print, &copy.flags)).or_default();
-        same.push(copy.uid);
+        *copies.entry((&copy.print, &copy.flags)).or_default() += 1;
     }
     let mut missing = Vec::new();
     for message in from {
-        let same = copies.get_mut(&(&message.print, &message.flags));
-        if same.and_then(Vec::pop).is_none() {
+        if !take(&mut copies, &(&message.print, &message.flags)) {
             missing.push(message);
         }
     }
+    set(missing)
+}
+
+/// Copies of messages of the INBOX, one of each at most.
+fn copies(from: &[Message], there: &[Message]) -> String {
     let mut guids: BTreeMap<&[u8], usize> = BTreeMap::new();
-    for message in &missing {
-        *guids.entry(message.print.guid.as_slice()).or_default() += 1;
+    for message in from {
+        *guids.entry(&message.print.guid).or_default() += 1;
     }
-    let rest: BTreeSet<u32> = copies.into_values().flatten().collect();
-    let spoilt = there
-        .iter()
-        .filter(|copy| rest.contains(&copy.uid) && take(&mut guids, &copy.print.guid.as_slice()));
-    let mut spoilt: Vec<u32> = spoilt.map(|copy| copy.uid).collect();
-    spoilt.sort_unstable();
-    let mut missing: Vec<u32> = missing.iter().map(|message| message.uid).collect();
-    missing.sort_unstable();
-    (uids::write(&missing), uids::write(&spoilt))
+    let mut copies = Vec::new();
+    for copy in there {
+        if take(&mut guids, &copy.print.guid.as_slice()) {
+            copies.push(copy);
+        }
+    }
+    set(copies)
 }
 
 #[cfg(test)]
@@ -358,38 +358,48 @@ mod tests {
         "3\tf821\t725\t2020-11-02 10:00:00\t\\Seen",
     ];
 
-    fn compared(there: &[&str]) -> (String, String) {
-        compare(&read(&INBOX_ROWS), &read(there))
+    fn missing_from(there: &[&str]) -> String {
+        missing(&read(&INBOX_ROWS), &read(there))
+    }
+
+    fn copies_in(there: &[&str]) -> String {
+        copies(&read(&INBOX_ROWS), &read(there))
     }
 
     #[test]
-    fn what_is_in_the_folder_is_not_copied_again() {
-        assert_eq!(compared(&[]), ("1:3".into(), String::new()));
+    fn each_message_needs_a_copy_of_its_own() {
+        assert_eq!(missing_from(&[]), "1:3");
         let there = [
             "11\tf821\t725\t2020-11-02 10:00:00\t\\Seen",
             "12\t7b69\t725\t2020-11-02 10:00:00\tFoo \\Seen \\Recent",
         ];
-        // Of two that are equal each counts.
-        assert_eq!(compared(&there), ("3".into(), String::new()));
+        assert_eq!(missing_from(&there), "3");
         let all = [
             there[0],
             there[1],
             "13\tf821\t725\t2020-11-02 10:00:00\t\\Seen",
         ];
-        assert_eq!(compared(&all), (String::new(), String::new()));
+        assert_eq!(missing_from(&all), "");
     }
 
     #[test]
-    fn a_copy_that_was_cut_short_is_made_again() {
-        let torn = ["11\t7b69\t300\t2020-11-02 10:00:00\t"];
-        assert_eq!(compared(&torn), ("1:3".into(), "11".into()));
+    fn a_copy_that_is_not_as_the_message_is_does_not_count() {
+        let torn = ["11\t7b69\t300\t2020-11-02 10:00:00\t\\Seen Foo"];
+        assert_eq!(missing_from(&torn), "1:3");
         let flags = ["11\t7b69\t725\t2020-11-02 10:00:00\t\\Seen"];
-        assert_eq!(compared(&flags), ("1:3".into(), "11".into()));
+        assert_eq!(missing_from(&flags), "1:3");
     }
 
     #[test]
-    fn what_others_put_into_the_folder_is_left_alone() {
-        let other = ["11\tdddd\t725\t2020-11-02 10:00:00\t\\Seen"];
-        assert_eq!(compared(&other), ("1:3".into(), String::new()));
+    fn what_a_dead_run_copied_is_found_and_what_others_put_there_is_left_alone() {
+        let there = [
+            "11\tdddd\t725\t2020-11-02 10:00:00\t\\Seen",
+            "12\t7b69\t300\t2020-11-02 10:00:00\t",
+            "13\t7b69\t725\t2020-11-02 10:00:00\t\\Seen Foo",
+            "14\tf821\t725\t2020-11-02 10:00:00\t\\Seen",
+        ];
+        // The second of a message that is there once is somebody's own.
+        assert_eq!(copies_in(&there), "12,14");
+        assert_eq!(copies_in(&there[..1]), "");
     }
 }

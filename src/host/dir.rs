@@ -438,6 +438,10 @@ impl Host for DirHost {
                 rustix::fs::fchmod(&made, Mode::from_raw_mode(mode)).map_err(fail)?;
                 fsync(&parent).map_err(fail)
             }
+            // Another action made it in this instant.
+            Err(Errno::EXIST) if self.stat(dir)?.is_some_and(|s| s.kind == FileKind::Dir) => {
+                fsync(&parent).map_err(fail)
+            }
             Err(errno) => Err(fail(errno)),
         }
     }

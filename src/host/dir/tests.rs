@@ -200,3 +200,17 @@ fn a_live_host_runs_its_programs_and_an_offline_one_never_a_command() {
     let error = offline.run(&Command::ReloadUnits).unwrap_err();
     assert_eq!(error.kind(), Kind::Internal);
 }
+
+#[test]
+fn a_directory_that_two_make_at_once_is_there_for_both() {
+    let (_dir, host) = root();
+    for number in 0..200 {
+        let path = HostPath::from(format!("/records/{number}/index").as_str());
+        std::thread::scope(|scope| {
+            let makers = [(); 4].map(|()| scope.spawn(|| host.make_dirs(&path, 0o700)));
+            for maker in makers {
+                maker.join().unwrap().unwrap();
+            }
+        });
+    }
+}
