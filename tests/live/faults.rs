@@ -1,5 +1,5 @@
-//! What happens when something fails in the middle of a run: a few cases in every test run, the whole
-//! table by `tests/lab/faults --all`.
+//! What happens when something fails in the middle of a run: a few cases by `tests/lab/faults`, the
+//! whole table by `tests/lab/faults --all`.
 
 use std::any::Any;
 use std::collections::BTreeSet;
@@ -55,6 +55,7 @@ fn each_kind_in_each_of(phases: [(Phase, &[Way]); 2]) {
 }
 
 #[test]
+#[ignore = "takes minutes: tests/lab/faults"]
 fn a_hand_over_survives_each_kind_of_fault_while_address_and_authority_move() {
     each_kind_in_each_of([
         (Phase::Moving, &HAND_OVERS),
@@ -63,7 +64,7 @@ fn a_hand_over_survives_each_kind_of_fault_while_address_and_authority_move() {
 }
 
 #[test]
-#[ignore = "a full disk under Dovecot once hid a letter of a Maildir from IMAP: tests/lab/faults"]
+#[ignore = "takes minutes more: tests/lab/faults"]
 fn a_run_survives_each_kind_of_fault_before_and_while_it_is_frozen() {
     each_kind_in_each_of([
         // Most of what is done while the source serves is the same in all ways.
