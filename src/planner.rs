@@ -23,7 +23,7 @@ use crate::receipt::Receipt;
 use crate::resource::{accounts, address, backup, beside, dovecot, mail, mx, services, spool};
 
 pub(crate) use hand_over::budget;
-pub use observation::{Hosts, Looked, OBSERVATION_VERSION, Observation, observe, receipt};
+pub use observation::{Hosts, OBSERVATION_VERSION, Observation, observe, receipt};
 pub use predict::predict;
 
 /// Makes the plan. Fails only on a defect of reconcile (a cycle, a broken invariant).
@@ -43,7 +43,7 @@ pub fn plan(manifest: &Manifest, observation: &Observation) -> Result<Plan> {
                 ),
             },
         );
-    } else if observation.looked_at_hosts() {
+    } else {
         let leftovers = hand_over::leftovers(manifest, observation, authority);
         if !leftovers.actions.is_empty() || !leftovers.blocked.is_empty() {
             draft.absorb(leftovers);
@@ -133,9 +133,7 @@ fn finish(
 
 /// Without the source nothing can be compared while its accounts and its mail count.
 fn source_is_missed(observation: &Observation, authority: Side) -> bool {
-    observation.looked_at_hosts()
-        && authority == Side::Source
-        && observation.accounts.source.is_none()
+    authority == Side::Source && observation.accounts.source.is_none()
 }
 
 /// Nothing can be told of a reverse to a source that is out of reach but that it is.

@@ -14,7 +14,7 @@ use std::path::Path;
 
 use reconcile::init::{self, Findings};
 use reconcile::manifest::load;
-use reconcile::planner::{self, Looked, Observation};
+use reconcile::planner::{self, Observation};
 
 datatest_stable::harness! {
     { test = draft, root = "tests/init", pattern = r"/findings\.yaml$" },
@@ -38,8 +38,7 @@ fn draft(path: &Path) -> datatest_stable::Result<()> {
         dovecot: findings.dovecot,
         spool: findings.spool,
         beside: findings.beside,
-        looked: Looked::AtHosts,
-        ..Observation::none()
+        ..Observation::empty()
     };
     planner::plan(&manifest, &observation)?;
 

@@ -52,19 +52,14 @@ enum Format {
 pub(super) fn run(path: &Path, options: &Options, operator: &Operator) -> Result<Exit, Failure> {
     let stop = operator.stop.as_ref();
     let manifest = session::manifest(path)?;
-    let session = match &options.observation {
-        Some(_) => None,
-        None => Some(Session::open(manifest.clone(), path, operator)?),
-    };
-    let look = Look::new(stop);
-    let observation = match (&options.observation, &session) {
-        (Some(file), _) => saved_observation(file)?,
-        (None, Some(session)) => {
-            let what = "Looking at both hosts".to_owned();
-            reporter(false).event(&Event::Observing { what });
-            session.observe(&look)?
-        }
-        (None, None) => Observation::none(),
+    let (session, observation) = if let Some(file) = &options.observation {
+        (None, saved_observation(file)?)
+    } else {
+        let session = Session::open(manifest.clone(), path, operator)?;
+        let what = "Looking at both hosts".to_owned();
+        reporter(false).event(&Event::Observing { what });
+        let observation = session.observe(&Look::new(stop))?;
+        (Some(session), observation)
     };
     let plan = planner::plan(&manifest, &observation)?;
     if let Some(file) = &options.output {

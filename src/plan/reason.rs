@@ -150,13 +150,6 @@ impl fmt::Display for Reason {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Obstacle {
-    /// The manifest asks for what this version cannot carry out.
-    NotInThisVersion {
-        /// The part of the manifest.
-        part: String,
-        /// What to do meanwhile.
-        remedy: String,
-    },
     /// Waits for facts that nobody gives.
     Waits {
         /// Which facts.
@@ -218,9 +211,6 @@ impl Obstacle {
 impl fmt::Display for Obstacle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotInThisVersion { part, remedy } => {
-                write!(f, "this version cannot carry out {part}: {remedy}")
-            }
             Self::Waits { on } => {
                 f.write_str("waits for: ")?;
                 for (n, fact) in on.iter().take(NAMED).enumerate() {

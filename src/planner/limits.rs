@@ -1,29 +1,13 @@
-//! What a manifest may ask for and this version, or an offline root, cannot do: said, not ignored.
+//! What a manifest may ask for and an offline root cannot do: said, not ignored.
 
 use super::Observation;
 use crate::manifest::{HostAddress, Manifest, SourceAfter, Units};
 use crate::names::Side;
-use crate::plan::{Draft, Level, Obstacle, Resource};
+use crate::plan::{Draft, Level, Resource};
 
-/// The obstacles and notes that follow from the manifest, and from not having looked at the hosts.
+/// The notes that follow from the manifest.
 pub(super) fn draft(manifest: &Manifest, observation: &Observation, authority: Side) -> Draft {
     let mut draft = Draft::default();
-    for (side, host) in [
-        (Side::Source, &manifest.source),
-        (Side::Target, &manifest.target),
-    ] {
-        if host.host.is_live() && !observation.looked_at_hosts() {
-            draft.block(
-                Resource::Migration,
-                Obstacle::NotInThisVersion {
-                    part: format!("{side}.host: {}", host.host),
-                    remedy: "live hosts come with a later version; mount the disk, or restore a \
-                             backup, and give it as dir:PATH"
-                        .to_owned(),
-                },
-            );
-        }
-    }
     if is_this_machine(manifest) && authority == Side::Source {
         draft.note(
             Resource::Migration,

@@ -95,9 +95,6 @@ pub struct Observation {
     /// What the source has besides and does not move.
     #[serde(default)]
     pub beside: beside::Actual,
-    /// Whether the hosts were looked at at all.
-    #[serde(default)]
-    pub looked: Looked,
 }
 
 fn is_no_backup(backup: &backup::Actual) -> bool {
@@ -117,20 +114,9 @@ fn is_offline(state: &HostState) -> bool {
     *state == HostState::Offline
 }
 
-/// Whether the hosts could be looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Looked {
-    /// Both were, or the target alone where that is enough.
-    #[default]
-    AtHosts,
-    /// This version cannot reach one of them.
-    AtNothing,
-}
-
 impl Observation {
-    /// Of hosts that this version cannot look at.
-    pub fn none() -> Self {
+    /// Of hosts with nothing on them.
+    pub fn empty() -> Self {
         Self {
             version: OBSERVATION_VERSION,
             receipt: None,
@@ -148,13 +134,7 @@ impl Observation {
             queue: queue::Actual::default(),
             spool: spool::Actual::default(),
             beside: beside::Actual::default(),
-            looked: Looked::AtNothing,
         }
-    }
-
-    /// Whether the hosts were looked at.
-    pub fn looked_at_hosts(&self) -> bool {
-        self.looked == Looked::AtHosts
     }
 
     /// Digest of all that a plan rests on. What changes all the time is no part of it: free space, and
@@ -273,7 +253,6 @@ pub fn observe(
         mx,
         mta: mta::observe(manifest, hosts.source, hosts.target, &queue)?,
         queue,
-        looked: Looked::AtHosts,
     })
 }
 
