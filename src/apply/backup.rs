@@ -6,13 +6,12 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 
 use super::execute::{Context, interrupted};
-use crate::error::{Doing as _, Error, Kind, Result};
-use crate::host::{Command, Host, HostState, NewFile, Probe, ReadHost};
-use crate::names::UserName;
+use crate::error::{Doing as _, Error, Kind, Result, chain};
+use crate::host::{Command, Host, NewFile, Probe, ReadHost};
 use crate::plan::backup::{BackupAsking, BackupDrain, BackupSetup, BackupState};
-use crate::receipt::{Drained, Receipt};
+use crate::receipt::Drained;
 use crate::report::Event;
-use crate::resource::{backup, edit, mx};
+use crate::resource::{backup, edit};
 
 /// Between two looks at a queue.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -48,19 +47,26 @@ pub(super) fn set_up(context: &Context<'_>, setup: &BackupSetup) -> Result<()> {
         succeeds(host, command)?;
     }
     if let Err(refused) = succeeds(host, &Command::CheckPostfix) {
-        for command in &setup.undo {
-            succeeds(host, command)?;
-        }
-        return Err(refused.hint("what was changed in its main.cf was taken back"));
+        let mut undo = setup.undo.iter();
+        let undone = undo.try_for_each(|command| succeeds(host, command));
+        return Err(refused.hint(match undone {
+            Ok(()) => "what was changed in its main.cf was taken back".to_owned(),
+            Err(error) => format!(
+                "what was changed in its main.cf could not be taken back ({}): take what names {} out of it",
+                chain(&error),
+                setup.directory
+            ),
+        }));
     }
     succeeds(host, &Command::ReloadPostfix)?;
     for path in &setup.remove {
         host.remove_file(path)?;
     }
     host.remove_file(&unread)?;
-    if setup.to == BackupState::SetUp {
-        answers(context)?;
-    } else {
+    if let Some(asking) = &setup.ask {
+        answers(context, asking)?;
+    }
+    if setup.to == BackupState::Removed {
         succeeds(
             host,
             &Command::RemovePostfixDirectory(setup.directory.clone()),
@@ -74,46 +80,31 @@ pub(super) fn set_up(context: &Context<'_>, setup: &BackupSetup) -> Result<()> {
 }
 
 /// What it says to recipients now, until it is what it should: Postfix is not told in an instant.
-fn answers(context: &Context<'_>) -> Result<()> {
-    let resolved = &context.run.plan.manifest;
-    let users = accounts_of(context)?;
+fn answers(context: &Context<'_>, asking: &BackupAsking) -> Result<()> {
     let began = Instant::now();
     loop {
-        let problems = refusals(context, &users)?;
+        let problems = refusals(context, asking)?;
         if problems.is_empty() {
             return Ok(());
         }
         if began.elapsed() > SETTLES_WITHIN {
-            let what = format!("the backup of {} does not do what it should", resolved.name);
+            let what = format!("the backup {} does not do what it should", asking.host);
             return Err(Error::caused(Kind::Verification, what, problems.join("; ")));
         }
         std::thread::sleep(PAUSE);
     }
 }
 
-/// Users whom it has to take mail for: those of its table.
-fn accounts_of(context: &Context<'_>) -> Result<Vec<UserName>> {
+/// What is wrong with its answers, asked from where it trusts nobody. Where that is nowhere, it is told.
+fn refusals(context: &Context<'_>, asking: &BackupAsking) -> Result<Vec<String>> {
     let run = context.run;
-    let receipt = Receipt::read(run.target, &run.plan.manifest.name)?;
-    let claimed = receipt.into_iter().flat_map(|receipt| receipt.accounts);
-    let root = UserName::from("root");
-    Ok(claimed.chain([root]).collect())
-}
-
-/// What is wrong with its answers, asked from where it trusts nobody.
-fn refusals(context: &Context<'_>, known: &[UserName]) -> Result<Vec<String>> {
-    let run = context.run;
-    let live = run.target.state() == HostState::Live;
-    let target = live.then_some(run.target as &dyn ReadHost);
-    let from: Vec<&dyn ReadHost> = run.third.into_iter().chain(target).collect();
-    let ask = backup::Ask {
-        backup: Some(host(context)?),
-        out_of_reach: None,
-        serving: run.target,
-        from: &from,
-    };
-    let seen = backup::observe(&run.plan.manifest, ask, &mx::Actual::default(), known)?;
-    let problems = seen.host.as_ref().map(backup::refuses).unwrap_or_default();
+    let from = backup::askers(run.third, run.target);
+    let seen = backup::ask(host(context)?, asking, &from)?;
+    if let Some(why) = seen.untold() {
+        let text = format!("the backup {}: {why}", asking.host);
+        run.reporter.event(&Event::Warning { text });
+    }
+    let problems = backup::refuses(&seen, asking);
     Ok(problems.iter().map(ToString::to_string).collect())
 }
 
@@ -131,7 +122,7 @@ fn succeeds(host: &dyn Host, command: &Command) -> Result<()> {
 ///
 /// [`Kind::Blocked`] if it does not take mail for exactly those whom it should.
 pub(super) fn ask(context: &Context<'_>, asking: &BackupAsking) -> Result<()> {
-    let problems = refusals(context, std::slice::from_ref(&asking.known))?;
+    let problems = refusals(context, asking)?;
     if problems.is_empty() {
         return Ok(());
     }

@@ -1,5 +1,7 @@
 //! What is done to a backup mail exchanger: changes of a plan.
 
+use std::net::IpAddr;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +33,9 @@ pub struct BackupSetup {
     /// Files that nothing names any more, removed in the end.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub remove: Vec<HostPath>,
+    /// How it is asked afterwards; one that is removed is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ask: Option<BackupAsking>,
 }
 
 /// What becomes of a backup.
@@ -43,7 +48,7 @@ pub enum BackupState {
     Removed,
 }
 
-/// The backup is asked for recipients before anything stops.
+/// The backup is asked for recipients: once it is set up, and before anything stops.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BackupAsking {
@@ -51,8 +56,13 @@ pub struct BackupAsking {
     pub host: String,
     /// The domain.
     pub domain: String,
+    /// Its address that is asked.
+    pub at: IpAddr,
     /// A user whom it has to take mail for.
     pub known: UserName,
+    /// Whether it takes mail for everybody in the domain, because the host that serves does.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub everybody: bool,
 }
 
 /// What waits on the backup for the domain is delivered, and seen to be.

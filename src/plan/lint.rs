@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::backup::BackupState;
 use super::change::{CopiedTree, Extraneous, MailCopy};
 use super::{Action, Change, Fact, Plan, Risk, Undo};
 use crate::error::{Error, Kind, Result};
@@ -143,8 +144,12 @@ fn broken_by(action: &Action, given: &BTreeSet<&Fact>) -> Option<&'static str> {
                 .directory
                 .as_bytes()
                 .starts_with(b"/etc/postfix/reconcile-");
-            (!ours || climbs(&setup.directory) || !files.into_iter().all(inside))
-                .then_some("the backup is given files in a directory of its own only")
+            if !ours || climbs(&setup.directory) || !files.into_iter().all(inside) {
+                return Some("the backup is given files in a directory of its own only");
+            }
+            let sets_up = setup.to == BackupState::SetUp;
+            (sets_up != setup.ask.is_some())
+                .then_some("a backup that is set up is asked afterwards, and no other")
         }
         Change::MoveMessages(_) => (!needs(Fact::Authority(Side::Target)))
             .then_some("messages are moved only where they count, and never on the source"),

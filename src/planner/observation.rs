@@ -310,12 +310,7 @@ fn observe_backup(
     (serving, resolved): (&dyn ReadHost, &accounts::Resolved),
     mx: &mx::Actual,
 ) -> Result<backup::Actual> {
-    let live = hosts.target.state() == HostState::Live;
-    let from: Vec<&dyn ReadHost> = hosts
-        .third
-        .into_iter()
-        .chain(live.then_some(hosts.target))
-        .collect();
+    let from = backup::askers(hosts.third, hosts.target);
     let ask = backup::Ask {
         backup: hosts.backup,
         out_of_reach: hosts.backup_missing,

@@ -25,7 +25,7 @@ use crate::manifest::MigrationName;
 use crate::raw::HostPath;
 pub use diff::{asking, diff, draining, refuses};
 pub(crate) use observe::unread;
-pub use observe::{Ask, observe};
+pub use observe::{Ask, ask, askers, observe};
 pub use problem::Problem;
 pub use rows::{asking_row, drain_row, predict, row};
 
@@ -65,9 +65,19 @@ pub struct Seen {
     /// What it says to recipients, from where it can be told; `None` if that is nowhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub says: Option<Says>,
-    /// Why it says nothing.
+    /// Why it says nothing, or cannot be asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub silent: Option<String>,
+}
+
+impl Seen {
+    /// What to say of one that was not asked.
+    pub fn untold(&self) -> Option<&'static str> {
+        (self.says.is_none() && self.silent.is_none()).then_some(
+            "whether it takes mail for everybody could not be told: it trusts every machine that can ask \
+             it (mynetworks), or none has a way to it",
+        )
+    }
 }
 
 /// What a backup says to recipients.

@@ -8,8 +8,10 @@ use crate::host::DirHost;
 use crate::manifest::load;
 use crate::names::UserName;
 
+use crate::plan::backup::BackupAsking;
 use crate::plan::hand_over::{HostChange, IdentityProof, ProofOf};
 use crate::plan::{PLAN_VERSION, Reason, Risk, Undo};
+use crate::resource::edit::fake::FakeHost;
 
 const HAND_OVER: &str = "migration/hand-over";
 
@@ -82,6 +84,7 @@ fn hand_over(needs: Option<Fact>) -> Action {
 /// Notes what is taken back, and spoils the journal once an action is under way.
 struct Listener {
     heard: Mutex<Vec<String>>,
+    warned: Mutex<Vec<String>>,
     spoil_at: Option<&'static str>,
     journal: PathBuf,
 }
@@ -91,6 +94,7 @@ impl Reporter for Listener {
     fn event(&self, event: &Event) {
         match event {
             Event::TakingBack { host, .. } => self.heard.lock().unwrap().push(host.clone()),
+            Event::Warning { text } => self.warned.lock().unwrap().push(text.clone()),
             Event::ActionStarted { action } if self.spoil_at == Some(action.0.as_str()) => {
                 std::fs::remove_file(&self.journal).unwrap();
                 std::fs::create_dir(&self.journal).unwrap();
@@ -105,9 +109,19 @@ struct Came {
     result: Result<Outcome>,
     authority: Side,
     taken_back: Vec<String>,
+    warned: Vec<String>,
 }
 
 fn carried_out(root: &Path, actions: Vec<Action>, spoil_at: Option<&'static str>) -> Came {
+    carried_out_with(None, root, actions, spoil_at)
+}
+
+fn carried_out_with(
+    backup: Option<&dyn Host>,
+    root: &Path,
+    actions: Vec<Action>,
+    spoil_at: Option<&'static str>,
+) -> Came {
     let text = "version: 1\nname: move\nsource: { host: 'dir:/old' }\ntarget: { host: 'dir:/new' }\n\
                 serve_from: target\n";
     let manifest = load::parse("migration.yaml", text).unwrap();
@@ -128,6 +142,7 @@ fn carried_out(root: &Path, actions: Vec<Action>, spoil_at: Option<&'static str>
     let target = DirHost::open(Side::Target, root).unwrap();
     let reporter = Listener {
         heard: Mutex::default(),
+        warned: Mutex::default(),
         spoil_at,
         journal: root.join("var/lib/reconcile/move/journal.jsonl"),
     };
@@ -137,7 +152,7 @@ fn carried_out(root: &Path, actions: Vec<Action>, spoil_at: Option<&'static str>
         source: None,
         change_source: None,
         third: None,
-        backup: None,
+        backup,
         target: &target,
         reporter: &reporter,
         stop: &AtomicBool::new(false),
@@ -147,6 +162,7 @@ fn carried_out(root: &Path, actions: Vec<Action>, spoil_at: Option<&'static str>
         result,
         authority: receipt.map_or(Side::Source, |receipt| receipt.authority),
         taken_back: reporter.heard.into_inner().unwrap(),
+        warned: reporter.warned.into_inner().unwrap(),
     }
 }
 
@@ -195,4 +211,38 @@ fn what_was_handed_over_is_not_taken_back_because_it_cannot_be_written_down() {
     assert!(said.contains("journal.jsonl"), "{said}");
     assert_eq!(came.taken_back, [""; 0]);
     assert_eq!(came.authority, Side::Target);
+}
+
+#[test]
+fn a_backup_that_nobody_could_ask_is_told_and_one_that_is_not_there_is_an_error() {
+    let asked = || {
+        let change = Change::AskBackup(BackupAsking {
+            host: "ssh://root@mx2".to_owned(),
+            domain: "example.org".to_owned(),
+            at: "127.0.0.1".parse().unwrap(),
+            known: UserName::from("anna"),
+            everybody: false,
+        });
+        vec![
+            action("hand-over/ask-backup", change, None, None),
+            hand_over(None),
+        ]
+    };
+    // This machine is the only one that could ask.
+    let backup = FakeHost::new(Side::Target, &[]);
+    backup.says("/usr/sbin/postconf -x", 0, "mynetworks = 127.0.0.0/8\n");
+    let root = tempfile::tempdir().unwrap();
+    let came = carried_out_with(Some(&backup), root.path(), asked(), None);
+    assert_eq!(came.authority, Side::Target);
+    let warned = came.warned.join("\n");
+    assert!(
+        warned.contains("ssh://root@mx2: whether it takes mail for everybody could not be told"),
+        "{warned}"
+    );
+
+    let root = tempfile::tempdir().unwrap();
+    let came = carried_out(root.path(), asked(), None);
+    let said = crate::error::chain(&came.result.unwrap_err());
+    assert!(said.contains("the backup is out of reach"), "{said}");
+    assert_eq!(came.authority, Side::Source);
 }

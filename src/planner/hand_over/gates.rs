@@ -204,7 +204,8 @@ fn parts(
         commit_from.push(Step::PowerOff);
     }
     Some(Parts {
-        backup: backup::asking(manifest, &observation.backup, &users)
+        // A way back does without it.
+        backup: backup::asking(manifest, &observation.backup, &observation.mx, &users, from)
             .filter(|_| from == Side::Source),
         freeze: freeze?,
         leave,

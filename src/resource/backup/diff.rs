@@ -1,8 +1,9 @@
 //! What the backup is, against what it has to be.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
-use super::observe::UNREAD;
+use super::observe::{UNREAD, asked_at};
 use super::{Actual, Known, Problem, Says, Seen, directory, parameters, primary};
 use crate::host::Command;
 use crate::manifest::{BackupMx, Manifest, Mx, Source};
@@ -122,6 +123,7 @@ fn removed(manifest: &Manifest, actual: &Actual, host: &Source, draft: &mut Draf
             files: Vec::new(),
             parameters: commands,
             remove,
+            ask: None,
         },
     );
 }
@@ -195,19 +197,16 @@ fn set_up(
         let tables = joined(&actual.known.unlisted);
         problems.push(Problem::Recipients { tables });
     }
-    let kept = match authority {
-        Side::Source => Former::Dropped,
-        Side::Target => Former::Kept,
-    };
+    let kept = Former::of(authority);
     let wanted = wanted(manifest, (mx, backup), actual, seen, users, kept);
     if wanted.is_none() {
         problems.push(Problem::NoPrimary);
     }
-    let setup = wanted.and_then(|files| change(manifest, backup, seen, &files));
-    problems.extend(of_talk(seen, setup.is_none()));
-    if seen.says.is_none() && seen.silent.is_none() && !seen.values.is_empty() {
-        let text = "whether it takes mail for everybody could not be told: it trusts every machine that can ask \
-                    it (mynetworks)";
+    let ask = asking(manifest, actual, zone, users, authority);
+    let everybody = takes_all((mx, actual), seen, kept);
+    let setup = wanted.and_then(|files| change((manifest, backup), seen, &files, ask));
+    problems.extend(of_talk(seen, setup.is_none(), everybody));
+    if let Some(text) = seen.untold().filter(|_| !seen.values.is_empty()) {
         draft.note(Resource::Backup, Level::Warning, text);
     }
     let sound = problems.is_empty();
@@ -279,12 +278,13 @@ fn takes_everybody(manifest: &Manifest, seen: &Seen) -> bool {
 }
 
 /// What is wrong with the answers of a backup that is set up.
-pub fn refuses(seen: &Seen) -> Vec<Problem> {
-    of_talk(seen, true)
+pub fn refuses(seen: &Seen, asking: &BackupAsking) -> Vec<Problem> {
+    of_talk(seen, true, asking.everybody)
 }
 
-/// What the answers to recipients show; whether the tables are in place is told.
-fn of_talk(seen: &Seen, in_place: bool) -> Vec<Problem> {
+/// What the answers to recipients show; whether the tables are in place is told, and whether they name
+/// everybody.
+fn of_talk(seen: &Seen, in_place: bool, everybody: bool) -> Vec<Problem> {
     if let Some(why) = &seen.silent {
         return vec![Problem::Silent { why: why.clone() }];
     }
@@ -301,7 +301,7 @@ fn of_talk(seen: &Seen, in_place: bool) -> Vec<Problem> {
     if takes(foreign) {
         problems.push(Problem::OpenRelay);
     } else if in_place {
-        if takes(unknown) {
+        if takes(unknown) && !everybody {
             problems.push(Problem::TakesUnknown);
         }
         if !takes(known) {
@@ -385,6 +385,13 @@ enum Former {
 }
 
 impl Former {
+    fn of(authority: Side) -> Self {
+        match authority {
+            Side::Source => Self::Dropped,
+            Side::Target => Self::Kept,
+        }
+    }
+
     /// The lines of a table as it is.
     fn lines<'a>(self, seen: &'a Seen, file: &str) -> impl Iterator<Item = &'a str> {
         let text = seen.files.get(file).filter(|_| self == Self::Kept);
@@ -417,16 +424,29 @@ fn names(backup: &BackupMx, known: &Known, users: &BTreeSet<UserName>) -> BTreeS
             .iter()
             .map(|name| name.to_ascii_lowercase()),
     );
-    let sayable = |name: &String| {
-        !name.is_empty()
-            && !name.starts_with('#')
-            && name
-                .bytes()
-                .all(|byte| byte.is_ascii_graphic() && !b"\"(),:;<>@[\\]".contains(&byte))
-    };
     all.chain(known.names.iter().cloned())
-        .filter(sayable)
+        .filter(|name| is_sayable(name))
         .collect()
+}
+
+/// Whether a name can be in the table.
+fn is_sayable(name: &str) -> bool {
+    !name.is_empty()
+        && !name.starts_with('#')
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && !b"\"(),:;<>@[\\]".contains(&byte))
+}
+
+/// The pattern that is everybody in a domain.
+fn everybody(domain: &str) -> String {
+    format!("/@{}$/ OK", quoted(domain))
+}
+
+/// Whether the tables are to name everybody in the domain.
+fn takes_all((mx, actual): (&Mx, &Actual), seen: &Seen, kept: Former) -> bool {
+    let line = everybody(&mx.domain.to_ascii_lowercase());
+    actual.known.everybody || kept.lines(seen, "patterns").any(|one| one == line)
 }
 
 /// What no list of recipients can say: `regexp_table(5)`.
@@ -438,7 +458,7 @@ fn patterns(
 ) -> String {
     let mut lines = Vec::new();
     if known.everybody {
-        lines.push(format!("/@{}$/ OK\n", quoted(domain)));
+        lines.push(format!("{}\n", everybody(domain)));
     }
     let own = seen
         .values
@@ -478,10 +498,10 @@ fn quoted(text: &str) -> String {
 
 /// What is to be done; nothing if all is in place.
 fn change(
-    manifest: &Manifest,
-    backup: &BackupMx,
+    (manifest, backup): (&Manifest, &BackupMx),
     seen: &Seen,
     files: &BTreeMap<&'static str, String>,
+    ask: Option<BackupAsking>,
 ) -> Option<BackupSetup> {
     let directory = directory(&manifest.name);
     let edit = |(name, text): (&&'static str, &String)| -> Option<FileEdit> {
@@ -527,24 +547,42 @@ fn change(
         files: edits,
         parameters,
         remove,
+        ask,
     })
 }
 
-/// How the backup is asked before a freeze; `None` without one.
+/// How the backup is asked; `None` without one, or where it cannot be.
 pub fn asking(
     manifest: &Manifest,
     actual: &Actual,
+    zone: &mx::Actual,
     users: &BTreeSet<UserName>,
+    authority: Side,
 ) -> Option<BackupAsking> {
-    // A way back does without it.
-    actual.host.as_ref()?;
+    let seen = actual.host.as_ref()?;
     let mx = manifest.mx.as_ref()?;
     let backup = mx.backup.as_ref()?;
     Some(BackupAsking {
+        everybody: takes_all((mx, actual), seen, Former::of(authority)),
+        ..question((mx, backup), asked_at(zone, seen)?, users)
+    })
+}
+
+/// Asks for a user of the domain, or for `root`, whom the tables always name.
+pub(super) fn question<'a>(
+    (mx, backup): (&Mx, &BackupMx),
+    at: IpAddr,
+    users: impl IntoIterator<Item = &'a UserName>,
+) -> BackupAsking {
+    let mut users = users.into_iter();
+    let known = users.find(|user| std::str::from_utf8(user.as_bytes()).is_ok_and(is_sayable));
+    BackupAsking {
         host: backup.host.to_string(),
         domain: mx.domain.clone(),
-        known: users.first()?.clone(),
-    })
+        at,
+        known: known.cloned().unwrap_or_else(|| UserName::from("root")),
+        everybody: false,
+    }
 }
 
 /// How its queue is brought over after a hand-over; `None` without one.

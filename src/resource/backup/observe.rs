@@ -5,13 +5,16 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::diff::question;
 use super::{Actual, Says, Seen, directory, parameters, recipients};
-use crate::error::{Doing as _, Kind, Result};
+use crate::error::{Doing as _, Error, Kind, Result};
 use crate::exposure::smtp::{self, Recipients, Refusal};
+use crate::host::HostState;
 use crate::host::network::parse_addresses;
 use crate::host::{Probe, ReadHost};
-use crate::manifest::{BackupMx, Manifest, Mx};
+use crate::manifest::Manifest;
 use crate::names::UserName;
+use crate::plan::backup::BackupAsking;
 use crate::raw::HostPath;
 use crate::resource::mta;
 use crate::resource::mx;
@@ -76,23 +79,75 @@ pub fn observe(
     if let Some((mx, _)) = backup {
         actual.known = recipients::known(ask.serving, &mx.domain)?;
     }
-    if let Some(host) = ask.backup {
-        let mut seen = look(host, manifest)?;
-        if let Some((mx, backup)) = backup {
-            talk(&mut seen, (mx, backup), ask, zone, users)?;
+    let Some(host) = ask.backup else {
+        return Ok(actual);
+    };
+    let mut seen = match look(host, manifest) {
+        Ok(seen) => seen,
+        // Nothing else waits for it, a way back least of all.
+        Err(error) if error.kind() == Kind::Host => {
+            actual.out_of_reach = Some(crate::error::chain(&error));
+            return Ok(actual);
         }
-        actual.host = Some(seen);
+        Err(error) => return Err(error),
+    };
+    if let Some(of) = backup {
+        match asked_at(zone, &seen) {
+            Some(at) => talk(&mut seen, &question(of, at, users), ask.from)?,
+            None => seen.silent = Some("it has no address that other machines reach".to_owned()),
+        }
     }
+    actual.host = Some(seen);
     Ok(actual)
+}
+
+/// Only asks, as a plan says.
+///
+/// # Errors
+///
+/// If the host is out of reach. That nothing answers is in what is returned.
+pub fn ask(host: &dyn ReadHost, asking: &BackupAsking, from: &[&dyn ReadHost]) -> Result<Seen> {
+    let trusted = Probe::PostfixParameters(vec!["mynetworks".to_owned()]);
+    let mut seen = Seen {
+        values: pairs(host, &trusted)?.unwrap_or_default(),
+        ..Seen::default()
+    };
+    talk(&mut seen, asking, from)?;
+    Ok(seen)
+}
+
+/// The hosts that can ask besides this machine.
+pub fn askers<'a>(
+    third: Option<&'a dyn ReadHost>,
+    target: &'a dyn ReadHost,
+) -> Vec<&'a dyn ReadHost> {
+    let target = (target.state() == HostState::Live).then_some(target);
+    third.into_iter().chain(target).collect()
+}
+
+/// Where it is asked: where senders come to it, else at an address of its own.
+pub(super) fn asked_at(zone: &mx::Actual, seen: &Seen) -> Option<IpAddr> {
+    mx::exchangers_at(zone, &seen.addresses).or_else(|| {
+        let mut all = seen.addresses.iter().copied();
+        all.clone().find(IpAddr::is_ipv4).or_else(|| all.next())
+    })
 }
 
 fn look(host: &dyn ReadHost, manifest: &Manifest) -> Result<Seen> {
     let mut seen = Seen::default();
     let names = LOOKED_AT.map(str::to_owned).to_vec();
     let changed = parameters::CHANGED.map(str::to_owned).to_vec();
-    seen.values = pairs(host, &Probe::PostfixParameters(names))?;
-    seen.written = pairs(host, &Probe::PostfixWritten(changed.clone()))?;
-    seen.defaults = pairs(host, &Probe::PostfixDefaults(changed))?;
+    if let Some(values) = pairs(host, &Probe::PostfixParameters(names))? {
+        // Where these were taken for empty, what others wrote there would be written over.
+        let hangs = || {
+            let what = format!("postconf on {} does not answer", host.label());
+            Error::new(Kind::Host, what)
+        };
+        seen.values = values;
+        let written = Probe::PostfixWritten(changed.clone());
+        seen.written = pairs(host, &written)?.ok_or_else(hangs)?;
+        seen.defaults = pairs(host, &Probe::PostfixDefaults(changed))?.ok_or_else(hangs)?;
+    }
     if let Some(answer) = host.probe(&Probe::Addresses)? {
         let all = parse_addresses(&answer.stdout).doing(Kind::Malformed, || {
             format!("cannot read the network of {}", host.label())
@@ -134,34 +189,26 @@ fn others_reach(address: IpAddr) -> bool {
     }
 }
 
-/// `name = value` lines; none where postconf does not answer.
-fn pairs(host: &dyn ReadHost, probe: &Probe) -> Result<BTreeMap<String, String>> {
+/// `name = value` lines; `None` where postconf is not there, or hangs.
+pub(super) fn pairs(
+    host: &dyn ReadHost,
+    probe: &Probe,
+) -> Result<Option<BTreeMap<String, String>>> {
     let Some(answer) = host.probe(probe)? else {
-        return Ok(BTreeMap::new());
+        return Ok(None);
     };
     if answer.status != Some(0) {
-        return Ok(BTreeMap::new());
+        return Err(answer.refusal("`postconf`", &host.label()));
     }
     let text = String::from_utf8_lossy(&answer.stdout);
     let lines = text.lines().filter_map(|line| line.split_once('='));
     let pairs = lines.map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()));
-    Ok(pairs.collect())
+    Ok(Some(pairs.collect()))
 }
 
 /// Asks for recipients, from where the backup does not trust whoever asks.
-fn talk(
-    seen: &mut Seen,
-    (mx, backup): (&Mx, &BackupMx),
-    ask: Ask<'_>,
-    zone: &mx::Actual,
-    users: &[UserName],
-) -> Result<()> {
-    let Some(address) = mx::exchangers_at(zone, &seen.addresses).or_else(|| {
-        let mut all = seen.addresses.iter().copied();
-        all.clone().find(IpAddr::is_ipv4).or_else(|| all.next())
-    }) else {
-        return Ok(());
-    };
+fn talk(seen: &mut Seen, asking: &BackupAsking, from: &[&dyn ReadHost]) -> Result<()> {
+    let address = asking.at;
     let trusted = seen.values.get("mynetworks").map_or("", String::as_str);
     // Whoever trusts everybody is asked from anywhere: that is what has to be found.
     let some = |net: &IpNet| net.prefix_len() > 0;
@@ -170,21 +217,12 @@ fn talk(
             .filter(some)
             .any(|net| net.contains(&from))
     };
-    let known = users.first().cloned().or_else(|| {
-        backup
-            .recipients
-            .first()
-            .map(|name| UserName::from(name.as_str()))
-    });
-    let Some(known) = known else {
-        return Ok(());
-    };
     let here = crate::host::address_towards(address)?;
-    let from: Option<Option<&dyn ReadHost>> = if here.is_some_and(|here| !trusts(here)) {
+    let place: Option<Option<&dyn ReadHost>> = if here.is_some_and(|here| !trusts(here)) {
         Some(None)
     } else {
         let mut found = None;
-        for host in ask.from {
+        for host in from {
             if host
                 .address_towards(address)?
                 .is_some_and(|from| !trusts(from))
@@ -195,7 +233,7 @@ fn talk(
         }
         found
     };
-    let Some(from) = from else {
+    let Some(place) = place else {
         return Ok(());
     };
     let code = |user: UserName, domain: &str| -> Result<u16> {
@@ -204,7 +242,7 @@ fn talk(
             users: vec![user],
             domain: domain.to_owned(),
         };
-        let refused = match from {
+        let refused = match place {
             None => smtp::recipients(&query)?,
             Some(host) => host.recipients(&query)?,
         };
@@ -214,10 +252,10 @@ fn talk(
             None => 250,
         })
     };
-    let asked = code(known, &mx.domain).and_then(|known| {
+    let asked = code(asking.known.clone(), &asking.domain).and_then(|known| {
         Ok(Says {
             known,
-            unknown: code(NOBODY.into(), &mx.domain)?,
+            unknown: code(NOBODY.into(), &asking.domain)?,
             foreign: code(NOBODY.into(), FOREIGN)?,
         })
     });

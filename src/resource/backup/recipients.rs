@@ -1,9 +1,10 @@
 //! For whom a host takes mail besides its users: aliases(5), virtual(5), and sendmail's tables.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Known;
-use crate::error::Result;
+use super::observe::pairs;
+use crate::error::{Kind, Result};
 use crate::host::{HostState, Probe, ReadHost};
 use crate::raw::HostPath;
 
@@ -19,41 +20,57 @@ const PARAMETERS: [&str; 5] = [
     "virtual_mailbox_maps",
 ];
 
+/// There where Postfix is.
+const POSTCONF: &str = "/usr/sbin/postconf";
+
 /// Kinds of tables that are a text file of the same name, or made of one.
 const TEXT_TABLES: [&str; 7] = ["btree", "cdb", "dbm", "hash", "lmdb", "sdbm", "texthash"];
 
 /// Reads what the serving host knows of a domain.
 pub(super) fn known(host: &dyn ReadHost, domain: &str) -> Result<Known> {
     let mut known = Known::default();
+    let mut named = BTreeSet::new();
     let mut aliases: BTreeSet<String> = ALIASES.map(str::to_owned).into();
     let mut tables: BTreeSet<String> = VIRTUAL.map(str::to_owned).into();
-    if host.state() == HostState::Live
-        && let Some(answer) = host.probe(&Probe::PostfixParameters(
-            PARAMETERS.map(str::to_owned).to_vec(),
-        ))?
-    {
-        let text = String::from_utf8_lossy(&answer.stdout);
-        for (name, value) in text.lines().filter_map(|line| line.split_once('=')) {
-            let (name, value) = (name.trim(), value.trim());
-            match name {
-                "alias_maps" => listed(value, &mut aliases, &mut known.unlisted),
+    if host.state() == HostState::Live {
+        for (name, value) in parameters(host, &mut known)? {
+            match name.as_str() {
+                "alias_maps" => listed(&value, &mut aliases, &mut known.unlisted),
                 "luser_relay" => known.everybody |= !value.is_empty(),
-                "recipient_delimiter" => value.clone_into(&mut known.delimiter),
-                _ => listed(value, &mut tables, &mut known.unlisted),
+                "recipient_delimiter" => known.delimiter = value,
+                _ => listed(&value, &mut named, &mut known.unlisted),
             }
         }
     }
+    tables.extend(named.iter().cloned());
     for path in aliases {
         if let Some(text) = read(host, &path)? {
             known.names.extend(names(&text));
         }
     }
     for path in tables {
-        if let Some(text) = read(host, &path)? {
-            addressed(&text, domain, &mut known);
+        match read(host, &path)? {
+            Some(text) => addressed(&text, domain, &mut known),
+            // What it was made from is gone, and the MTA goes by it still.
+            None if named.contains(&path) => drop(known.unlisted.insert(path)),
+            None => {}
         }
     }
     Ok(known)
+}
+
+/// What Postfix goes by; nothing without one. What it does not tell cannot be listed.
+fn parameters(host: &dyn ReadHost, known: &mut Known) -> Result<BTreeMap<String, String>> {
+    let probe = Probe::PostfixParameters(PARAMETERS.map(str::to_owned).to_vec());
+    let why = match pairs(host, &probe) {
+        Ok(Some(parameters)) => return Ok(parameters),
+        Ok(None) if host.stat(&HostPath::from(POSTCONF))?.is_none() => return Ok(BTreeMap::new()),
+        Ok(None) => "postconf does not answer".to_owned(),
+        Err(error) if error.kind() == Kind::Host => crate::error::chain(&error),
+        Err(error) => return Err(error),
+    };
+    known.unlisted.insert(why);
+    Ok(BTreeMap::new())
 }
 
 fn read(host: &dyn ReadHost, path: &str) -> Result<Option<String>> {
@@ -100,9 +117,14 @@ fn names(text: &str) -> BTreeSet<String> {
 /// The names in a domain of virtual(5) or a virtusertable.
 fn addressed(text: &str, domain: &str, known: &mut Known) {
     for line in entries(text) {
-        let Some(key) = line.split_whitespace().next() else {
+        let mut words = line.split_whitespace();
+        let Some(key) = words.next() else {
             continue;
         };
+        // Whom sendmail refuses: `@example.org error:nouser No such user`.
+        if words.next().is_some_and(|to| to.starts_with("error:")) {
+            continue;
+        }
         let key = key.to_ascii_lowercase();
         match key.split_once('@') {
             Some(("", of)) if of.eq_ignore_ascii_case(domain) => known.everybody = true,
@@ -146,6 +168,16 @@ mod tests {
         assert!(!known.everybody);
         addressed("@example.org anna\n", "example.org", &mut known);
         assert!(known.everybody);
+    }
+
+    #[test]
+    fn whom_a_virtusertable_refuses_is_no_recipient() {
+        let text = "info@example.org\tanna\nleft@example.org\terror:nouser 550 No such user here\n\
+                    @example.org\terror:nouser 550 No such user here\n";
+        let mut known = Known::default();
+        addressed(text, "example.org", &mut known);
+        assert_eq!(known.names, set(["info"]));
+        assert!(!known.everybody);
     }
 
     #[test]

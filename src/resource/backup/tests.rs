@@ -1,8 +1,10 @@
 use super::*;
 use crate::manifest::{Manifest, load};
+use crate::names::Side;
 use crate::names::UserName;
 use crate::plan::{Change, Draft};
 use crate::receipt::Receipt;
+use crate::resource::edit::fake::FakeHost;
 use crate::resource::mx;
 
 fn manifest(mx: &str) -> Manifest {
@@ -267,4 +269,102 @@ fn what_was_taken_before_a_hand_over_is_taken_after_it() {
     assert!(draft.actions.is_empty(), "{draft:?}");
     // While staging the source alone decides.
     assert_eq!(drafted(&there).actions.len(), 1);
+}
+
+const TOLD: [&str; 2] = ["/usr/sbin/postconf -x", "/usr/sbin/postconf -d"];
+
+/// What comes of looking at a backup, with a serving host beside it.
+fn looked(backup: &FakeHost, serving: &FakeHost) -> Actual {
+    let ask = Ask {
+        backup: Some(backup),
+        out_of_reach: None,
+        serving,
+        from: &[],
+    };
+    observe(&manifest(BACKUP), ask, &mx::Actual::default(), &[]).unwrap()
+}
+
+#[test]
+fn a_configuration_that_cannot_be_read_is_not_taken_for_an_empty_one() {
+    let serving = FakeHost::new(Side::Source, &[]);
+    let backup = FakeHost::new(Side::Target, &[]);
+    for program in TOLD {
+        backup.says(program, 0, "relay_domains = other.example\n");
+    }
+    // It hangs, and then it fails.
+    let actual = looked(&backup, &serving);
+    assert!(drafted(&actual).actions.is_empty());
+    let why = actual.out_of_reach.unwrap();
+    assert!(why.contains("does not answer"), "{why}");
+    backup.says("/usr/sbin/postconf -n", 75, "");
+    let actual = looked(&backup, &serving);
+    let why = actual.out_of_reach.unwrap();
+    assert!(why.contains("exit status 75"), "{why}");
+    backup.says(
+        "/usr/sbin/postconf -n",
+        0,
+        "relay_domains = other.example\n",
+    );
+    let seen = looked(&backup, &serving).host.unwrap();
+    assert_eq!(seen.written["relay_domains"], "other.example");
+}
+
+#[test]
+fn what_postfix_does_not_tell_of_its_recipients_is_not_taken_for_nobody() {
+    let backup = FakeHost::new(Side::Target, &[]);
+    let serving = FakeHost::new(Side::Source, &[("/usr/sbin/postconf", "")]);
+    serving.says("/usr/sbin/postconf -x", 1, "");
+    assert_eq!(looked(&backup, &serving).known.unlisted.len(), 1);
+    // A table that was made of a text that is gone.
+    let maps = "virtual_alias_maps = hash:/etc/postfix/people\nalias_maps = hash:/etc/aliases\n";
+    serving.says("/usr/sbin/postconf -x", 0, maps);
+    let unlisted = looked(&backup, &serving).known.unlisted;
+    assert_eq!(unlisted, ["/etc/postfix/people".to_owned()].into());
+    serving.put("/etc/postfix/people", b"anna.b@example.org anna\n");
+    let known = looked(&backup, &serving).known;
+    assert_eq!(known.unlisted, BTreeSet::new());
+    assert_eq!(known.names, ["anna.b".to_owned()].into());
+}
+
+#[test]
+fn whom_the_serving_host_takes_everybody_for_the_backup_may() {
+    let mut before = debian();
+    before.known.everybody = true;
+    let mut there = after(&before, &drafted(&before));
+    seen(&mut there).says = Some(Says {
+        known: 250,
+        unknown: 250,
+        foreign: 554,
+    });
+    assert_eq!(problems(&there), "");
+    // The table that is there does not make it right: the serving host has no such table any more.
+    there.known.everybody = false;
+    assert_eq!(drafted(&there).actions.len(), 1);
+    there = after(&there, &drafted(&there));
+    assert!(problems(&there).contains("whom nobody knows"));
+}
+
+#[test]
+fn it_is_asked_where_senders_come_to_it() {
+    let mut actual = debian();
+    let inside = "10.0.0.5".parse().unwrap();
+    seen(&mut actual).addresses.insert(inside);
+    let zone = |address: &str| -> mx::Actual {
+        let zone = format!(
+            r#"{{"zone": {{"exchangers": "nothing", "own": ["nothing", "nothing"], "texts": "nothing",
+                "hosts": {{"mx2.example.org": {{"alias": "nothing", "addresses": [
+                    {{"found": {{"records": ["{address}"], "ttl": 60}}}}, "nothing"]}}}}}}}}"#
+        );
+        serde_json::from_str(&zone).unwrap()
+    };
+    let at = |zone: &mx::Actual| {
+        let asking = asking(&manifest(BACKUP), &actual, zone, &users(), Side::Source);
+        asking.unwrap().at
+    };
+    assert_eq!(
+        at(&zone("198.51.100.7")),
+        "198.51.100.7".parse::<IpAddr>().unwrap()
+    );
+    // While nobody knows it, at an address of its own.
+    assert_eq!(at(&zone("203.0.113.9")), inside);
 }

@@ -19,6 +19,8 @@ pub(crate) struct FakeHost {
     side: Side,
     files: Mutex<BTreeMap<HostPath, Vec<u8>>>,
     masked: Mutex<BTreeSet<HostPath>>,
+    /// What programs say, by path and first argument. A host with any of them runs.
+    said: Mutex<BTreeMap<String, Answer>>,
     /// Every change that was asked for, as text.
     pub(crate) log: Mutex<Vec<String>>,
 }
@@ -32,6 +34,7 @@ impl FakeHost {
             side,
             files: Mutex::new(files.collect()),
             masked: Mutex::default(),
+            said: Mutex::default(),
             log: Mutex::default(),
         }
     }
@@ -52,6 +55,16 @@ impl FakeHost {
         let files = self.files.lock().unwrap();
         let content = files.get(&HostPath::from(path))?.clone();
         Some(String::from_utf8(content).unwrap())
+    }
+
+    /// A program, as in `/usr/sbin/postconf -x`, will say this.
+    pub(crate) fn says(&self, program: &str, status: i32, text: &str) {
+        let answer = Answer {
+            status: Some(status),
+            stdout: text.as_bytes().to_vec(),
+            stderr: Vec::new(),
+        };
+        self.said.lock().unwrap().insert(program.to_owned(), answer);
     }
 
     fn has_dir(&self, dir: &HostPath) -> bool {
@@ -123,7 +136,16 @@ impl ReadHost for FakeHost {
     }
 
     fn state(&self) -> HostState {
-        HostState::Offline
+        if self.said.lock().unwrap().is_empty() {
+            HostState::Offline
+        } else {
+            HostState::Live
+        }
+    }
+
+    fn probe(&self, probe: &Probe) -> Result<Option<Answer>> {
+        let program: Vec<String> = probe.argv().into_iter().take(2).collect();
+        Ok(self.said.lock().unwrap().get(&program.join(" ")).cloned())
     }
 
     fn ask(&self, _: &Probe) -> Result<Option<Box<dyn Hearing>>> {
