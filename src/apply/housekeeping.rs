@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::execute::Context;
 use crate::error::{Error, Kind, Result};
 use crate::failpoint;
-use crate::host::probe::{Folder, Messages};
+use crate::host::probe::{Answer, Folder, Messages};
 use crate::host::{Command, Host, Probe};
 use crate::plan::change::MessageMove;
 use crate::raw::escape;
@@ -19,6 +19,10 @@ use crate::resource::spool::begun::{BEGUN_VERSION, Begun, Copied};
 use crate::resource::spool::uids;
 
 const INBOX: &str = "INBOX";
+
+/// doveadm's exit status where there is no such folder (`DOVEADM_EX_NOTFOUND`); any other but 0 says
+/// nothing of folders: it is 75 where nobody answers for users.
+const NOT_FOUND: i32 = 68;
 
 /// Ends what a run left half-done for this user, then moves what the plan says.
 pub(super) fn perform(context: &Context<'_>, planned: &MessageMove) -> Result<()> {
@@ -54,11 +58,10 @@ pub(super) fn perform(context: &Context<'_>, planned: &MessageMove) -> Result<()
         folder: planned.folder.clone(),
         folder_uidvalidity: folder.uidvalidity,
         uidnext: folder.uidnext,
+        attempts: 0,
         paths: planned.paths.clone(),
         copied: Copied::NotYet,
     };
-    begun.write(target, name)?;
-    failpoint::hit("housekeeping:begun");
     mailbox.finish(context, begun)
 }
 
@@ -90,9 +93,9 @@ struct Mailbox<'a> {
 
 impl<'a> Mailbox<'a> {
     fn of(target: &'a dyn Host, planned: &MessageMove) -> Result<Self> {
-        let user = std::str::from_utf8(planned.user.as_bytes()).map_err(|error| {
+        let user = given(planned.user.as_bytes()).ok_or_else(|| {
             let what = format!("{} is a name that doveadm cannot be given", planned.user);
-            Error::caused(Kind::Host, what, error)
+            Error::new(Kind::Host, what).hint("add it to spool.housekeeping.exclude")
         })?;
         Ok(Self {
             target,
@@ -103,10 +106,11 @@ impl<'a> Mailbox<'a> {
     /// Brings a move to its end, from wherever it stopped.
     fn finish(&self, context: &Context<'_>, mut begun: Begun) -> Result<()> {
         let name = &context.run.plan.manifest.name;
-        let is = |state: Option<State>, known| state.is_some_and(|s| s.uidvalidity == known);
-        if !is(self.state(INBOX)?, begun.uidvalidity)
-            || !is(self.state(&begun.folder)?, begun.folder_uidvalidity)
-        {
+        let inbox = self.state(INBOX)?;
+        let inbox = inbox.filter(|inbox| inbox.uidvalidity == begun.uidvalidity);
+        let folder = self.state(&begun.folder)?;
+        let folder = folder.filter(|folder| folder.uidvalidity == begun.folder_uidvalidity);
+        let (Some(_), Some(folder)) = (inbox, folder) else {
             let text = format!(
                 "the INBOX or {} of {} is another one since a run moved messages and died: what it \
                  copied may be in both",
@@ -114,9 +118,13 @@ impl<'a> Mailbox<'a> {
             );
             context.run.reporter.event(&Event::Warning { text });
             return begun.remove(self.target, name);
-        }
+        };
         if begun.copied == Copied::NotYet {
-            begun.uids = self.copy(&begun)?;
+            begun.attempts += 1;
+            begun.write(self.target, name)?;
+            failpoint::hit("housekeeping:begun");
+            begun.uids = self.copy(&begun, folder.uidnext)?;
+            begun.uidnext = folder.uidnext;
             let paths = begun.paths.iter().cloned().collect();
             self.target.sync(&paths)?;
             begun.copied = Copied::All;
@@ -128,20 +136,28 @@ impl<'a> Mailbox<'a> {
         begun.remove(self.target, name)
     }
 
-    /// Has every message of the INBOX that is there still in the folder once, as it is; their UIDs.
-    fn copy(&self, begun: &Begun) -> Result<String> {
+    /// Has every message of the INBOX that is there still in the folder once, as it is, from UID
+    /// `uidnext` on; their UIDs.
+    fn copy(&self, begun: &Begun, uidnext: u32) -> Result<String> {
+        let mut earlier = Vec::new();
+        if begun.attempts > 1 {
+            earlier = self.since(&begun.folder, begun.uidnext)?;
+            earlier.retain(|message| message.uid < uidnext);
+        }
         let from = self.messages(INBOX, &begun.uids)?;
-        // What a run that died has copied is not trusted: of a copy that a kill cut short Dovecot may
-        // still say what the whole one was. The message itself is in the INBOX.
-        self.expunge(&begun.folder, &copies(&from, &self.since(begun)?))?;
         for uids in uids::pieces(&set(&from)) {
             let (user, folder) = (self.user.clone(), begun.folder.clone());
             self.run(&Command::CopyMessages { user, folder, uids })?;
             failpoint::hit("housekeeping:piece");
         }
         let from = self.messages(INBOX, &begun.uids)?;
-        let missing = missing(&from, &self.since(begun)?);
+        let missing = missing(&from, &self.since(&begun.folder, uidnext)?);
         if missing.is_empty() {
+            // What a run that died has copied is not trusted: of a copy that a kill cut short Dovecot
+            // may still say what the whole one was. Only now may it go: a client may have moved a
+            // message here meanwhile, and what was taken for a copy of it would be all there is.
+            let earlier = copies(&from, &earlier, begun.attempts as usize - 1);
+            self.expunge(&begun.folder, &earlier)?;
             return Ok(set(&from));
         }
         let what = format!(
@@ -156,7 +172,7 @@ impl<'a> Mailbox<'a> {
     /// Takes the messages that are in the folder out of the INBOX.
     fn clear_inbox(&self, begun: &Begun) -> Result<()> {
         let mut there: BTreeMap<Print, usize> = BTreeMap::new();
-        for message in self.since(begun)? {
+        for message in self.since(&begun.folder, begun.uidnext)? {
             *there.entry(message.print).or_default() += 1;
         }
         let mut from = self.messages(INBOX, &begun.uids)?;
@@ -194,24 +210,24 @@ impl<'a> Mailbox<'a> {
             user: self.user.clone(),
             folder: folder.to_owned(),
         });
-        let row = self.rows(&probe, Failure::IsAbsence)?.into_iter().next();
-        Ok(row.and_then(|row| {
-            // doveadm names the folder first, and orders what it was asked for in its own way.
-            let [_, uidnext, uidvalidity] = row.as_slice() else {
-                return None;
-            };
-            Some(State {
-                uidvalidity: number(uidvalidity)?,
-                uidnext: number(uidnext)?,
-            })
-        }))
+        let answer = self.ask(&probe)?;
+        if answer.status == Some(NOT_FOUND) {
+            return Ok(None);
+        }
+        let rows = self.rows(&answer)?;
+        let row = rows.first().map_or(&[][..], Vec::as_slice);
+        state(row).map(Some).ok_or_else(|| {
+            let row = escape(&row.join(&b'\t'));
+            let what = format!("doveadm said of {folder} of {}: {row}", self.user);
+            Error::new(Kind::Malformed, what)
+        })
     }
 
-    /// What came into the folder since the move began.
-    fn since(&self, begun: &Begun) -> Result<Vec<Message>> {
-        let mut messages = self.messages(&begun.folder, &format!("{}:*", begun.uidnext))?;
+    /// What came into a folder since this was its next UID.
+    fn since(&self, folder: &str, uidnext: u32) -> Result<Vec<Message>> {
+        let mut messages = self.messages(folder, &format!("{uidnext}:*"))?;
         // In IMAP `9:*` is the last message where there is no ninth.
-        messages.retain(|message| message.uid >= begun.uidnext);
+        messages.retain(|message| message.uid >= uidnext);
         Ok(messages)
     }
 
@@ -223,7 +239,7 @@ impl<'a> Mailbox<'a> {
                 folder: folder.to_owned(),
                 uids,
             });
-            for row in self.rows(&probe, Failure::IsFailure)? {
+            for row in self.rows(&self.ask(&probe)?)? {
                 messages.push(message(&row).ok_or_else(|| {
                     let row = escape(&row.join(&b'\t'));
                     let what = format!("doveadm said of a message of {}: {row}", self.user);
@@ -250,13 +266,16 @@ impl<'a> Mailbox<'a> {
         Err(answer.refusal(&format!("`{command}`"), &self.target.label()))
     }
 
-    /// The rows of an answer in tab format, without its head.
-    fn rows(&self, probe: &Probe, failure: Failure) -> Result<Vec<Vec<Vec<u8>>>> {
-        let Some(answer) = self.target.probe(probe)? else {
+    fn ask(&self, probe: &Probe) -> Result<Answer> {
+        self.target.probe(probe)?.ok_or_else(|| {
             let what = format!("doveadm on {} does not answer", self.target.label());
-            return Err(Error::new(Kind::Host, what));
-        };
-        if answer.status != Some(0) && failure == Failure::IsFailure {
+            Error::new(Kind::Host, what)
+        })
+    }
+
+    /// The rows of an answer in tab format, without its head.
+    fn rows(&self, answer: &Answer) -> Result<Vec<Vec<Vec<u8>>>> {
+        if answer.status != Some(0) {
             let what = format!("asking for messages of {}", self.user);
             return Err(answer.refusal(&what, &self.target.label()));
         }
@@ -267,10 +286,21 @@ impl<'a> Mailbox<'a> {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Failure {
-    IsFailure,
-    IsAbsence,
+/// A name as doveadm takes it after `-u`, where `*` and `?` stand for other users.
+fn given(name: &[u8]) -> Option<&str> {
+    let name = std::str::from_utf8(name).ok()?;
+    (!name.contains(['*', '?'])).then_some(name)
+}
+
+/// doveadm names the folder first, and orders what it was asked for in its own way.
+fn state(row: &[Vec<u8>]) -> Option<State> {
+    let [_, uidnext, uidvalidity] = row else {
+        return None;
+    };
+    Some(State {
+        uidvalidity: number(uidvalidity)?,
+        uidnext: number(uidnext)?,
+    })
 }
 
 fn number(text: &[u8]) -> Option<u32> {
@@ -326,11 +356,11 @@ fn missing(from: &[Message], there: &[Message]) -> String {
     set(missing)
 }
 
-/// Copies of messages of the INBOX, one of each at most.
-fn copies(from: &[Message], there: &[Message]) -> String {
+/// Copies of messages of the INBOX, so many of each at most.
+fn copies(from: &[Message], there: &[Message], times: usize) -> String {
     let mut guids: BTreeMap<&[u8], usize> = BTreeMap::new();
     for message in from {
-        *guids.entry(&message.print.guid).or_default() += 1;
+        *guids.entry(&message.print.guid).or_default() += times;
     }
     let mut copies = Vec::new();
     for copy in there {
@@ -362,8 +392,8 @@ mod tests {
         missing(&read(&INBOX_ROWS), &read(there))
     }
 
-    fn copies_in(there: &[&str]) -> String {
-        copies(&read(&INBOX_ROWS), &read(there))
+    fn copies_in(there: &[&str], times: usize) -> String {
+        copies(&read(&INBOX_ROWS), &read(there), times)
     }
 
     #[test]
@@ -399,7 +429,17 @@ mod tests {
             "14\tf821\t725\t2020-11-02 10:00:00\t\\Seen",
         ];
         // The second of a message that is there once is somebody's own.
-        assert_eq!(copies_in(&there), "12,14");
-        assert_eq!(copies_in(&there[..1]), "");
+        assert_eq!(copies_in(&there, 1), "12,14");
+        assert_eq!(copies_in(&there, 2), "12:14");
+        assert_eq!(copies_in(&there, 0), "");
+        assert_eq!(copies_in(&there[..1], 1), "");
+    }
+
+    #[test]
+    fn a_name_that_stands_for_other_users_is_not_given_to_doveadm() {
+        assert_eq!(given(b"-anna"), Some("-anna"));
+        for name in [&b"ann*"[..], b"ann?", b"caf\xe9"] {
+            assert_eq!(given(name), None);
+        }
     }
 }

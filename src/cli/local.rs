@@ -56,8 +56,13 @@ pub(super) fn write_for_all(path: &Path, bytes: &[u8]) -> Result<()> {
     // A name that a collector of *.prom does not take.
     let mut temp = path.as_os_str().to_owned();
     temp.push(format!(".{}.new", std::process::id()));
-    let written = std::fs::write(&temp, bytes).and_then(|()| {
-        std::fs::set_permissions(&temp, std::fs::Permissions::from_mode(0o644))?;
+    // Others may write in a collector's directory: nothing is written into what has the name already, a
+    // link of theirs or what a run that was killed left.
+    std::fs::remove_file(&temp).ok();
+    let mut file = std::fs::File::create_new(&temp).doing(Kind::Usage, what)?;
+    let written = file.write_all(bytes).and_then(|()| {
+        file.set_permissions(std::fs::Permissions::from_mode(0o644))?;
+        file.sync_all()?;
         std::fs::rename(&temp, path)
     });
     if written.is_err() {
@@ -108,4 +113,30 @@ pub(super) fn print(text: &str) -> Result<()> {
 /// Tells a person something on stderr; that nobody listens stops no run.
 pub(super) fn say(text: &str) {
     std::io::stderr().lock().write_all(text.as_bytes()).ok();
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::*;
+
+    #[test]
+    fn what_all_may_read_is_written_through_nobodys_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, secret) = (dir.path().join("spool.prom"), dir.path().join("secret"));
+        fs::write(&secret, "secret").unwrap();
+        fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+        write_for_all(&file, b"1").unwrap();
+        let mode = fs::metadata(&file).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o644);
+        let temp = format!("spool.prom.{}.new", std::process::id());
+        symlink(&secret, dir.path().join(temp)).unwrap();
+        write_for_all(&file, b"2").unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "2");
+        assert_eq!(fs::read_to_string(&secret).unwrap(), "secret");
+        let mode = fs::metadata(&secret).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
 }

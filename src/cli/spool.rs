@@ -182,10 +182,10 @@ fn look(session: &Session, record: bool) -> Result<Report> {
 fn partitions(host: &dyn ReadHost, users: &BTreeMap<UserName, Usage>) -> Result<Vec<Partition>> {
     let mut volumes = Volumes::default();
     let mut found: BTreeMap<HostPath, Partition> = BTreeMap::new();
-    for usage in users.values() {
+    for (user, usage) in users {
         let parts = [
-            (usage.inboxes(), usage.inbox.bytes),
-            (usage.homes(), usage.folders.bytes),
+            (usage.inboxes(user), usage.inbox.bytes),
+            (usage.homes(user), usage.folders.bytes),
         ];
         for (directory, bytes) in parts {
             let (path, space) = volumes.of(host, &directory)?;

@@ -34,8 +34,11 @@ pub struct Begun {
     pub folder: String,
     /// UIDVALIDITY of the folder.
     pub folder_uidvalidity: u32,
-    /// What its next UID was before the first message was copied.
+    /// What its next UID was before the first message was copied; once all were, before those were that
+    /// count.
     pub uidnext: u32,
+    /// How often copying began. Each time leaves one copy of a message at most.
+    pub attempts: u32,
     /// The INBOX and the directory of the folders, whose file systems are synced before anything leaves
     /// the INBOX.
     pub paths: Vec<HostPath>,

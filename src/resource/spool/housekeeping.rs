@@ -149,7 +149,7 @@ pub fn observe<'a>(
         let Some(mut mail) = sorted(&usage, before) else {
             continue;
         };
-        mail.volume = volumes.of(target, &usage.homes())?.0;
+        mail.volume = volumes.of(target, &usage.homes(&user))?.0;
         old.users.insert(user, mail);
     }
     old.room = volumes.free();

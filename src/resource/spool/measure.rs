@@ -42,15 +42,20 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// The directory that homes are in.
-    pub fn homes(&self) -> HostPath {
-        self.root.parent().parent()
+    /// The directory that homes are in, or that of the folders where these are in no home.
+    pub fn homes(&self, user: &UserName) -> HostPath {
+        let directory = self.root.parent();
+        if directory.file_name() == user.as_bytes() {
+            directory.parent()
+        } else {
+            directory
+        }
     }
 
     /// The directory that INBOXes are in.
-    pub fn inboxes(&self) -> HostPath {
+    pub fn inboxes(&self, user: &UserName) -> HostPath {
         if self.inbox_path == self.root {
-            self.homes()
+            self.homes(user)
         } else {
             self.inbox_path.parent()
         }
@@ -419,6 +424,21 @@ B finished
         assert_eq!(anna.uidvalidity, Some(1_795_528_422));
         assert!(anna.old[0].flags.contains("\\Seen"));
         assert!(!anna.old[1].flags.contains("\\Seen"));
+    }
+
+    #[test]
+    fn a_maildir_in_the_spool_is_on_its_file_system_and_not_on_the_one_above() {
+        let user = UserName::from("vera");
+        let maildir = |path: &str| Usage {
+            inbox_path: HostPath::from(path),
+            root: HostPath::from(path),
+            ..Usage::default()
+        };
+        let spool = maildir("/var/mail/vera");
+        assert_eq!(spool.homes(&user), HostPath::from("/var/mail"));
+        assert_eq!(spool.inboxes(&user), HostPath::from("/var/mail"));
+        let home = maildir("/home/vera/Maildir");
+        assert_eq!(home.homes(&user), HostPath::from("/home"));
     }
 
     #[test]

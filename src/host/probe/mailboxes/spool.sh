@@ -34,7 +34,7 @@ cat "$here/roots"
 say tops
 cut -f2 "$here/inboxes" | tr '\n' '\0' |
     xargs -0 -r sh -c 'find "$@" -maxdepth 0 -printf "%y\t%s\t%p\n" 2>/dev/null; :' sh
-# What Dovecot keeps for itself is no mail.
+# What Dovecot keeps for itself is no mail. %d of mawk before 1.3.4 (Debian 10) ends at 2 GiB.
 say files
 cut -f2 "$here/roots" | sort -u | tr '\n' '\0' |
     xargs -0 -r sh -c 'find "$@" \( -name .imap -o -name "dovecot*" -o -name .subscriptions \) -prune \
@@ -43,7 +43,7 @@ cut -f2 "$here/roots" | sort -u | tr '\n' '\0' |
         { bytes[$3] += $2 }
         $1 == 1 { first[$3] += $2 }
         $1 == 2 { second[$3] += $2 }
-        END { for (root in bytes) printf "%d\t%d\t%d\t%s\n", first[root], second[root], bytes[root], root }'
+        END { for (root in bytes) printf "%.0f\t%.0f\t%.0f\t%s\n", first[root], second[root], bytes[root], root }'
 
 # An mbox that may be written is opened for writing, and copied into memory whole for that. Where its
 # mode cannot be changed without its content, nobody is counted.
