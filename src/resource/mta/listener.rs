@@ -126,7 +126,12 @@ fn logical_lines(text: &str) -> Vec<String> {
 fn options(args: &[&str]) -> BTreeMap<String, String> {
     let line = args.join(" ");
     let given = line.split("-o ").skip(1).filter_map(|one| {
-        let one = one.trim().trim_start_matches('{').trim_end_matches('}');
+        let one = one.trim();
+        let one = match one.strip_prefix('{') {
+            Some(braced) => braced.split('}').next()?,
+            // Behind it there may be another kind of option, as -v.
+            None => one.split_whitespace().next()?,
+        };
         one.split_once('=')
     });
     given

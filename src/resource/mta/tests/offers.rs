@@ -59,6 +59,9 @@ fn master_cf_is_understood() {
         ..submission
     };
     assert_eq!(read(own), [(587, expected)].into());
+    // Postfix told to say more, by another option behind the value.
+    let verbose = "submission inet n - y - - smtpd -o smtpd_tls_security_level=encrypt -v\n";
+    assert_eq!(read(verbose)[&587].tls, Tls::Required);
     // Turned off without the file.
     let value = |name: &str| match name {
         "master_service_disable" => "submission/inet",
