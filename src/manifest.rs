@@ -6,26 +6,33 @@
 //! other (`check`). What a manifest means for a host is not known here.
 
 mod check;
+mod cutover;
 mod excerpt;
 pub mod load;
+mod mx;
 mod problem;
 pub mod scalar;
+mod services;
 mod shape;
+mod spool;
 mod tree;
 mod walk;
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use crate::names::{Side, UserName};
+use crate::names::Side;
 use crate::raw::HostPath;
 pub(crate) use check::{FIRST_USER_UID, LAST_USER_UID, TWO_HOSTS, not_two};
+pub use cutover::{ConfirmedBy, Cutover, CutoverProbe, Freeze, SourceAfter};
+pub use mx::{BackupMx, Mx};
 pub use problem::Invalid;
 pub use scalar::{Cidr, HostAddress, IpAddress, MigrationName, Size, Span, UidRange};
 pub(crate) use scalar::{DnsName, InterfaceName, SpoolPath, UserPattern};
+pub use services::{MtaOffer, OnOtherMail, Services, Units};
+pub use spool::{Housekeeping, Spool, Unread};
 
 /// The JSON schema of a manifest, as `reconcile schema` prints it and
 /// `schemas/manifest.schema.json` holds it. Also what [`load`] holds a manifest to.
@@ -337,318 +344,5 @@ impl From<UidlFormat> for String {
             UidlFormat::Source => "source".to_owned(),
             UidlFormat::Literal(text) => text,
         }
-    }
-}
-
-/// Units of the mail services; `auto` detects them.
-#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Services {
-    /// The mail transfer agent.
-    pub mta: Units,
-    /// The IMAP and POP3 server.
-    pub imap: Units,
-    /// What to do when the target's Dovecot or MTA serve mail that is not this migration's.
-    pub on_other_mail: OnOtherMail,
-    /// What the MTA of the host that takes over may lack although the other's offers it: what would
-    /// block is a warning, and nothing goes back for it.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub accept: Vec<MtaOffer>,
-}
-
-/// Something that a mail transfer agent offers besides taking mail on port 25.
-#[derive(
-    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum MtaOffer {
-    /// Submission on port 587.
-    Submission,
-    /// Submission within TLS on port 465.
-    Submissions,
-    /// TLS on its ports.
-    Starttls,
-    /// Logins of senders, SMTP AUTH.
-    Auth,
-}
-
-impl MtaOffer {
-    /// Its name in a manifest.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Submission => "submission",
-            Self::Submissions => "submissions",
-            Self::Starttls => "starttls",
-            Self::Auth => "auth",
-        }
-    }
-}
-
-impl Services {
-    /// All names of units.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        [&self.imap, &self.mta].into_iter().flat_map(Units::names)
-    }
-}
-
-/// What to do when the target's Dovecot or MTA serve mail that is not this migration's. They cannot
-/// keep running: an incomplete mailbox that is opened loses what clients remember of it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum OnOtherMail {
-    /// Block, with what was found.
-    #[default]
-    Fail,
-    /// Stop them all the same until the target's mail counts.
-    Stop,
-}
-
-/// `auto`, or the names of units.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(from = "String", into = "String")]
-#[schemars(with = "scalar::UnitNames")]
-pub enum Units {
-    /// Detect them.
-    #[default]
-    Auto,
-    /// Unit names, separated by spaces.
-    Named(Vec<String>),
-}
-
-impl Units {
-    /// Whether they are detected.
-    pub fn is_auto(&self) -> bool {
-        *self == Self::Auto
-    }
-
-    /// The names; none for `auto`.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        let names: &[String] = match self {
-            Self::Auto => &[],
-            Self::Named(names) => names,
-        };
-        names.iter().map(String::as_str)
-    }
-}
-
-impl From<String> for Units {
-    fn from(text: String) -> Self {
-        if text == "auto" {
-            Self::Auto
-        } else {
-            Self::Named(text.split_whitespace().map(str::to_owned).collect())
-        }
-    }
-}
-
-impl From<Units> for String {
-    fn from(units: Units) -> Self {
-        match units {
-            Units::Auto => "auto".to_owned(),
-            Units::Named(names) => names.join(" "),
-        }
-    }
-}
-
-/// When and how long the mail may stand still.
-#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Freeze {
-    /// Longest downtime that is acceptable; default 60s.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub budget: Option<Span>,
-    /// Do not freeze before this instant (RFC 3339).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<scalar::Instant>")]
-    pub not_before: Option<Timestamp>,
-    /// Do not freeze after this instant (RFC 3339).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<scalar::Instant>")]
-    pub not_after: Option<Timestamp>,
-}
-
-/// The service address and its move.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Cutover {
-    /// The addresses that move, each with the prefix of its subnet.
-    #[schemars(length(min = 1))]
-    pub address: Vec<Cidr>,
-    /// Interface on the target; default: the one in that subnet.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<scalar::InterfaceName>")]
-    pub interface: Option<String>,
-    /// Name that clients use; kept right in the target's /etc/hosts.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<scalar::DnsName>")]
-    pub hostname: Option<String>,
-    /// What becomes of the source.
-    #[serde(default)]
-    pub source_after: SourceAfter,
-    /// Dead man's switch: without confirmation by then, everything goes back by itself; default 2m,
-    /// and 5m when a person confirms.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub confirm_within: Option<Span>,
-    /// Who confirms.
-    #[serde(default)]
-    pub confirm: ConfirmedBy,
-    /// Who may reach the service before it is confirmed, besides this program's probes.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub try_from: Vec<IpAddress>,
-    /// The probes through the moved address.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub probe: Option<CutoverProbe>,
-}
-
-impl Cutover {
-    /// How long the hosts wait for confirmation, in seconds.
-    pub fn confirmed_within(&self) -> u64 {
-        let default = match self.confirm {
-            ConfirmedBy::Probes => 120,
-            ConfirmedBy::Person => 300,
-        };
-        self.confirm_within.map_or(default, |span| span.seconds)
-    }
-}
-
-/// Who confirms a cutover. Until then nobody but the probes and `try_from` reaches the service, so that
-/// going back loses nothing.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ConfirmedBy {
-    /// The probes, at once when all of them pass.
-    #[default]
-    Probes,
-    /// A person, by `reconcile confirm`, once all of them have passed.
-    Person,
-}
-
-/// The probes through the moved address.
-#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct CutoverProbe {
-    /// Who gets a message that is read back and removed; default: nobody.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<scalar::UserPattern>")]
-    pub user: Option<UserName>,
-    /// A third host that looks at the service too.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub from: Option<Source>,
-}
-
-/// What becomes of the source after the cutover.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum SourceAfter {
-    /// It lets go of the address and stays up.
-    #[default]
-    Release,
-    /// It is powered off, after confirmation.
-    PowerOff,
-}
-
-/// Mail exchangers of the domain.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Mx {
-    /// The mail domain.
-    #[schemars(with = "scalar::DnsName")]
-    pub domain: String,
-    /// Name servers to ask; default: those of the machine that reconcile runs on.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub nameservers: Vec<IpAddress>,
-    /// DKIM selectors that mail is signed with, besides those that the hosts' opendkim names.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(with = "Vec<scalar::DnsName>")]
-    pub dkim: Vec<String>,
-    /// How long mail may stand still although no other exchanger takes it meanwhile; default:
-    /// `freeze.budget`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub without_backup: Option<Span>,
-    /// A host prepared to queue for the domain; leave out to only check DNS.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub backup: Option<BackupMx>,
-}
-
-/// A host prepared to queue for the domain.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct BackupMx {
-    /// Where it is.
-    pub host: HostAddress,
-    /// Pin of its SSH host key, `SHA256:...`; else `known_hosts` decides.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<scalar::HostKeyPin>")]
-    pub host_key: Option<String>,
-    /// How to become root when the login is not root.
-    #[serde(default, rename = "become", skip_serializing_if = "Option::is_none")]
-    pub become_root: Option<Become>,
-    /// Local parts that it takes mail for besides the users and aliases of the host that serves: what
-    /// cannot be listed there.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(with = "Vec<scalar::UserPattern>")]
-    pub recipients: Vec<String>,
-}
-
-impl BackupMx {
-    /// The host as any other is described.
-    pub fn source(&self) -> Source {
-        Source {
-            host: self.host.clone(),
-            host_key: self.host_key.clone(),
-            become_root: self.become_root,
-        }
-    }
-}
-
-/// Thresholds and housekeeping of the spool.
-#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Spool {
-    /// Mention spool files above this size.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub warn: Option<Size>,
-    /// No spool file should be above this size.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub limit: Option<Size>,
-    /// Move old messages out of the spool; off unless given.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub housekeeping: Option<Housekeeping>,
-}
-
-/// Which messages leave the spool, and where they go.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Housekeeping {
-    /// Age from which a message is moved.
-    pub move_older_than: Span,
-    /// Folder that takes them.
-    #[schemars(with = "scalar::FolderName")]
-    pub to: String,
-    /// What becomes of old messages that nobody has read: a POP3 client marks what it fetches as
-    /// read, so these may not have been fetched by any.
-    #[serde(default, skip_serializing_if = "Unread::is_default")]
-    pub unread: Unread,
-    /// Names or globs of users whose messages all stay.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(with = "Vec<scalar::UserPattern>")]
-    pub exclude: Vec<String>,
-}
-
-/// What housekeeping does with messages that nobody has read.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Unread {
-    /// They stay where they are.
-    #[default]
-    Stay,
-    /// They are moved like the others.
-    Move,
-}
-
-impl Unread {
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
-    fn is_default(&self) -> bool {
-        *self == Self::default()
     }
 }

@@ -116,6 +116,10 @@ pub(super) fn say(text: &str) {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the test looks at this machine's files"
+)]
 mod tests {
     use std::fs;
     use std::os::unix::fs::{PermissionsExt as _, symlink};

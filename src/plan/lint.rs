@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::backup::BackupState;
+use super::backup::{BackupSetup, BackupState};
 use super::change::{CopiedTree, Extraneous, MailCopy};
 use super::{Action, Change, Fact, Plan, Risk, Undo};
 use crate::error::{Error, Kind, Result};
@@ -133,24 +133,7 @@ fn broken_by(action: &Action, given: &BTreeSet<&Fact>) -> Option<&'static str> {
                     Side::Target => "the target gets the service address only once its mail counts",
                 })
         }
-        Change::SetUpBackup(setup) => {
-            let inside = |path: &HostPath| path.parent() == setup.directory && !climbs(path);
-            let files = setup
-                .files
-                .iter()
-                .map(|file| &file.path)
-                .chain(&setup.remove);
-            let ours = setup
-                .directory
-                .as_bytes()
-                .starts_with(b"/etc/postfix/reconcile-");
-            if !ours || climbs(&setup.directory) || !files.into_iter().all(inside) {
-                return Some("the backup is given files in a directory of its own only");
-            }
-            let sets_up = setup.to == BackupState::SetUp;
-            (sets_up != setup.ask.is_some())
-                .then_some("a backup that is set up is asked afterwards, and no other")
-        }
+        Change::SetUpBackup(setup) => broken_by_setup(setup),
         Change::MoveMessages(_) => (!needs(Fact::Authority(Side::Target)))
             .then_some("messages are moved only where they count, and never on the source"),
         Change::ReleaseService(_) => (!needs(Fact::Authority(Side::Target)))
@@ -158,6 +141,26 @@ fn broken_by(action: &Action, given: &BTreeSet<&Fact>) -> Option<&'static str> {
         Change::MergeAccounts(_) | Change::HoldService(_) => None,
         _ => broken_by_hand_over(action),
     }
+}
+
+/// The rule that a change of a backup's tables breaks.
+fn broken_by_setup(setup: &BackupSetup) -> Option<&'static str> {
+    let inside = |path: &HostPath| path.parent() == setup.directory && !climbs(path);
+    let files = setup
+        .files
+        .iter()
+        .map(|file| &file.path)
+        .chain(&setup.remove);
+    let ours = setup
+        .directory
+        .as_bytes()
+        .starts_with(b"/etc/postfix/reconcile-");
+    if !ours || climbs(&setup.directory) || !files.into_iter().all(inside) {
+        return Some("the backup is given files in a directory of its own only");
+    }
+    let sets_up = setup.to == BackupState::SetUp;
+    (sets_up != setup.ask.is_some())
+        .then_some("a backup that is set up is asked afterwards, and no other")
 }
 
 /// The same for the changes of a hand-over between live hosts.

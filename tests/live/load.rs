@@ -153,6 +153,21 @@ impl Load {
         }
     }
 
+    /// Waits until clients have done to the first letters what they do: flag, remove, see by POP3.
+    #[track_caller]
+    pub(crate) fn await_clients(&self) -> &Self {
+        let began = Instant::now();
+        while !self.ledger.clients_worked() {
+            assert!(
+                began.elapsed() < SETTLING,
+                "clients have not done their work after {SETTLING:?}: {:?}",
+                self.ledger.troubles()
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        self
+    }
+
     /// The power of a host was cut just now: its MTA delivers again what was under way. An mbox is torn
     /// by that, with or without us: only Maildirs should be in use.
     pub(crate) fn power_was_cut(&self) {

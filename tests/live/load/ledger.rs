@@ -178,6 +178,20 @@ impl Ledger {
         }
     }
 
+    /// Whether every client has done its work on the first letters.
+    pub(super) fn clients_worked(&self) -> bool {
+        let book = self.book();
+        let done = |number: Number| {
+            let letter = book.letters.get(number as usize);
+            letter.is_some_and(|letter| match number {
+                0 | 1 | 3 | 5 => !letter.flags.is_empty(),
+                2 | 4 => letter.removal == Removal::Acknowledged,
+                _ => book.pop3.contains_key(&(letter.user, number)),
+            })
+        };
+        (0..8).all(done)
+    }
+
     /// A server acknowledged something.
     pub(super) fn progressed(&self, protocol: Protocol) {
         self.progress[protocol as usize].fetch_add(1, Ordering::Relaxed);
