@@ -122,12 +122,6 @@ impl Host {
         );
     }
 
-    /// Whether it has the address now; a host that is off has none.
-    pub(crate) fn has(&self, address: IpAddr) -> bool {
-        let output = self.attempt_briefly(&format!("ip -o addr show to {address}"));
-        output.status.success() && !output.stdout.is_empty()
-    }
-
     /// The hardware address of its interface on the mail network.
     #[track_caller]
     pub(crate) fn hardware_address(&self) -> String {

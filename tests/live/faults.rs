@@ -1,5 +1,5 @@
-//! What happens when something fails in the middle of a run: a few cases by `tests/lab/faults`, the
-//! whole table by `tests/lab/faults --all`.
+//! What happens when something fails in the middle of a run: a few cases in every test run, the whole
+//! table by `tests/lab/faults --all`.
 
 use std::any::Any;
 use std::collections::BTreeSet;
@@ -14,6 +14,8 @@ use crate::fault::{Kind, Phase, Point, Stand, Way, points};
 /// Where the whole table writes its rows, and which of them are wanted: words that all stand in it.
 const REPORT: &str = "RECONCILE_FAULTS_REPORT";
 const FILTER: &str = "RECONCILE_FAULTS";
+
+const HAND_OVERS: [Way; 2] = [Way::Cutover, Way::Reverse];
 
 /// One fault of each kind in a phase, at points from its first to its last. The ways take turns, so that
 /// each case finds what the one before has left; which of them has which kind differs from phase to
@@ -37,40 +39,25 @@ fn each_kind_in(phase: Phase, ways: &[Way]) {
     }
 }
 
-const HAND_OVERS: [Way; 2] = [Way::Cutover, Way::Reverse];
-
-/// The phases side by side: most of the time a case waits for somebody's patience to end.
-fn each_kind_in_each_of(phases: [(Phase, &[Way]); 2]) {
-    let failed = std::thread::scope(|scope| {
-        let running = phases.map(|(phase, ways)| {
-            let run = move || each_kind_in(phase, ways);
-            (phase, scope.spawn(run))
-        });
-        let failed = running
-            .into_iter()
-            .filter_map(|(phase, run)| run.join().is_err().then_some(phase));
-        failed.collect::<Vec<Phase>>()
-    });
-    assert_eq!(failed, [], "what failed in these phases stands above");
+/// Most of what is done while the source serves is the same in all ways.
+#[test]
+fn a_run_survives_each_kind_of_fault_while_mail_is_served() {
+    each_kind_in(Phase::Before, &[Way::Stage, Way::Cutover, Way::Reverse]);
 }
 
 #[test]
-#[ignore = "takes minutes: tests/lab/faults"]
-fn a_hand_over_survives_each_kind_of_fault_while_address_and_authority_move() {
-    each_kind_in_each_of([
-        (Phase::Moving, &HAND_OVERS),
-        (Phase::HandedOver, &HAND_OVERS),
-    ]);
+fn a_hand_over_survives_each_kind_of_fault_while_mail_stands_still() {
+    each_kind_in(Phase::Frozen, &HAND_OVERS);
 }
 
 #[test]
-#[ignore = "takes minutes more: tests/lab/faults"]
-fn a_run_survives_each_kind_of_fault_before_and_while_it_is_frozen() {
-    each_kind_in_each_of([
-        // Most of what is done while the source serves is the same in all ways.
-        (Phase::Before, &[Way::Stage, Way::Cutover, Way::Reverse]),
-        (Phase::Frozen, &HAND_OVERS),
-    ]);
+fn a_hand_over_survives_each_kind_of_fault_while_addresses_move() {
+    each_kind_in(Phase::Moving, &HAND_OVERS);
+}
+
+#[test]
+fn a_hand_over_survives_each_kind_of_fault_once_authority_has_changed_hands() {
+    each_kind_in(Phase::HandedOver, &HAND_OVERS);
 }
 
 /// Cases by the words of their names, shared by those who try them.

@@ -87,20 +87,6 @@ impl Host {
         self.bash(script).output().unwrap()
     }
 
-    /// The same for a host that may be going down. A host that stops its processes (systemd does, with
-    /// SIGSTOP, before it kills them) stops nsenter too, which nothing ends but SIGKILL from outside.
-    #[track_caller]
-    pub(crate) fn attempt_briefly(&self, script: &str) -> Output {
-        let host = format!("{PROGRAMS}/host");
-        let mut command = Command::new("timeout");
-        command
-            .args(["--signal=KILL", "10", &host, &self.name])
-            .args(["bash", "-euo", "pipefail", "-c", script])
-            .env("LAB", &self.lab)
-            .stdin(Stdio::null());
-        command.output().unwrap()
-    }
-
     /// A script of bash that ends at its first failure, or after two minutes.
     fn bash(&self, script: &str) -> Command {
         let mut command = self.command("timeout");
@@ -138,7 +124,8 @@ impl Host {
         self
     }
 
-    /// Makes users with homes, uids as the host gives them, and [`PASSWORD`].
+    /// Makes users with homes, uids as the host gives them, and [`PASSWORD`]. Its hash is not of the
+    /// host's own kind, yescrypt, because clients log in all the time and that is slow by design.
     #[track_caller]
     pub(crate) fn users<S: AsRef<str>>(&self, names: impl IntoIterator<Item = S>) -> &Self {
         let names: Vec<String> = names
@@ -149,7 +136,7 @@ impl Host {
             "for name in {}; do
                  useradd --create-home --shell /bin/bash \"$name\"
                  echo \"$name:{PASSWORD}\"
-             done | chpasswd",
+             done | chpasswd -c SHA512",
             names.join(" ")
         ));
         self
@@ -186,7 +173,8 @@ impl Host {
                 self.name,
                 String::from_utf8_lossy(&output.stderr),
             );
-            std::thread::sleep(Duration::from_millis(50));
+            // Each look is a handful of processes, and others want the cores.
+            std::thread::sleep(Duration::from_millis(200));
         }
     }
 

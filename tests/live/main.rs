@@ -27,6 +27,7 @@ mod fault;
 mod folder_name;
 mod host;
 mod imap;
+mod kernel;
 mod lab;
 mod letter;
 mod load;

@@ -84,6 +84,15 @@ fn only_has(host: &Host, other: &Host) {
     }
 }
 
+/// Waits until a host has the addresses for good.
+fn await_addresses(host: &Host) {
+    for service in SERVICES {
+        host.await_that(&format!(
+            "ip -o addr show to {service} -tentative | grep -q ."
+        ));
+    }
+}
+
 struct Move<'a> {
     lab: &'a Lab,
     cutover: &'a Cutover,
@@ -108,6 +117,8 @@ impl Move<'_> {
         receipt.authority = to.0;
         receipt.epoch = 1;
         configure(self.lab, to.1, manifest, &receipt);
+        // networkd may take what it reads in a file away for a moment, to add it as its own.
+        await_addresses(to.1);
         only_has(to.1, from.1);
         let quiet = address::diff(manifest, &seen(self.lab), Some(&receipt));
         assert_eq!((quiet.actions.len(), quiet.blocked.len()), (0, 0));
@@ -128,11 +139,7 @@ impl Move<'_> {
         }
         from.1.reboot();
         to.1.reboot();
-        for service in SERVICES {
-            to.1.await_that(&format!(
-                "ip -o addr show to {service} -tentative | grep -q ."
-            ));
-        }
+        await_addresses(to.1);
         only_has(to.1, from.1);
         for host in [from.1, to.1] {
             assert!(host.has(host.mail_address().parse().unwrap()));

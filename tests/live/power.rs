@@ -33,17 +33,16 @@ impl Host {
     /// Reboots the host and waits until it has booted.
     #[track_caller]
     pub(crate) fn reboot(&self) -> &Self {
-        let before = self.run("systemctl show --property=UserspaceTimestampMonotonic");
+        let before = self.init();
         // SIGRTMIN+5: systemd(1), "Reboots the machine".
         self.signal_init("RTMIN+5");
         let began = Instant::now();
         // A unit that does not stop is given 90 s by systemd.
         while began.elapsed() < 3 * PATIENCE {
-            let now = self.attempt_briefly("systemctl show --property=UserspaceTimestampMonotonic");
-            if now.status.success() && now.stdout != before.as_bytes() {
+            if self.init().is_some_and(|now| Some(now) != before) {
                 return self.await_booted();
             }
-            std::thread::sleep(Duration::from_millis(50));
+            std::thread::sleep(Duration::from_millis(20));
         }
         panic!("{} does not reboot", self.name());
     }
@@ -63,7 +62,7 @@ impl Host {
     #[track_caller]
     pub(crate) fn await_off(&self) -> &Self {
         let began = Instant::now();
-        while self.attempt_briefly("true").status.success() {
+        while self.init().is_some() {
             assert!(began.elapsed() < 3 * PATIENCE, "{} stays up", self.name());
             std::thread::sleep(Duration::from_millis(20));
         }

@@ -1,5 +1,6 @@
 //! Who has the service's addresses, looked at all the time: never two.
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::Scope;
 use std::time::Duration;
@@ -9,7 +10,10 @@ use crate::host::Host;
 use crate::lab::Lab;
 
 /// Between two looks.
-const EVERY: Duration = Duration::from_millis(300);
+const EVERY: Duration = Duration::from_millis(100);
+
+/// Of SMTP, POP3 and IMAP.
+const PORTS: [u16; 3] = [25, 110, 143];
 
 /// Looks at both hosts as long as the scope runs; in the end, what was seen of an address on both.
 pub(super) fn watch<'scope>(
@@ -34,41 +38,36 @@ pub(super) fn watch<'scope>(
 }
 
 /// The service's addresses that a host has; none if it is off.
-fn held(host: &Host) -> Vec<String> {
-    let output = host.attempt_briefly("ip -o addr");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let addresses = SERVICES.map(|address| address.to_string());
-    addresses
+fn held(host: &Host) -> Vec<IpAddr> {
+    SERVICES
         .into_iter()
-        .filter(|address| text.contains(&format!(" {address}/")))
+        .filter(|address| host.has(*address))
         .collect()
 }
 
 /// The hosts that have one of the addresses, and those that have all.
 pub(super) fn holders(lab: &Lab) -> (Vec<&'static str>, Vec<&'static str>) {
-    let counts = ["old", "new"].map(|name| (name, held(lab.host(name)).len()));
-    let with = |least: usize| {
-        let found = counts.iter().filter(|(_, count)| *count >= least);
-        found.map(|(name, _)| *name).collect()
-    };
-    (with(1), with(SERVICES.len()))
+    some_and_all(SERVICES.len(), |name| held(lab.host(name)).len())
 }
 
 /// The hosts on which one of the mail ports is open, and those on which all are.
 pub(super) fn servers(lab: &Lab) -> (Vec<&'static str>, Vec<&'static str>) {
-    let script = "for port in 25 110 143; do
-            if (exec 3<>/dev/tcp/127.0.0.1/$port) 2>/dev/null; then echo $port; fi
-        done";
-    let counts = ["old", "new"].map(|name| {
-        let output = lab.host(name).attempt_briefly(script);
-        (
-            name,
-            String::from_utf8_lossy(&output.stdout).lines().count(),
-        )
-    });
+    let open = |name: &str| {
+        let host = lab.host(name);
+        PORTS.into_iter().filter(|port| host.listens(*port)).count()
+    };
+    some_and_all(PORTS.len(), open)
+}
+
+/// The hosts with one of so many, and those with all.
+fn some_and_all(
+    all: usize,
+    count: impl Fn(&str) -> usize,
+) -> (Vec<&'static str>, Vec<&'static str>) {
+    let counts = ["old", "new"].map(|name| (name, count(name)));
     let with = |least: usize| {
         let found = counts.iter().filter(|(_, count)| *count >= least);
         found.map(|(name, _)| *name).collect()
     };
-    (with(1), with(3))
+    (with(1), with(all))
 }

@@ -8,7 +8,7 @@ use super::ledger::{Ledger, Stage};
 use super::line::{Line, Patience, Protocol};
 
 /// Between two attempts, at a brisk pace.
-const EVERY: Duration = Duration::from_millis(150);
+const EVERY: Duration = Duration::from_millis(250);
 
 /// In a lab a connection takes no millisecond; a greeting takes longer where the machine is busy.
 const PATIENCE: Patience = Patience {

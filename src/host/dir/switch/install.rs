@@ -86,7 +86,12 @@ pub(super) fn ensure(host: &DirHost, name: &MigrationName) -> Result<()> {
     let init = Init::of(host)?;
     let fresh_program = put_program(host, name)?;
     let fresh_service = put_service(host, name, &init)?;
-    if fresh_program || fresh_service || !watched(host, name)? {
+    let watched_already = watched(host, name)?;
+    // Who watches was started after all this, and mail may stand still while a deadline is moved.
+    if fresh_service || !watched_already {
+        enable(host, name, &init)?;
+    }
+    if fresh_program || fresh_service || !watched_already {
         start(host, name, &init)?;
         let until = Instant::now() + STARTS_WITHIN;
         while !watched(host, name)? {
@@ -141,17 +146,22 @@ fn content_of(file: OwnedFd) -> std::io::Result<Vec<u8>> {
     Ok(content)
 }
 
-/// Has the service started at boot; whether it was not before.
+/// Writes the definition of the service; whether it is another one than before.
 fn put_service(host: &DirHost, name: &MigrationName, init: &Init) -> Result<bool> {
     let path = init.definition(name);
     let (text, mode) = match init {
         Init::Systemd => (unit_text(host, name), 0o644),
         Init::Scripts(_) => (script_text(host, name), 0o755),
     };
-    let fresh = host.read(&path)?.as_deref() != Some(text.as_bytes());
-    if fresh {
-        host.replace(&path, text.as_bytes(), NewFile::root(mode))?;
+    if host.read(&path)?.as_deref() == Some(text.as_bytes()) {
+        return Ok(false);
     }
+    host.replace(&path, text.as_bytes(), NewFile::root(mode))?;
+    Ok(true)
+}
+
+/// Has the service started at boot.
+fn enable(host: &DirHost, name: &MigrationName, init: &Init) -> Result<()> {
     match init {
         Init::Systemd => {
             program(host, &[SYSTEMCTL, "daemon-reload"])?;
@@ -161,8 +171,7 @@ fn put_service(host: &DirHost, name: &MigrationName, init: &Init) -> Result<bool
         Init::Scripts(chkconfig) => program(host, &[chkconfig, "--add", &service(name)])?,
     }
     // The links that these programs made.
-    host.sync(&BTreeSet::from([HostPath::from("/etc")]))?;
-    Ok(fresh)
+    host.sync(&BTreeSet::from([HostPath::from("/etc")]))
 }
 
 /// Nothing of it ends with the ssh session that it was made from, or takes what it started with it.
