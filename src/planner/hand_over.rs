@@ -219,7 +219,7 @@ fn chain(manifest: &Manifest, observation: &Observation, start: Start, draft: &m
         within: cutover.confirmed_within(),
         machines: observation.between.machines.clone(),
         holds: parts.freeze.holds.clone(),
-        started: parts.start.ports.keys().cloned().collect(),
+        started: parts.let_go.clone(),
     };
     let boxes = mailboxes(&copies);
     let alone = mx::alone(manifest, &observation.mx);

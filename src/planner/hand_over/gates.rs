@@ -24,6 +24,8 @@ pub(super) struct Parts {
     pub(super) leave: hand_over::HostChange,
     pub(super) take: hand_over::HostChange,
     pub(super) start: hand_over::Start,
+    /// What the host that takes over holds no longer once it is started: a start lets go everything.
+    pub(super) let_go: BTreeSet<String>,
     pub(super) probe: ServiceProbe,
     pub(super) queue: Option<QueueCarry>,
     pub(super) backup: Option<BackupAsking>,
@@ -192,7 +194,8 @@ fn parts(
     };
     let queue = sort_out(queue, by_queue, draft).flatten();
     let users: BTreeSet<UserName> = copies.iter().map(|copy| copy.user.clone()).collect();
-    let (leave, take) = (leave?, take?);
+    let (leave, take, start) = (leave?, take?, start?);
+    let let_go = start.ports.keys().chain(records.keys()).cloned().collect();
     let mut commit_to = address::commit(&take);
     let mut commit_from = Vec::new();
     if let Some(queue) = &queue {
@@ -210,7 +213,8 @@ fn parts(
         freeze: freeze?,
         leave,
         take,
-        start: start?,
+        start,
+        let_go,
         probe: ServiceProbe {
             to,
             addresses: cutover.address.iter().map(|net| net.0.addr()).collect(),
