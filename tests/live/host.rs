@@ -133,10 +133,9 @@ impl Host {
             .map(|name| name.as_ref().to_owned())
             .collect();
         self.run(format!(
-            "for name in {}; do
-                 useradd --create-home --shell /bin/bash \"$name\"
-                 echo \"$name:{PASSWORD}\"
-             done | chpasswd -c SHA512",
+            "set {}
+             for name; do useradd --create-home --shell /bin/bash \"$name\"; done
+             for name; do echo \"$name:{PASSWORD}\"; done | chpasswd -c SHA512",
             names.join(" ")
         ));
         self

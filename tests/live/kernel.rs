@@ -43,13 +43,13 @@ impl Host {
         match address {
             IpAddr::V4(address) => {
                 let text = self.net("fib_trie");
-                let leaf = format!("|-- {address}");
-                let mut lines = text.lines().map(str::trim);
-                lines
-                    .by_ref()
-                    .find(|line| *line == leaf)
-                    .and_then(|_| lines.next())
-                    .is_some_and(|line| line == "/32 host LOCAL")
+                let (own, mut at) = (format!("|-- {address}"), "");
+                text.lines().map(str::trim).any(|line| {
+                    if line.starts_with("|-- ") {
+                        at = line;
+                    }
+                    at == own && line == "/32 host LOCAL"
+                })
             }
             IpAddr::V6(address) => {
                 let hex = u128::from(address);
