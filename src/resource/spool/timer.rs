@@ -366,7 +366,9 @@ fn timer_text(name: &MigrationName, timer: &Timer) -> String {
 
 /// A change of the timer for people.
 pub fn row(setup: &TimerSetup) -> Row {
+    let fresh = setup.units.iter().all(|edit| edit.before.is_none()) && !setup.units.is_empty();
     let (sign, title) = match setup.to {
+        TimerState::SetUp if fresh => (Sign::Create, "measures the mail on the target, by systemd"),
         TimerState::SetUp => (Sign::Update, "measures the mail on the target, by systemd"),
         TimerState::Removed => (Sign::Remove, "measures the mail no more"),
     };

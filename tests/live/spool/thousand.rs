@@ -4,17 +4,19 @@ use std::fmt::Write as _;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::Value;
 
-use super::{everything, maildirs, manifest};
+use super::{everything, maildirs, served};
+use crate::host::Host;
 use crate::lab::Lab;
 
 const USERS: u32 = 1000;
 const FIRST: u32 = 2000;
 
-/// The group `mail` on the old disk.
-const MAIL: u32 = 12;
+/// The group `mail`.
+const MAIL: u32 = 8;
 
 fn name(number: u32) -> String {
     format!("u{number:04}")
@@ -30,7 +32,7 @@ fn message(number: u32, nth: u32) -> String {
     )
 }
 
-/// Puts a file on the old disk that is somebody's.
+/// Makes a file that is somebody's.
 fn put(path: &Path, uid: u32, text: &str) {
     let directory = path.parent().unwrap();
     fs::create_dir_all(directory).unwrap();
@@ -69,21 +71,18 @@ fn maildir(at: &Path, number: u32, messages: u32) {
     }
 }
 
-/// The disk of a dead server.
-fn disk(disk: &Path) {
-    let [mut passwd, mut shadow, mut group, mut gshadow] = [(); 4].map(|()| String::new());
-    group.push_str("mail:x:12:\n");
-    gshadow.push_str("mail:!::\n");
+/// Their accounts and their mail: what lies beneath the root of a host.
+fn fill(root: &Path) {
+    let [mut passwd, mut shadow, mut group] = [(); 3].map(|()| String::new());
     for number in 0..USERS {
         let (name, uid) = (name(number), FIRST + number);
         writeln!(passwd, "{name}:x:{uid}:{uid}::/home/{name}:/bin/sh").unwrap();
         writeln!(shadow, "{name}:!:20000:0:99999:7:::").unwrap();
         writeln!(group, "{name}:x:{uid}:").unwrap();
-        writeln!(gshadow, "{name}:!::").unwrap();
-        let home = disk.join("home").join(&name);
+        let home = root.join("home").join(&name);
         put(&home.join(".forward"), uid, "");
         if number % 2 == 0 {
-            let spool = disk.join("var/mail").join(&name);
+            let spool = root.join("var/mail").join(&name);
             put(&spool, uid, &mbox(number, number % 9));
             chown(&spool, Some(uid), Some(MAIL)).unwrap();
             fs::set_permissions(&spool, Permissions::from_mode(0o660)).unwrap();
@@ -99,30 +98,38 @@ fn disk(disk: &Path) {
             }
         }
     }
-    for (file, text) in [
-        ("passwd", passwd),
-        ("shadow", shadow),
-        ("group", group),
-        ("gshadow", gshadow),
-    ] {
-        put(&disk.join("etc").join(file), 0, &text);
+    for (file, text) in [("passwd", passwd), ("shadow", shadow), ("group", group)] {
+        put(&root.join("root").join(file), 0, &text);
     }
+}
+
+/// Gives them to a host, as if a migration had brought them.
+fn bring(lab: &Lab, new: &Host) {
+    let made = lab.work("made");
+    fill(&made);
+    let tar = Command::new("tar")
+        .arg("-C")
+        .arg(&made)
+        .args(["-c", "home", "var", "root"])
+        .output();
+    new.feed("tar -x -C / --no-overwrite-dir", tar.unwrap().stdout);
+    new.run("for file in passwd shadow group; do cat /root/$file >>/etc/$file; done");
+    let receipt = "/var/lib/reconcile/live/receipt.json";
+    let mut json: Value = serde_json::from_slice(&new.read(receipt)).unwrap();
+    let accounts = json["accounts"].as_array_mut().unwrap();
+    accounts.extend((0..USERS).map(|number| Value::from(name(number))));
+    new.file(receipt, json.to_string());
 }
 
 /// What stat and doveadm say of everybody: name, bytes and messages of the INBOX and of the folders.
 const ASK: &str = r#"
 cd /home
-for user in u????; do
-    if [ -d $user/Maildir ]; then
-        inbox="$user/Maildir/cur $user/Maildir/new"
-        folders="$user/Maildir/.Sent/cur $user/Maildir/.Sent/new"
-    else
-        inbox=/var/mail/$user folders=$user/mail/Sent
-    fi
-    for part in "$inbox" "$folders"; do
-        find $part -type f -printf '%s\n' | awk -v user=$user '{ s += $1 } END { print user, s + 0 }'
-    done
-done | awk '{ if ($1 == last) print last, inbox, $2; last = $1; inbox = $2 }' >/run/bytes
+find u????/Maildir u????/mail/Sent /var/mail/u???? -type f -name '[!.]*' ! -name 'dovecot*' -printf '%s %p\n' |
+    awk -F '[ /]' '
+        { user = $3 == "var" ? $5 : $2; part = /\.Sent|mail\/Sent/ ? "folders" : "inbox" }
+        { bytes[user, part] += $1; all[user] = 1 }
+        END { for (user in all) print user, bytes[user, "inbox"] + 0, bytes[user, "folders"] + 0 }' |
+    sort >/run/bytes
 printf '%s\n' u???? >/run/users
 doveadm -f tab mailbox status -F /run/users messages '*' | sed 1d |
     awk -F '\t' '{ if ($2 == "INBOX") inbox[$1] = $3; else folders[$1] += $3; all[$1] = 1 }
@@ -136,14 +143,13 @@ fn the_sizes_of_a_thousand_agree_with_stat_and_doveadm() {
         return;
     };
     let new = lab.host("new");
-    disk(&lab.work("disk"));
+    served(&lab, new, "spool: { warn: 3kB, limit: 2GB }\n");
+    bring(&lab, new);
     let with_maildir = (0..USERS).filter(|number| number % 2 == 1);
     let with_maildir: Vec<_> = with_maildir
         .map(|number| (name(number), FIRST + number))
         .collect();
     maildirs(new, &with_maildir);
-    manifest(&lab, new, "spool: { warn: 3kB, limit: 2GB }\n");
-    lab.reconcile(["apply", "--yes"]).exits(0).done();
     let before = everything(new);
     let run = lab
         .reconcile(["spool", "--json", "--detailed-exitcode"])

@@ -45,7 +45,7 @@ fn try_it(lab: &Lab, host: &Host) {
     manifest(lab, host, TIMER);
     lab.reconcile(["plan"])
         .exits(3)
-        .shows("is not there: install prometheus-node-exporter")
+        .shows("prometheus-node-exporter")
         .done();
     host.run(format!("mkdir -p {COLLECTOR}"));
     // Wherever a run dies.
@@ -92,7 +92,7 @@ fn try_it(lab: &Lab, host: &Host) {
     assert_eq!(metrics, host.run("stat -c %s /var/mail/anna"));
     lab.reconcile(["plan", "--detailed-exitcode"])
         .exits(0)
-        .shows("journalctl -u reconcile-spool@live.service")
+        .shows("`journalctl -u reconcile-spool@live.service`")
         .done();
 
     // What somebody changes is mended; that somebody has too much is no failure of that.
