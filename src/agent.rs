@@ -222,6 +222,8 @@ impl Agent {
                 host.changed_since(&trees, since, most).map(Outcome::Paths)
             }
             Request::AddressTowards(to) => host.address_towards(to).map(Outcome::Address),
+            Request::IsProgram(path) => host.is_program(&path).map(Outcome::IsProgram),
+            Request::PutProgram(path) => host.put_program(&path).map(done),
             Request::Writers(paths) => host.writers(&paths).map(Outcome::Writers),
             Request::Expose { address, ports } => {
                 host.expose(address, &ports).map(Outcome::Exposure)

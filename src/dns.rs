@@ -25,6 +25,9 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// How often a name server is asked again.
 const AGAIN: usize = 1;
 
+/// So many name servers of a zone are asked at most.
+const MOST_SERVERS: usize = 4;
+
 /// Longer than any time to live that means something: by default the library cuts them to a day.
 const LONGEST: Duration = Duration::from_hours(100 * 24);
 
@@ -43,6 +46,8 @@ pub enum Question {
     Texts(String),
     /// The names of an address.
     Pointers(IpAddr),
+    /// The name servers of a zone.
+    Servers(String),
 }
 
 impl Question {
@@ -53,6 +58,7 @@ impl Question {
             Self::V6(name) => (name, RecordType::AAAA),
             Self::Alias(name) => (name, RecordType::CNAME),
             Self::Texts(name) => (name, RecordType::TXT),
+            Self::Servers(name) => (name, RecordType::NS),
             Self::Pointers(address) => return Ok((Name::from(*address), RecordType::PTR)),
         };
         let mut name = Name::from_ascii(text).map_err(|error| error.to_string())?;
@@ -178,6 +184,53 @@ impl Asker {
         Ok(Self { resolver, runtime })
     }
 
+    /// Will ask the name servers of the zone that a name is in, whose own TTLs only they know; `None` if
+    /// they cannot be found.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::new`].
+    pub fn of_zone(&self, name: &str) -> Result<Option<Self>> {
+        let mut zone = name;
+        while zone.contains('.') {
+            match self.ask(&[Question::Servers(zone.to_owned())]).pop() {
+                Some(Answered::Found(found)) => {
+                    let servers = self.addresses(&found.records);
+                    return (!servers.is_empty())
+                        .then(|| Self::new(&servers))
+                        .transpose();
+                }
+                Some(Answered::Nothing | Answered::NoName) => {}
+                Some(Answered::Unknown(_)) | None => return Ok(None),
+            }
+            zone = zone.split_once('.').map_or("", |(_, above)| above);
+        }
+        Ok(None)
+    }
+
+    /// Where name servers are: IPv4 rather, which every machine has.
+    fn addresses(&self, servers: &[Record]) -> Vec<IpAddr> {
+        let names = servers.iter().filter_map(|record| match record {
+            Record::Name(name) => Some(name.clone()),
+            _ => None,
+        });
+        let names: Vec<String> = names.take(MOST_SERVERS).collect();
+        for question in [Question::V4, Question::V6] {
+            let questions: Vec<Question> = names.iter().cloned().map(question).collect();
+            let answers = self.ask(&questions);
+            let records = answers.iter().filter_map(Answered::found).flatten();
+            let found = records.filter_map(|record| match record {
+                Record::Address(address) => Some(*address),
+                _ => None,
+            });
+            let found: Vec<IpAddr> = found.collect();
+            if !found.is_empty() {
+                return found;
+            }
+        }
+        Vec::new()
+    }
+
     /// Asks all at once. The answers come in the order of the questions, the records of each sorted.
     pub fn ask(&self, questions: &[Question]) -> Vec<Answered<Vec<Record>>> {
         self.runtime.block_on(async {
@@ -239,6 +292,7 @@ fn read(data: &RData) -> Option<Record> {
         RData::A(address) => Record::Address(address.0.into()),
         RData::AAAA(address) => Record::Address(address.0.into()),
         RData::CNAME(name) => Record::Name(text(name)),
+        RData::NS(name) => Record::Name(text(name)),
         RData::PTR(name) => Record::Name(text(name)),
         RData::TXT(txt) => Record::Text(
             txt.txt_data

@@ -198,6 +198,10 @@ pub trait ReadHost: Send + Sync {
     fn address_towards(&self, _to: IpAddr) -> Result<Option<IpAddr>> {
         Err(no_program(&self.label()))
     }
+    /// Whether a file is a copy of this very program; `None` if it is absent.
+    fn is_program(&self, _path: &HostPath) -> Result<Option<bool>> {
+        Err(no_program(&self.label()))
+    }
     /// Processes of a live host that have a file at or beneath one of these paths open for writing.
     fn writers(&self, _paths: &[HostPath]) -> Result<Vec<Writer>> {
         Err(no_program(&self.label()))
@@ -227,6 +231,8 @@ pub trait Host: ReadHost {
     fn append(&self, path: &HostPath, content: &[u8], new: NewFile) -> Result<()>;
     /// Makes a directory and its missing parents with this mode, owned by root.
     fn make_dirs(&self, dir: &HostPath, mode: u32) -> Result<()>;
+    /// Puts a copy of this very program in the place of `path`, for root alone. Only on a live host.
+    fn put_program(&self, path: &HostPath) -> Result<()>;
     /// Renames without following a link at the end of either path; refuses to replace anything.
     fn rename_new(&self, from: &HostPath, to: &HostPath) -> Result<()>;
     /// Removes a file or link; absent is fine.

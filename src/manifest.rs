@@ -30,9 +30,9 @@ pub use cutover::{ConfirmedBy, Cutover, CutoverProbe, Freeze, SourceAfter};
 pub use mx::{BackupMx, Mx};
 pub use problem::Invalid;
 pub use scalar::{Cidr, HostAddress, IpAddress, MigrationName, Size, Span, UidRange};
-pub(crate) use scalar::{DnsName, InterfaceName, SpoolPath, UserPattern};
+pub(crate) use scalar::{DnsName, InterfaceName, MetricsFile, SpoolPath, UserPattern};
 pub use services::{MtaOffer, OnOtherMail, Services, Units};
-pub use spool::{Housekeeping, Spool, Unread};
+pub use spool::{Every, Housekeeping, Spool, Timer, Unread};
 
 /// The JSON schema of a manifest, as `reconcile schema` prints it and
 /// `schemas/manifest.schema.json` holds it. Also what [`load`] holds a manifest to.

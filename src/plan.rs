@@ -11,6 +11,7 @@ pub mod hand_over;
 pub mod lint;
 pub mod reason;
 pub mod render;
+pub mod timer;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -96,9 +97,10 @@ impl Plan {
                 plan.actions.retain(|action| !is_copy_of_mail(action));
                 plan.notes.clear();
             }
-            // What a cache remembers is remembered for a shorter time at each look.
+            // What a cache remembers is remembered for a shorter time at each look; a timer's last run
+            // is another one each time.
             plan.notes
-                .retain(|note| !matches!(note.resource, Resource::Mx(_)));
+                .retain(|note| !matches!(note.resource, Resource::Mx(_) | Resource::SpoolTimer));
             plan
         };
         steady(self) == steady(other)
@@ -172,6 +174,8 @@ pub enum Resource {
     Hostname(String),
     /// The size of one user's spool file.
     Spool(UserName),
+    /// The timer that measures the spool.
+    SpoolTimer,
     /// A mail domain's exchangers.
     Mx(String),
     /// The backup mail exchanger.
@@ -205,6 +209,7 @@ impl Resource {
             Change::SetUpBackup(_) | Change::AskBackup(_) | Change::DrainBackup(_) => Self::Backup,
             Change::SetAside { user, .. } => Self::Mail(user.clone()),
             Change::CopyMail(copy) | Change::ProveMail(copy) => Self::Mail(copy.user.clone()),
+            Change::SetUpTimer(_) => Self::SpoolTimer,
             Change::MoveMessages(planned) => Self::Spool(planned.user.clone()),
             Change::EnforceUidl(_) => Self::Dovecot("uidl_format".to_owned()),
             Change::EditFile(_) => match action.gives.first() {
@@ -230,6 +235,7 @@ impl fmt::Display for Resource {
             Self::Address(address) => write!(f, "address/{address}"),
             Self::Hostname(name) => write!(f, "hostname/{name}"),
             Self::Spool(name) => write!(f, "spool/{name}"),
+            Self::SpoolTimer => f.write_str("spool/timer"),
             Self::Mx(domain) => write!(f, "mx/{domain}"),
             Self::Backup => f.write_str("mx/backup"),
         }

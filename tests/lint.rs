@@ -4,6 +4,7 @@ mod planner_case;
 
 use reconcile::names::{Side, UserName};
 use reconcile::plan::change::{Change, Extraneous, MailCopy};
+use reconcile::plan::timer::TimerSetup;
 use reconcile::plan::{Action, ActionId, Fact, Plan, Risk, Undo, lint};
 
 /// From nothing to the hand-over, with an address: it has an action of almost every kind.
@@ -299,4 +300,35 @@ fn messages_are_moved_only_where_they_count() {
         error.ends_with("messages are moved only where they count, and never on the source"),
         "{error}"
     );
+}
+
+#[test]
+fn a_timer_is_where_the_mail_counts_and_consists_of_files_of_its_own() {
+    const CASE: &str = "spool-timer";
+    const REMOVED: &str = "spool-timer-removed";
+    fn setup(plan: &mut Plan) -> &mut TimerSetup {
+        match &mut plan.actions[0].change {
+            Change::SetUpTimer(setup) => setup,
+            other => panic!("{other:?}"),
+        }
+    }
+    let error = rule_broken(CASE, |plan| plan.actions[0].needs.clear());
+    let rule = "the spool is measured by a timer only where the mail counts";
+    assert!(error.ends_with(rule), "{error}");
+    for path in [
+        "/etc/systemd/system/postfix.service",
+        "/etc/systemd/system/reconcile-spool@/../postfix.service",
+    ] {
+        let error = rule_broken(CASE, |plan| setup(plan).units[0].path = path.into());
+        let rule = "a timer has units of its own only";
+        assert!(error.ends_with(rule), "{error}");
+    }
+    let error = rule_broken(CASE, |plan| setup(plan).program = Some("/bin/ls".into()));
+    let rule = "a program is put beside the receipt only";
+    assert!(error.ends_with(rule), "{error}");
+    for path in ["/etc/passwd", "/srv/../etc/shadow.prom/.."] {
+        let error = rule_broken(REMOVED, |plan| setup(plan).remove.push(path.into()));
+        let rule = "of a timer nothing is removed but what it consists of and writes";
+        assert!(error.ends_with(rule), "{error}");
+    }
 }

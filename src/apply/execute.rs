@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::journal::{Journal, Moment};
 use super::lock::{Owner, RunLock};
 use super::store::Store;
-use super::{backup, hand_over, housekeeping, mail, progress, services, uidl};
+use super::{backup, hand_over, housekeeping, mail, progress, services, timer, uidl};
 use crate::error::{Error, Kind, Result};
 use crate::host::{Host, ReadHost};
 use crate::names::Side;
@@ -391,6 +391,7 @@ fn perform(context: &Context<'_>, action: &Action) -> Result<()> {
                 .update(|receipt| receipt.hand_over(*to, keep, Timestamp::now()))
         }
         Change::MoveMessages(planned) => housekeeping::perform(context, planned),
+        Change::SetUpTimer(setup) => timer::set_up(context, setup),
         Change::CopyMail(_) | Change::ProveMail(_) => Err(Error::new(
             Kind::Internal,
             format!("{} was not carried out together with its kind", action.id),

@@ -13,7 +13,8 @@ use crate::apply::{Outcome, Run, RunLock, execute};
 use crate::error::{Error, Exit, Kind, Result};
 use crate::host::Operator;
 use crate::manifest::Manifest;
-use crate::plan::{PLAN_VERSION, Plan, render};
+use crate::names::Side;
+use crate::plan::{PLAN_VERSION, Plan, Resource, render};
 use crate::planner;
 use crate::report::terminal::tell;
 use crate::report::{Event, Reporter, counted};
@@ -45,12 +46,65 @@ pub(super) fn run(path: &Path, options: &Options, operator: &Operator) -> Result
         Some(plan) => plan.manifest.clone(),
         None => session::manifest(path)?,
     };
-    apply(&manifest, path, saved.as_ref(), options.manner, operator)
+    let saved = saved.as_ref();
+    apply_part(Part::All, &manifest, path, saved, options.manner, operator)
+}
+
+/// What of a plan is carried out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    All,
+    /// The timer that measures the spool.
+    Timer,
+}
+
+impl Part {
+    fn of(self, mut plan: Plan) -> Result<Plan> {
+        if self == Self::All {
+            return Ok(plan);
+        }
+        if plan.authority != Side::Target || plan.manifest.serve_from != Side::Target {
+            let what = "the mail is measured on the target while its mail counts, and stays there";
+            return Err(Error::new(Kind::Blocked, what).hint(
+                "write spool.timer in the manifest: the hand-over to the target sets it up then",
+            ));
+        }
+        if plan.ends_leftovers() {
+            let what = "a run that died left something half-done";
+            return Err(Error::new(Kind::Blocked, what).hint("run `reconcile apply` first"));
+        }
+        let timer = |of: &Resource| *of == Resource::SpoolTimer;
+        plan.actions.retain(|action| timer(&Resource::of(action)));
+        plan.blocked.retain(|blocked| timer(&blocked.resource));
+        plan.notes.retain(|note| timer(&note.resource));
+        plan.renumbered.clear();
+        Ok(plan)
+    }
 }
 
 /// Plans, asks, carries out, and looks again. What a run that died left half-done is ended first, and
 /// planned anew then.
 pub(super) fn apply(
+    manifest: &Manifest,
+    path: &Path,
+    options: Manner,
+    operator: &Operator,
+) -> Result<Exit, Failure> {
+    apply_part(Part::All, manifest, path, None, options, operator)
+}
+
+/// The same with the timer that measures the spool, and nothing else.
+pub(super) fn timer(
+    manifest: &Manifest,
+    path: &Path,
+    options: Manner,
+    operator: &Operator,
+) -> Result<Exit, Failure> {
+    apply_part(Part::Timer, manifest, path, None, options, operator)
+}
+
+fn apply_part(
+    part: Part,
     manifest: &Manifest,
     path: &Path,
     saved: Option<&Plan>,
@@ -66,7 +120,7 @@ pub(super) fn apply(
         reporter.event(&Event::Observing {
             what: "Looking at both hosts".to_owned(),
         });
-        let fresh = planner::plan(manifest, &session.observe(&look)?)?;
+        let fresh = part.of(planner::plan(manifest, &session.observe(&look)?)?)?;
         if let Some(saved) = saved {
             refuse_stale(saved, &fresh)?;
         }
@@ -84,7 +138,7 @@ pub(super) fn apply(
         }
         carry_out(&session, &fresh, reporter.as_ref(), stop)?;
         if !fresh.ends_leftovers() {
-            return look_again(&session, &look);
+            return look_again(part, &session, &look);
         }
     }
 }
@@ -204,8 +258,8 @@ fn conclude(outcome: Outcome) -> Result<()> {
 }
 
 /// Success means that the state afterwards was observed to be right.
-fn look_again(session: &Session, look: &Look<'_>) -> Result<Exit, Failure> {
-    let plan = planner::plan(&session.manifest, &session.observe(look)?)?;
+fn look_again(part: Part, session: &Session, look: &Look<'_>) -> Result<Exit, Failure> {
+    let plan = part.of(planner::plan(&session.manifest, &session.observe(look)?)?)?;
     if plan.is_empty() {
         return Ok(Exit::Done);
     }

@@ -36,5 +36,5 @@ pub(super) fn run(path: &Path, options: &Options, operator: &Operator) -> Result
             return Ok(Exit::Done);
         }
     }
-    apply::apply(&manifest, path, None, options.manner, operator)
+    apply::apply(&manifest, path, options.manner, operator)
 }

@@ -20,7 +20,7 @@ pub(super) fn run(path: &Path, options: &Options, operator: &Operator) -> Result
     let mut manifest = session::manifest(path)?;
     let differs = manifest.serve_from != Side::Source;
     manifest.serve_from = Side::Source;
-    let exit = apply::apply(&manifest, path, None, options.manner, operator)?;
+    let exit = apply::apply(&manifest, path, options.manner, operator)?;
     if differs && exit == Exit::Done {
         tell(&format!(
             "The source serves. Commit `serve_from: source` in {} now: as it stands, the next apply would \

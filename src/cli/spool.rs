@@ -1,10 +1,13 @@
 //! `reconcile spool`: how much mail there is on the host that serves, how it grows, and when something
-//! will be full. Looks only; with `--record` it remembers what it saw.
+//! will be full. Looks only; with `--record` it remembers what it saw. `--here` is what a timer runs on the
+//! target itself (see [`crate::resource::spool::timer`]), `--install-timer` sets that up.
 
+mod here;
 mod prometheus;
 mod table;
+mod timer;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -14,8 +17,8 @@ use serde::Serialize;
 use super::session::Session;
 use super::{Failure, local, session};
 use crate::error::{Error, Exit, Kind, Result};
-use crate::host::{Operator, ReadHost};
-use crate::manifest::MigrationName;
+use crate::host::{Host, Operator, ReadHost};
+use crate::manifest::{MigrationName, Size, Spool};
 use crate::names::{Side, UserName};
 use crate::planner;
 use crate::raw::HostPath;
@@ -44,6 +47,23 @@ pub(super) struct Options {
     /// Name every user, not only the largest.
     #[arg(long)]
     all: bool,
+    /// Set up the manifest's spool.timer on the target, or one that measures daily: plans, asks and
+    /// applies that alone.
+    #[arg(long, conflicts_with_all = ["json", "prometheus", "record", "detailed_exitcode", "all", "here"])]
+    install_timer: bool,
+    /// With --install-timer: do not ask.
+    #[arg(long, requires = "install_timer")]
+    yes: bool,
+    /// Measure the machine that this runs on, the target of this migration, without a manifest: what a
+    /// timer runs.
+    #[arg(long, value_name = "NAME")]
+    here: Option<MigrationName>,
+    /// With --here: the manifest's spool.warn.
+    #[arg(long, value_name = "SIZE", requires = "here")]
+    warn: Option<Size>,
+    /// With --here: the manifest's spool.limit.
+    #[arg(long, value_name = "SIZE", requires = "here")]
+    limit: Option<Size>,
 }
 
 /// What was found.
@@ -89,13 +109,67 @@ struct Partition {
     full: Forecast,
 }
 
+/// Whose mail is measured where, against what.
+struct Task<'a> {
+    migration: &'a MigrationName,
+    /// The host that serves.
+    serving: &'a dyn ReadHost,
+    /// Where runs are remembered.
+    target: &'a dyn Host,
+    users: BTreeSet<UserName>,
+    limits: Spool,
+}
+
 pub(super) fn run(path: &Path, options: &Options, operator: &Operator) -> Result<Exit, Failure> {
+    if options.install_timer {
+        return timer::install(path, options.yes, operator);
+    }
+    if let Some(name) = &options.here {
+        let limits = Spool {
+            warn: options.warn,
+            limit: options.limit,
+            ..Spool::default()
+        };
+        return here::with(name, limits, |task| conclude(task, options));
+    }
     let manifest = session::manifest(path)?;
     let session = Session::open(manifest, path, operator)?;
-    let report = look(&session, options.record)?;
+    conclude(&task(&session)?, options)
+}
+
+fn task(session: &Session) -> Result<Task<'_>> {
+    let (manifest, target) = (&session.manifest, session.target());
+    let receipt = planner::receipt(manifest, session.hosts())?;
+    let serving: &dyn ReadHost = match receipt.as_ref().map(|receipt| receipt.authority) {
+        Some(Side::Target) => target,
+        Some(Side::Source) | None => session.source().ok_or_else(|| {
+            Error::new(
+                Kind::Host,
+                "the source's mail counts, and it is out of reach",
+            )
+        })?,
+    };
+    let accounts = accounts::observe(session.source(), target)?;
+    let chosen = accounts::resolve(manifest, &accounts, receipt.as_ref()).users;
+    Ok(Task {
+        migration: &manifest.name,
+        serving,
+        target,
+        users: chosen.into_keys().collect(),
+        limits: manifest.spool.clone().unwrap_or_default(),
+    })
+}
+
+/// Measures, and tells.
+fn conclude(task: &Task<'_>, options: &Options) -> Result<Exit, Failure> {
+    let report = look(task, options.record)?;
     if let Some(file) = &options.prometheus {
-        let text = prometheus::text(&report, session.manifest.spool.as_ref());
+        let text = prometheus::text(&report, &task.limits);
         local::write_for_all(file, text.as_bytes())?;
+        // The table says so, too.
+        if !options.json {
+            tell(&table::above(&report));
+        }
     }
     if options.json {
         local::print(&format!("{}\n", serde_json::json!(report)))?;
@@ -113,24 +187,18 @@ pub(super) fn run(path: &Path, options: &Options, operator: &Operator) -> Result
     })
 }
 
-fn look(session: &Session, record: bool) -> Result<Report> {
-    let (manifest, target) = (&session.manifest, session.target());
-    let receipt = planner::receipt(manifest, session.hosts())?;
-    let side = receipt.as_ref().map_or(Side::Source, |r| r.authority);
-    let host: &dyn ReadHost = match side {
-        Side::Target => target,
-        Side::Source => session.source().ok_or_else(|| {
-            Error::new(
-                Kind::Host,
-                "the source's mail counts, and it is out of reach",
-            )
-        })?,
-    };
-    let accounts = accounts::observe(session.source(), target)?;
-    let chosen = accounts::resolve(manifest, &accounts, receipt.as_ref()).users;
-    let measured = measure(host, chosen.keys(), None)?;
-    let history = History::read(target, &manifest.name)?;
-    let mut partitions = partitions(host, &measured.users)?;
+fn look(task: &Task<'_>, record: bool) -> Result<Report> {
+    let Task {
+        migration,
+        serving,
+        target,
+        users,
+        limits,
+    } = task;
+    let side = serving.side();
+    let measured = measure(*serving, users.iter(), None)?;
+    let history = History::read(*target, migration)?;
+    let mut partitions = partitions(*serving, &measured.users)?;
     let now = sample(side, &measured.users, &partitions);
     let last = history.last(side);
     for partition in &mut partitions {
@@ -138,7 +206,6 @@ fn look(session: &Session, record: bool) -> Result<Report> {
         partition.growth = before.map(|before| difference(*before, partition.free));
         partition.full = history.room(&now, &partition.path);
     }
-    let limits = manifest.spool.clone().unwrap_or_default();
     let user = |(name, usage): (UserName, Usage)| {
         let bytes = usage.inbox.bytes;
         let limit = limits.limit.map(|l| history.inbox(&now, &name, l.bytes));
@@ -148,7 +215,7 @@ fn look(session: &Session, record: bool) -> Result<Report> {
                 .zip(before.and_then(|(inbox, folders)| Some((*inbox)? + (*folders)?)))
                 .map(|(now, before)| difference(before, now)),
             above: bytes
-                .and_then(|bytes| threshold(&limits, bytes))
+                .and_then(|bytes| threshold(limits, bytes))
                 .map(|(name, _)| name),
             limit,
             usage,
@@ -156,16 +223,13 @@ fn look(session: &Session, record: bool) -> Result<Report> {
         (name, user)
     };
     let known = &measured.users;
-    let unknown = chosen
-        .keys()
-        .filter(|name| !known.contains_key(*name))
-        .cloned();
+    let unknown = users.iter().filter(|name| !known.contains_key(*name));
     let report = Report {
-        migration: manifest.name.clone(),
+        migration: (*migration).clone(),
         host: side,
         at: now.at,
         since: last.map(|last| last.at),
-        unknown: unknown.collect(),
+        unknown: unknown.cloned().collect(),
         users: measured.users.into_iter().map(user).collect(),
         partitions,
         complaints: measured.complaints,
@@ -173,7 +237,7 @@ fn look(session: &Session, record: bool) -> Result<Report> {
     if record {
         let mut history = history;
         history.add(now);
-        history.write(target, &manifest.name)?;
+        history.write(*target, migration)?;
     }
     Ok(report)
 }

@@ -26,6 +26,18 @@ pub enum Command {
     MaskUnits(Vec<String>),
     /// `systemctl unmask`.
     UnmaskUnits(Vec<String>),
+    /// `systemctl enable`: they start at boot.
+    EnableUnits(Vec<String>),
+    /// `systemctl disable --now`: they do not start at boot, and stop.
+    DisableUnits(Vec<String>),
+    /// `systemctl restart`: also starts what does not run.
+    RestartUnits(Vec<String>),
+    /// `systemctl reset-failed`: that they failed once is forgotten. Of what is not loaded there is
+    /// nothing to forget.
+    ForgetUnits(Vec<String>),
+    /// Starts a service that measures the spool and waits for its end. That it ends with 2 says that
+    /// somebody is above a threshold, and is no failure.
+    TrySpoolService(String),
     /// `doveadm stop`: for a Dovecot that was started by hand, which systemd knows nothing about.
     StopDovecot,
     /// `postfix stop`: likewise.
@@ -112,6 +124,15 @@ pub enum Command {
 /// A daemon that a script starts may keep what it inherits; whoever waits for the end of its output
 /// waits for ever. Dovecot 2.3 does so.
 const WITHOUT_OUTPUT: &str = r#"exec "$0" start </dev/null >/dev/null 2>&1"#;
+
+const FORGET_UNITS: &str = r#"systemctl reset-failed -- "$@" 2>/dev/null || :"#;
+const TRY_SPOOL_SERVICE: &str = r#"
+systemctl start -- "$0" && exit
+status=$?
+[ "$(systemctl show --property=ExecMainStatus -- "$0")" = ExecMainStatus=2 ] && exit
+systemctl status --no-pager --lines=3 -- "$0" 2>&1 | tail -n 3 >&2
+exit "$status"
+"#;
 
 /// systemd before version 244 cannot reload networkd.
 const RELOAD_NETWORKD: &str = "\
@@ -211,6 +232,11 @@ impl Command {
             Self::StartUnits(units) => (&[SYSTEMCTL, "start", "--"], units),
             Self::MaskUnits(units) => (&[SYSTEMCTL, "mask", "--"], units),
             Self::UnmaskUnits(units) => (&[SYSTEMCTL, "unmask", "--"], units),
+            Self::EnableUnits(units) => (&[SYSTEMCTL, "enable", "--"], units),
+            Self::DisableUnits(units) => (&[SYSTEMCTL, "disable", "--now", "--"], units),
+            Self::RestartUnits(units) => (&[SYSTEMCTL, "restart", "--"], units),
+            Self::ForgetUnits(units) => (&["/bin/sh", "-c", FORGET_UNITS, "sh"], units),
+            Self::TrySpoolService(unit) => (&["/bin/sh", "-c", TRY_SPOOL_SERVICE, unit], &[]),
             Self::StopDovecot => (&["/usr/bin/doveadm", "stop"], &[]),
             Self::StopPostfix => (&["/usr/sbin/postfix", "stop"], &[]),
             Self::StopScript(name) => {
@@ -297,6 +323,8 @@ impl Command {
             | Self::CreateFolder { .. }
             | Self::MaskUnits(_)
             | Self::UnmaskUnits(_)
+            | Self::EnableUnits(_)
+            | Self::ForgetUnits(_)
             | Self::UpdateRcDisable(_)
             | Self::UpdateRcEnable(_)
             | Self::ChkconfigOff(_)
@@ -311,12 +339,16 @@ impl Command {
             | Self::FlushSendmail => Duration::from_secs(90),
             Self::StopUnits(_)
             | Self::StartUnits(_)
+            | Self::DisableUnits(_)
+            | Self::RestartUnits(_)
             | Self::StopDovecot
             | Self::StopPostfix
             | Self::StopScript(_)
             | Self::StartScript(_) => Duration::from_mins(5),
             // It says nothing while it copies gigabytes.
-            Self::CopyMessages { .. } | Self::ExpungeMessages { .. } => Duration::from_hours(1),
+            Self::CopyMessages { .. } | Self::ExpungeMessages { .. } | Self::TrySpoolService(_) => {
+                Duration::from_hours(1)
+            }
         }
     }
 }
@@ -328,6 +360,10 @@ impl fmt::Display for Command {
         match self {
             Self::StartScript(name) => return write!(f, "/etc/init.d/{name} start"),
             Self::FlushSendmail => return f.write_str("sendmail -q"),
+            Self::ForgetUnits(units) => {
+                return write!(f, "systemctl reset-failed {}", units.join(" "));
+            }
+            Self::TrySpoolService(unit) => return write!(f, "systemctl start {unit}"),
             Self::PausePostfix => {
                 return f.write_str("let Postfix end the deliveries that it began");
             }

@@ -35,6 +35,7 @@ use crate::raw::{HostPath, Raw};
 use crate::replicate::{self, Depth, Origin, OriginTree, Report};
 
 mod account_lock;
+mod program;
 mod queue;
 mod replace;
 pub(super) mod run;
@@ -389,6 +390,10 @@ impl ReadHost for DirHost {
         super::address_towards(to)
     }
 
+    fn is_program(&self, path: &HostPath) -> Result<Option<bool>> {
+        program::is_copy(self, path)
+    }
+
     fn writers(&self, paths: &[HostPath]) -> Result<Vec<Writer>> {
         still::writers(self, paths)
     }
@@ -444,6 +449,16 @@ impl Host for DirHost {
             }
             Err(errno) => Err(fail(errno)),
         }
+    }
+
+    fn put_program(&self, path: &HostPath) -> Result<()> {
+        if self.state == HostState::Offline {
+            return Err(Error::new(
+                Kind::Internal,
+                format!("nothing runs on {}", self.label),
+            ));
+        }
+        program::put(self, path)
     }
 
     fn rename_new(&self, from: &HostPath, to: &HostPath) -> Result<()> {

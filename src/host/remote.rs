@@ -262,6 +262,10 @@ impl ReadHost for RemoteHost {
         ask!(self, Request::AddressTowards(to), Address)
     }
 
+    fn is_program(&self, path: &HostPath) -> Result<Option<bool>> {
+        ask!(self, Request::IsProgram(path.clone()), IsProgram)
+    }
+
     fn writers(&self, paths: &[HostPath]) -> Result<Vec<Writer>> {
         ask!(self, Request::Writers(paths.to_vec()), Writers)
     }
@@ -294,6 +298,10 @@ impl Host for RemoteHost {
     fn make_dirs(&self, dir: &HostPath, mode: u32) -> Result<()> {
         let dir = dir.clone();
         self.done(&Request::MakeDirs { dir, mode })
+    }
+
+    fn put_program(&self, path: &HostPath) -> Result<()> {
+        self.done(&Request::PutProgram(path.clone()))
     }
 
     fn rename_new(&self, from: &HostPath, to: &HostPath) -> Result<()> {

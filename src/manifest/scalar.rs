@@ -14,7 +14,7 @@ use std::str::FromStr;
 use crate::raw::escape;
 pub use host::HostAddress;
 pub(crate) use host::HostKeyPin;
-pub(crate) use mail::{FolderName, HomeGlob, SpoolPath, UnitNames};
+pub(crate) use mail::{FolderName, HomeGlob, MetricsFile, SpoolPath, UnitNames};
 pub use name::MigrationName;
 pub(crate) use name::UserPattern;
 pub use network::{Cidr, IpAddress};
@@ -112,6 +112,7 @@ pub(crate) fn grammar(definition: &str) -> Option<Grammar> {
         "Instant" => parse::<Instant>,
         "IpAddress" => parse::<IpAddress>,
         "InterfaceName" => InterfaceName::check,
+        "MetricsFile" => MetricsFile::check,
         "MigrationName" => parse::<MigrationName>,
         "Size" => parse::<Size>,
         "Span" => parse::<Span>,

@@ -1,4 +1,4 @@
-//! `spool`: how large spool files may be, and which messages leave them.
+//! `spool`: how large spool files may be, what measures them, and which messages leave them.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,47 @@ pub struct Spool {
     /// Move old messages out of the spool; off unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub housekeeping: Option<Housekeeping>,
+    /// Measure the mail on the target time and again, by a timer of systemd there; off unless given.
+    /// It is there while the target's mail counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timer: Option<Timer>,
+}
+
+/// When the mail on the target is measured, and for whom.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Timer {
+    /// How often.
+    pub every: Every,
+    /// File on the target that is written for the textfile collector of Prometheus' node exporter;
+    /// without it the table goes to the journal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<scalar::MetricsFile>")]
+    pub prometheus: Option<String>,
+}
+
+/// How often the mail is measured.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Every {
+    /// At each full hour.
+    Hourly,
+    /// At midnight.
+    #[default]
+    Daily,
+    /// At midnight before Monday.
+    Weekly,
+}
+
+impl Every {
+    /// As systemd.time(7) has it.
+    pub const fn calendar(self) -> &'static str {
+        match self {
+            Self::Hourly => "hourly",
+            Self::Daily => "daily",
+            Self::Weekly => "weekly",
+        }
+    }
 }
 
 /// Which messages leave the spool, and where they go.

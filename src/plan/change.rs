@@ -27,6 +27,7 @@ use super::hand_over::{
     Freeze, HostChange, IdentityProof, LastDelta, Leftover, LiveHandOver, QueueCarry, Rounds,
     ServiceProbe, Start, SwitchArming,
 };
+use super::timer::TimerSetup;
 use crate::host::Command;
 use crate::names::{Side, UserName};
 use crate::raw::HostPath;
@@ -95,6 +96,8 @@ pub enum Change {
     DrainBackup(BackupDrain),
     /// Move messages of a user's INBOX into a folder, on the target.
     MoveMessages(MessageMove),
+    /// Set up the timer that measures the spool on the target, or take it away.
+    SetUpTimer(TimerSetup),
     /// Record in the receipt that authority changed hands.
     HandOver {
         /// To whom.

@@ -10,6 +10,7 @@ use petgraph::Direction;
 use petgraph::algo::tarjan_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 
+use super::timer::TimerState;
 use super::{Action, ActionId, Blocked, Change, Fact, Obstacle, Resource};
 use crate::error::{Error, Kind, Result};
 
@@ -108,7 +109,9 @@ fn phase(action: &Action) -> u8 {
         | Change::StartServices(_) => 8,
         Change::HandOver { .. } => 9,
         Change::ReleaseService(_) | Change::DrainBackup(_) => 10,
-        Change::MoveMessages(_) => 11,
+        // Before the mail stands still for a way back.
+        Change::SetUpTimer(ref setup) if setup.to == TimerState::Removed => 2,
+        Change::MoveMessages(_) | Change::SetUpTimer(_) => 11,
     }
 }
 

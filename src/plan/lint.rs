@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::backup::{BackupSetup, BackupState};
 use super::change::{CopiedTree, Extraneous, MailCopy};
+use super::timer::{TimerSetup, TimerState};
 use super::{Action, Change, Fact, Plan, Risk, Undo};
 use crate::error::{Error, Kind, Result};
 use crate::names::{Side, UserName};
@@ -134,6 +135,7 @@ fn broken_by(action: &Action, given: &BTreeSet<&Fact>) -> Option<&'static str> {
                 })
         }
         Change::SetUpBackup(setup) => broken_by_setup(setup),
+        Change::SetUpTimer(setup) => broken_by_timer(setup, action),
         Change::MoveMessages(_) => (!needs(Fact::Authority(Side::Target)))
             .then_some("messages are moved only where they count, and never on the source"),
         Change::ReleaseService(_) => (!needs(Fact::Authority(Side::Target)))
@@ -161,6 +163,33 @@ fn broken_by_setup(setup: &BackupSetup) -> Option<&'static str> {
     let sets_up = setup.to == BackupState::SetUp;
     (sets_up != setup.ask.is_some())
         .then_some("a backup that is set up is asked afterwards, and no other")
+}
+
+/// The rule that a change of a timer breaks.
+fn broken_by_timer(setup: &TimerSetup, action: &Action) -> Option<&'static str> {
+    let unit = |path: &HostPath| {
+        path.as_bytes()
+            .starts_with(b"/etc/systemd/system/reconcile-spool@")
+            && !climbs(path)
+    };
+    if !setup.units.iter().all(|edit| unit(&edit.path)) {
+        return Some("a timer has units of its own only");
+    }
+    let program =
+        |path: &HostPath| path.as_bytes().starts_with(b"/var/lib/reconcile/") && !climbs(path);
+    if !setup.program.iter().all(program) {
+        return Some("a program is put beside the receipt only");
+    }
+    let ours = |path: &HostPath| {
+        let name = path.as_bytes();
+        let stamp = name.starts_with(b"/var/lib/systemd/timers/stamp-reconcile-spool@");
+        !climbs(path) && (unit(path) || program(path) || stamp || name.ends_with(b".prom"))
+    };
+    if !setup.remove.iter().all(ours) {
+        return Some("of a timer nothing is removed but what it consists of and writes");
+    }
+    (setup.to == TimerState::SetUp && !action.needs.contains(&Fact::Authority(Side::Target)))
+        .then_some("the spool is measured by a timer only where the mail counts")
 }
 
 /// The same for the changes of a hand-over between live hosts.

@@ -76,6 +76,10 @@ pub enum Reason {
     Queued,
     /// They are older than `spool.housekeeping` lets them be.
     OldMessages,
+    /// The timer is not there as `spool.timer` asks for it.
+    TimerDiffers,
+    /// `spool.timer` asks for none, or the target's mail is not to count.
+    TimerUnwanted,
 }
 
 impl fmt::Display for Reason {
@@ -138,6 +142,10 @@ impl fmt::Display for Reason {
                 "the source is to serve again and lacks what arrived or changed on the target",
             ),
             Self::OldMessages => f.write_str("older than spool.housekeeping lets them be"),
+            Self::TimerDiffers => f.write_str("spool.timer asks for it"),
+            Self::TimerUnwanted => {
+                f.write_str("no spool.timer asks for it where the target's mail counts")
+            }
             Self::ServeFromTarget => f.write_str("the manifest says serve_from: target"),
             Self::BackupDiffers => f.write_str("it takes mail for whom the host that serves does"),
             Self::BackupGone => f.write_str("the manifest names no backup any more"),

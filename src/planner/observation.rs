@@ -162,10 +162,13 @@ impl Observation {
                     tree.oddities = Oddities::default();
                 }
             }
-            stable.spool = spool::Actual::default();
+            stable.spool.sizes.clear();
             stable.beside.queued.clear();
         }
         stable.spool.old = None;
+        if let Some(timer) = &mut stable.spool.timer {
+            timer.failed = false;
+        }
         stable.queue.forget_counts();
         stable.mx.forget_times();
         let json =
@@ -240,6 +243,7 @@ pub fn observe(
             } else {
                 None
             },
+            timer: spool::timer::observe(manifest, hosts.target)?,
             ..spool::observe(
                 serving,
                 &mail::spool_dir(manifest, serving)?,

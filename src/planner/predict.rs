@@ -80,6 +80,7 @@ pub fn predict(manifest: &Manifest, observation: &Observation, plan: &Plan) -> R
                     spool::housekeeping::predict(old, planned);
                 }
             }
+            Change::SetUpTimer(setup) => spool::timer::predict(&mut after.spool.timer, setup)?,
             Change::ProveMail(_)
             | Change::ProveIdentity(_)
             | Change::Survey(_)

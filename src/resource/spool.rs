@@ -1,5 +1,5 @@
-//! `spool/*`: how much mail users have, against the manifest's thresholds, and old messages that leave
-//! the INBOX.
+//! `spool/*`: how much mail users have, against the manifest's thresholds, a timer that measures it, and
+//! old messages that leave the INBOX.
 //!
 //! A large spool file is no difference between the hosts: of it come only notes. What copies mail from
 //! host to host, or proves it, is [`super::mail`].
@@ -7,6 +7,7 @@
 pub mod begun;
 pub mod housekeeping;
 pub mod measure;
+pub mod timer;
 pub mod trend;
 pub mod uids;
 pub mod volumes;
@@ -41,6 +42,9 @@ pub struct Actual {
     /// Old messages, where they are moved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub old: Option<housekeeping::Old>,
+    /// The timer on the target; `None` where there is none and none is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timer: Option<timer::Seen>,
 }
 
 impl Default for Actual {
@@ -49,6 +53,7 @@ impl Default for Actual {
             side: Side::Source,
             sizes: BTreeMap::new(),
             old: None,
+            timer: None,
         }
     }
 }
@@ -70,12 +75,13 @@ pub fn observe<'a>(
         side: host.side(),
         sizes,
         old: None,
+        timer: None,
     })
 }
 
-/// What a person should know about the spool. Nothing without `spool` in the manifest.
+/// What a person should know about the spool, and what is done about it.
 pub fn diff(manifest: &Manifest, actual: &Actual, authority: Side) -> Draft {
-    let mut draft = Draft::default();
+    let mut draft = timer::diff(manifest, actual.timer.as_ref(), authority);
     let Some(spool) = &manifest.spool else {
         return draft;
     };

@@ -182,6 +182,50 @@ fn a_time_to_live_above_the_window_is_told() {
         .done();
 }
 
+/// Two name servers: the zone's own, and a cache that was asked before and says half a minute.
+const CACHED: &str = "\
+ip link set lo up
+dnsmasq --conf-file=../zones
+dnsmasq --conf-file=../cache
+\"$reconcile\" plan >/dev/null
+exec \"$reconcile\" plan";
+
+/// `deep.example. NS ns.deep.example.`: dnsmasq(8), `--dns-rr`.
+const DEEP: &str = "\
+mx-host=deep.example,mail.deep.example,10
+host-record=mail.deep.example,192.0.2.25
+host-record=ns.deep.example,127.0.0.2
+dns-rr=deep.example,2,026e730464656570076578616d706c6500
+";
+
+#[test]
+fn a_time_to_live_is_the_zones_own_and_not_what_is_left_of_it_in_a_cache() {
+    let Some(sandbox) = ready() else { return };
+    let own = ZONES
+        .replace("127.0.0.1", "127.0.0.2")
+        .replace("ttl=60", "ttl=86400");
+    let cache = "no-resolv\nno-hosts\nuser=root\npid-file=\nlisten-address=127.0.0.1\nbind-interfaces\n\
+                 server=127.0.0.2\nmax-ttl=30\n";
+    plan(&sandbox, "source", "deep.example", "").exits(0).done();
+    let told = |zones: &str| {
+        fs::write(sandbox.path("zones"), zones).unwrap();
+        fs::write(sandbox.path("cache"), cache).unwrap();
+        sandbox
+            .shell(&format!(
+                "exec unshare --net --pid --fork --kill-child sh -ec '{CACHED}'"
+            ))
+            .exits(0)
+    };
+    told(&format!("{own}{DEEP}"))
+        .tells("senders may remember the A record of mail.deep.example for 1d (its TTL)")
+        .done();
+    // Without a server that could be asked, it is not known.
+    let without = DEEP.replace("dns-rr=", "#");
+    told(&format!("{own}{without}"))
+        .tells("its own TTL is not known")
+        .done();
+}
+
 #[test]
 fn mail_without_an_exchanger_goes_to_the_domain_itself() {
     let Some(sandbox) = ready() else { return };

@@ -116,6 +116,14 @@ impl Paused {
         assert!(ended.success(), "{ended}");
     }
 
+    /// It goes on, and ends with an error; what it says goes to the test's own output.
+    #[track_caller]
+    pub(crate) fn fails(mut self) {
+        fs::write(self.file.with_extension("go"), "").unwrap();
+        let ended = self.run.wait().unwrap();
+        assert_eq!(ended.code(), Some(1));
+    }
+
     /// It dies there.
     #[track_caller]
     pub(crate) fn dies(mut self) {

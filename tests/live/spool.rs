@@ -1,4 +1,9 @@
-//! How much mail there is, and old messages that leave the INBOX, on a server that serves.
+//! How much mail there is, a timer that measures it, and old messages that leave the INBOX, on a server that
+//! serves.
+
+mod quota;
+mod thousand;
+mod timer;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,6 +15,7 @@ use crate::host::{Host, PASSWORD};
 use crate::imap::Message;
 use crate::lab::Lab;
 use crate::letter::letter;
+use crate::server::Dialect;
 
 /// With an mbox, and with a Maildir.
 const USERS: [&str; 2] = ["anna", "vera"];
@@ -20,8 +26,7 @@ const HOUSEKEEPING: &str =
 const OLD: &str = "01-Feb-2020 03:04:05 +0000";
 
 /// A migration that is over: the target serves two people who came from a dead server's disk.
-fn served(lab: &Lab, spool: &str) {
-    let new = lab.host("new");
+fn served(lab: &Lab, new: &Host, spool: &str) {
     let write = |path: &str, text: &str| {
         let path = lab.work("disk").join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -43,21 +48,8 @@ fn served(lab: &Lab, spool: &str) {
         "var/mail/anna",
         "From bob@example.com Tue Nov 24 07:00:00 2026\nSubject: 1\n\nhello\n\n",
     );
-    new.file(
-        "/etc/dovecot/maildir-users",
-        "vera::1501:1501::/home/vera::userdb_mail_driver=maildir userdb_mail_path=~/Maildir \
-         userdb_mail_inbox_path=~/Maildir\n",
-    );
-    new.file(
-        "/etc/dovecot/conf.d/05-maildir-users.conf",
-        "userdb passwd-file {\n  passwd_file_path = /etc/dovecot/maildir-users\n}\n",
-    );
-    let text = format!(
-        "version: 1\nname: live\nsource: {{ host: 'dir:disk' }}\n\
-         target: {{ host: 'ssh://root@new' }}\nserve_from: target\n\
-         dovecot: {{ uidl_format: '%08Xu%08Xv', accept: [userdb, mail_location] }}\n{spool}"
-    );
-    fs::write(lab.work("migration.yaml"), text).unwrap();
+    maildirs(new, &[("vera", 1501)]);
+    manifest(lab, new, spool);
     lab.reconcile(["apply", "--yes"]).exits(0).done();
     for user in USERS {
         new.run(format!(
@@ -71,7 +63,40 @@ fn served(lab: &Lab, spool: &str) {
     }
 }
 
-/// Everything of both users that a look must not change.
+/// These users have a Maildir in ~/Maildir, also before the target has their accounts.
+fn maildirs<S: AsRef<str>>(host: &Host, users: &[(S, u32)]) {
+    let (fields, userdb) = match host.dialect() {
+        Dialect::Dovecot2_3 => (
+            "userdb_mail=maildir:~/Maildir",
+            "userdb {\n  driver = passwd-file\n  args = /etc/dovecot/maildir-users\n}\n",
+        ),
+        Dialect::Dovecot2_4 => (
+            "userdb_mail_driver=maildir userdb_mail_path=~/Maildir \
+             userdb_mail_inbox_path=~/Maildir",
+            "userdb passwd-file {\n  passwd_file_path = /etc/dovecot/maildir-users\n}\n",
+        ),
+    };
+    let lines = users.iter().map(|(user, uid)| {
+        let user = user.as_ref();
+        format!("{user}::{uid}:{uid}::/home/{user}::{fields}\n")
+    });
+    let lines: String = lines.collect();
+    host.file("/etc/dovecot/maildir-users", lines);
+    host.file("/etc/dovecot/conf.d/05-maildir-users.conf", userdb);
+}
+
+/// From the disk of a dead server to a host that serves.
+fn manifest(lab: &Lab, new: &Host, spool: &str) {
+    let text = format!(
+        "version: 1\nname: live\nsource: {{ host: 'dir:disk' }}\n\
+         target: {{ host: 'ssh://root@{}' }}\nserve_from: target\n\
+         dovecot: {{ uidl_format: '%08Xu%08Xv', accept: [userdb, mail_location] }}\n{spool}",
+        new.name()
+    );
+    fs::write(lab.work("migration.yaml"), text).unwrap();
+}
+
+/// Everything of all users that a look must not change.
 fn everything(host: &Host) -> String {
     host.run(
         "find /var/mail /home -printf '%p %m %U %s %T@ %C@\\n' | sort
@@ -85,7 +110,7 @@ fn sizes_and_numbers_agree_with_stat_and_doveadm_and_looking_changes_nothing() {
         return;
     };
     let new = lab.host("new");
-    served(&lab, "spool: { warn: 1kB, limit: 2GB }\n");
+    served(&lab, new, "spool: { warn: 1kB, limit: 2GB }\n");
     for user in USERS {
         let mut imap = new.imap(user);
         imap.create("Sent");
@@ -293,7 +318,7 @@ fn what_a_client_archives_during_a_move_is_not_lost() {
         return;
     };
     let new = lab.host("new");
-    served(&lab, HOUSEKEEPING);
+    served(&lab, new, HOUSEKEEPING);
     // Between the look at the INBOX before copying and the next command.
     wrap_doveadm(
         new,
@@ -328,7 +353,7 @@ fn old_messages_are_moved_once_wherever_a_run_dies() {
         return;
     };
     let new = lab.host("new");
-    served(&lab, HOUSEKEEPING);
+    served(&lab, new, HOUSEKEEPING);
     // Of vera: killed while it appends to an mbox, Dovecot takes a newline from the message before.
     wrap_doveadm(
         new,

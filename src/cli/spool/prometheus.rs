@@ -10,7 +10,7 @@ use crate::resource::spool::trend::Forecast;
 /// One sample of a family: labels and value.
 type Sample<'a> = (Vec<(&'a str, String)>, String);
 
-pub(super) fn text(report: &Report, limits: Option<&Spool>) -> String {
+pub(super) fn text(report: &Report, limits: &Spool) -> String {
     let mut out = String::new();
     let mut family = |name: &str, help: &str, samples: Vec<Sample<'_>>| {
         if samples.is_empty() {
@@ -51,10 +51,7 @@ pub(super) fn text(report: &Report, limits: Option<&Spool>) -> String {
             part.oldest.map(|at| at.as_second().to_string())
         }),
     );
-    let thresholds = [
-        ("warn", limits.and_then(|limits| limits.warn)),
-        ("limit", limits.and_then(|limits| limits.limit)),
-    ];
+    let thresholds = [("warn", limits.warn), ("limit", limits.limit)];
     let thresholds = thresholds.into_iter().filter_map(|(name, size)| {
         let labels = vec![("threshold", name.to_owned())];
         Some((labels, size?.bytes.to_string()))

@@ -76,6 +76,22 @@ pub(super) fn text(report: &Report, all: bool) -> String {
     out
 }
 
+/// Those who are above a threshold, a line each.
+pub(super) fn above(report: &Report) -> String {
+    let mut out = String::new();
+    for (name, user) in &report.users {
+        if let (Some(threshold), Some(bytes)) = (user.above, user.usage.inbox.bytes) {
+            writeln!(
+                out,
+                "warning: {name}: {} is above spool.{threshold}",
+                size(bytes)
+            )
+            .expect("writing to a String cannot fail");
+        }
+    }
+    out
+}
+
 fn row(cells: [&str; 8]) -> String {
     let [
         user,

@@ -286,6 +286,15 @@ pub(super) fn spool(page: &mut Section, findings: &Findings) {
     );
     housekeeping.off("exclude", "[]", "users whose messages all stay");
     section.section(housekeeping);
+    let mut timer = Section::new("timer")
+        .why("measures the mail on the target while it counts, by systemd; off unless given");
+    timer.off("every", "daily", "or hourly, weekly");
+    timer.off(
+        "prometheus",
+        "/var/lib/prometheus/node-exporter/spool.prom",
+        "for node exporter's textfile collector",
+    );
+    section.section(timer);
     page.section(section);
 }
 

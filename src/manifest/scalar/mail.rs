@@ -103,6 +103,45 @@ impl FolderName {
 
 text_schema!(FolderName, "^[^/~*?%-][^*?%]*$", "Name of a mail folder.");
 
+/// Grammar of a file for the textfile collector: it takes `*.prom` and nothing else. A unit of systemd and
+/// a shell take its characters as they are.
+pub(crate) enum MetricsFile {}
+
+impl MetricsFile {
+    pub(crate) fn check(text: &str) -> Result<(), BadScalar> {
+        let expected = "write an absolute path that ends in .prom, as in \
+                        /var/lib/prometheus/node-exporter/spool.prom";
+        if !text.starts_with('/') {
+            return bad(format!("{} is not absolute", quote(text)), expected);
+        }
+        if climbs(text) {
+            return bad(format!("{} climbs with `..`", quote(text)), expected);
+        }
+        let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@,".contains(c);
+        if let Some(other) = text.chars().find(|c| !plain(*c)) {
+            let other = quote(&other.to_string());
+            return bad(
+                format!("{} holds {other}", quote(text)),
+                "use letters, digits and / . _ - + @ , only",
+            );
+        }
+        match text
+            .rsplit('/')
+            .next()
+            .and_then(|name| name.strip_suffix(".prom"))
+        {
+            Some(name) if !name.is_empty() => Ok(()),
+            _ => bad(format!("{} is no .prom file", quote(text)), expected),
+        }
+    }
+}
+
+text_schema!(
+    MetricsFile,
+    "^/[A-Za-z0-9/._+@,-]*\\.prom$",
+    "Absolute path of a file that ends in .prom, without `..`."
+);
+
 /// Grammar of the units of one service.
 pub(crate) enum UnitNames {}
 
@@ -178,6 +217,30 @@ mod tests {
             "", " ", "inbox", "/a", "a//b", "a/", "../a", "~root", "a\nb",
         ] {
             assert!(FolderName::check(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_metrics_file_is_one_that_the_collector_takes() {
+        for good in [
+            "/var/lib/prometheus/node-exporter/spool.prom",
+            "/srv/a+b@c,d_e/x.prom",
+        ] {
+            assert_eq!(MetricsFile::check(good), Ok(()), "{good}");
+        }
+        for wrong in [
+            "",
+            "spool.prom",
+            "/var/lib/../etc/spool.prom",
+            "/var/lib/spool.txt",
+            "/var/lib/.prom",
+            "/var/lib/a b.prom",
+            "/var/lib/$HOME.prom",
+            "/var/lib/%i.prom",
+            "/var/lib/'.prom",
+            "/spool.prom/",
+        ] {
+            assert!(MetricsFile::check(wrong).is_err(), "{wrong}");
         }
     }
 

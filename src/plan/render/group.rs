@@ -4,6 +4,7 @@
 use super::{Row, Sign, hand_over};
 use crate::names::Side;
 use crate::plan::backup::BackupState;
+use crate::plan::timer::TimerState;
 use crate::plan::{Action, Change, Plan, Resource, Risk, Undo};
 use crate::report::counted;
 use crate::resource::{accounts, address, backup, dovecot, mail, services, spool};
@@ -86,6 +87,8 @@ fn heading(action: &Action) -> &'static str {
         Change::AskBackup(_) => "Ask the backup mail exchanger",
         Change::DrainBackup(_) => "Empty the backup's queue",
         Change::MoveMessages(_) => "Move old messages",
+        Change::SetUpTimer(setup) if setup.to == TimerState::Removed => "Remove the timer",
+        Change::SetUpTimer(_) => "Set up a timer",
         Change::HandOver { .. } => "Hand over",
     }
 }
@@ -122,6 +125,7 @@ fn bare_rows(action: &Action) -> Vec<Row> {
             _ => address::rows(action, edit),
         },
         Change::MoveMessages(planned) => vec![spool::housekeeping::row(planned)],
+        Change::SetUpTimer(setup) => vec![spool::timer::row(setup)],
         Change::HoldService(hold) => vec![services::hold_row(hold)],
         Change::ReleaseService(release) => vec![services::release_row(release)],
         Change::SetUpBackup(setup) => vec![backup::row(setup)],

@@ -70,6 +70,7 @@ fn totals(plan: &Plan) -> Totals {
             Change::Freeze(freeze) => totals.hold += freeze.holds.len() as u64,
             Change::StartServices(start) => totals.start += start.ports.len() as u64,
             Change::SetUpBackup(setup) => totals.edits += setup.files.len() as u64,
+            Change::SetUpTimer(setup) => totals.edits += setup.units.len() as u64,
             Change::ClaimTrees { .. }
             | Change::AskBackup(_)
             | Change::DrainBackup(_)

@@ -192,6 +192,10 @@ impl Host for FakeHost {
         Ok(())
     }
 
+    fn put_program(&self, _: &HostPath) -> Result<()> {
+        panic!("not asked of a fake host")
+    }
+
     fn rename_new(&self, _: &HostPath, _: &HostPath) -> Result<()> {
         panic!("not asked of a fake host")
     }

@@ -277,8 +277,8 @@ fn times(manifest: &Manifest, mx: &Mx, zone: &Zone, note: &mut impl FnMut(Level,
             ),
         );
     } else if !all.is_empty() && !all.iter().all(|(_, _, _, authoritative)| *authoritative) {
-        let text = "the name server that was asked remembers others' answers, so the zone's own TTL is not \
-                    known; name a server of the zone in mx.nameservers to have it checked";
+        let text = "a cache was asked, and the zone's own servers cannot be, or say something else, so its own \
+                    TTL is not known; name one of them in mx.nameservers to have it checked";
         note(Level::Info, text.to_owned());
     }
 }

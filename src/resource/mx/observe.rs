@@ -1,4 +1,7 @@
 //! Asking name servers, and the hosts for what they send mail as.
+//!
+//! A cache tells for how long it will remember, and not what the zone says: of that its own servers are asked
+//! where they can be reached.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -65,7 +68,7 @@ fn zone(manifest: &Manifest, mx: &Mx, actual: &Actual) -> Result<Zone> {
     );
     let mut answers = asker.ask(&questions).into_iter();
     let mut next = || answers.next().expect("every question has an answer");
-    let exchangers = next().map(exchangers);
+    let mut exchangers = next().map(exchangers);
     let own = [next(), next()].map(|answer| answer.map(ips));
     let texts = next().map(|records| {
         let texts = texts(records).into_iter();
@@ -79,14 +82,68 @@ fn zone(manifest: &Manifest, mx: &Mx, actual: &Actual) -> Result<Zone> {
         .into_iter()
         .map(|name| (name, next().map(self::texts)));
     let selectors = selectors.collect();
+    let mut hosts = hosts(&asker, &exchangers);
+    times(&asker, &mx.domain, &mut exchangers, &mut hosts)?;
     Ok(Zone {
-        hosts: hosts(&asker, &exchangers),
+        hosts,
         exchangers,
         own,
         pointers,
         texts,
         selectors,
     })
+}
+
+/// Asks the zones' own servers for how long what caches said may be remembered.
+fn times(
+    asker: &Asker,
+    domain: &str,
+    exchangers: &mut Answered<Vec<Exchanger>>,
+    hosts: &mut BTreeMap<String, Name>,
+) -> Result<()> {
+    if is_of_a_cache(exchangers) {
+        let Some(zone) = asker.of_zone(domain)? else {
+            return Ok(());
+        };
+        let mut answers = zone.ask(&[Question::Exchangers(domain.to_owned())]);
+        let answer = answers.pop().map(|answer| answer.map(self::exchangers));
+        if !is_told(exchangers, answer) {
+            return Ok(());
+        }
+    }
+    for (name, host) in hosts {
+        if !host.addresses.iter().any(is_of_a_cache) {
+            continue;
+        }
+        let Some(zone) = asker.of_zone(name)? else {
+            return Ok(());
+        };
+        let answers = zone.ask(&[Question::V4(name.clone()), Question::V6(name.clone())]);
+        for (seen, answer) in host.addresses.iter_mut().zip(answers) {
+            if is_of_a_cache(seen) && !is_told(seen, Some(answer.map(ips))) {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn is_of_a_cache<T>(answered: &Answered<T>) -> bool {
+    matches!(answered, Answered::Found(found) if !found.authoritative)
+}
+
+/// Takes the time from a server of the zone that says the same; whether it could be reached.
+fn is_told<T: PartialEq>(seen: &mut Answered<T>, answer: Option<Answered<T>>) -> bool {
+    match (seen, answer) {
+        (_, Some(Answered::Unknown(_)) | None) => false,
+        (Answered::Found(seen), Some(Answered::Found(told))) => {
+            if told.authoritative && told.records == seen.records {
+                *seen = told;
+            }
+            true
+        }
+        _ => true,
+    }
 }
 
 /// What is known of each exchanger's name.

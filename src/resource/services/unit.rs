@@ -106,7 +106,8 @@ impl Unit {
 
     /// An instance of a template that nobody asked for: systemd answers for every name.
     pub(super) fn is_phantom(&self) -> bool {
-        let instance = self.name.contains('@');
+        let own = |file: &HostPath| file.file_name() == self.name.as_bytes();
+        let instance = self.name.contains('@') && !self.file.as_ref().is_some_and(own);
         instance && self.load == Load::Loaded && !self.runs() && !self.enabled.starts_with(ENABLED)
     }
 }

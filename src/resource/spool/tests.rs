@@ -17,6 +17,7 @@ fn sizes(sizes: &[(&str, u64)]) -> Actual {
             .map(|(user, size)| (UserName::from(*user), *size))
             .collect(),
         old: None,
+        timer: None,
     }
 }
 

@@ -4,17 +4,15 @@
 //! systemd as a process of its own with an init script for the boot.
 
 use std::collections::BTreeSet;
-use std::io::Read as _;
-use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{AtFlags, Mode, OFlags, open, unlinkat};
+use rustix::fs::{AtFlags, unlinkat};
 use rustix::io::Errno;
 
 use super::super::DirHost;
 use super::file::{Lock, Taken, WATCHER_LOCK, end_holders};
 use super::steps::program;
-use crate::error::{Doing as _, Error, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::host::{Host as _, NewFile, ReadHost as _};
 use crate::manifest::MigrationName;
 use crate::raw::HostPath;
@@ -122,28 +120,12 @@ fn watched(host: &DirHost, name: &MigrationName) -> Result<bool> {
 
 /// Puts a copy of the running program on the host; whether it is another one than before.
 fn put_program(host: &DirHost, name: &MigrationName) -> Result<bool> {
-    let what = || "cannot read the running program".to_owned();
-    // It may have no name any more: see `agent`.
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    let running = open("/proc/self/exe", flags, Mode::empty()).doing(Kind::Host, what)?;
-    let content = content_of(running).doing(Kind::Host, what)?;
     let path = program_path(name);
-    let there = host
-        .open_in(&path, OFlags::RDONLY)
-        .map_err(|errno| host.fail("read", &path, errno))?;
-    let there = there.map(content_of).transpose();
-    let there = there.map_err(|error| crate::host::failed(&host.label, "read", &path, error))?;
-    if there.is_some_and(|there| there == content) {
+    if host.is_program(&path)? == Some(true) {
         return Ok(false);
     }
-    host.replace(&path, &content, NewFile::root(0o700))?;
+    host.put_program(&path)?;
     Ok(true)
-}
-
-fn content_of(file: OwnedFd) -> std::io::Result<Vec<u8>> {
-    let mut content = Vec::new();
-    std::fs::File::from(file).read_to_end(&mut content)?;
-    Ok(content)
 }
 
 /// Writes the definition of the service; whether it is another one than before.
