@@ -16,6 +16,7 @@ mod progress;
 pub mod queue;
 mod services;
 mod store;
+mod transfer;
 mod uidl;
 
 pub use execute::{Outcome, Run, execute};

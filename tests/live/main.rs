@@ -41,6 +41,7 @@ mod wire;
 
 mod backup;
 mod cutover;
+mod direct;
 mod exposure;
 mod fallback;
 mod faults;
