@@ -38,36 +38,34 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Direct {
-    /// Who we are on the data connection; made when it is first asked for.
+    /// Who we are on the next connection. Each has keys of its own, so that what is left of an attempt
+    /// is nobody's peer.
     pub(super) fn introduce(&self) -> Result<PublicKey> {
-        let mut state = lock(&self.0);
-        if state.identity.is_none() {
-            state.identity = Some(Identity::new()?);
-        }
-        let identity = state.identity.as_ref();
-        Ok(identity.map(Identity::public_key).expect("made above"))
+        let identity = Identity::new()?;
+        let key = identity.public_key();
+        lock(&self.0).identity = Some(identity);
+        Ok(key)
     }
 
     /// Opens a port for the other agent.
     pub(super) fn listen(&self, peer: &PublicKey) -> Result<Port> {
-        let key = self.introduce()?;
-        let mut state = lock(&self.0);
-        let identity = state.identity.clone().expect("made above");
+        let identity = Identity::new()?;
         let shared = Arc::downgrade(&self.0);
         let listening = direct::listen(&identity, peer, move |secured| {
             // An agent that has ended meets nobody.
             if let Some(shared) = shared.upgrade()
                 && let Ok(link) = Link::open(secured)
             {
-                lock(&shared).link = Some(link);
+                lock(&shared).link = Some(Arc::clone(&link));
+                link.come_to_life();
             }
         })?;
         let port = Port {
-            key,
+            key: identity.public_key(),
             number: listening.port(),
             addresses: listening.addresses()?,
         };
-        state.listening = Some(listening);
+        lock(&self.0).listening = Some(listening);
         Ok(port)
     }
 
@@ -78,11 +76,13 @@ impl Direct {
 
     /// Connects to the other agent, which listens at one of these addresses.
     pub(super) fn connect(&self, peer: &PublicKey, to: &[SocketAddr]) -> Result<SocketAddr> {
-        self.introduce()?;
-        let identity = lock(&self.0).identity.clone().expect("made above");
+        let unknown = || Error::new(Kind::Internal, "nobody was told who connects");
+        let identity = lock(&self.0).identity.take().ok_or_else(unknown)?;
         let what = || "there is no way to the other host".to_owned();
         let (address, secured) = direct::connect(&identity, peer, to)?.doing(Kind::Host, what)?;
-        lock(&self.0).link = Some(Link::open(secured).doing(Kind::Host, what)?);
+        let link = Link::open(secured).doing(Kind::Host, what)?;
+        lock(&self.0).link = Some(Arc::clone(&link));
+        link.come_to_life();
         Ok(address)
     }
 
@@ -129,10 +129,16 @@ impl Link {
                 ..Ends::default()
             }),
         });
-        let (hearing, beating) = (Arc::downgrade(&link), Arc::downgrade(&link));
+        let hearing = Arc::downgrade(&link);
         std::thread::spawn(move || hear(&hearing, incoming));
-        std::thread::spawn(move || beat(&beating));
         Ok(link)
+    }
+
+    /// Tells the other end that we are here, at once and again and again. Not before whoever is asked
+    /// for the connection would find it: the first sign of life is what the other end waits for.
+    fn come_to_life(self: &Arc<Self>) {
+        let beating = Arc::downgrade(self);
+        std::thread::spawn(move || beat(&beating));
     }
 
     fn ends(&self) -> MutexGuard<'_, Ends> {
@@ -252,7 +258,7 @@ fn hear(link: &Weak<Link>, incoming: Incoming) {
     }
 }
 
-/// Says something at once, by which the other end knows that it was let in, and again and again.
+/// Says something at once, and again and again.
 fn beat(link: &Weak<Link>) {
     loop {
         let Some(living) = link.upgrade() else {

@@ -240,7 +240,7 @@ pub(super) fn transfer(page: &mut Section) {
     section.off(
         "path",
         "auto",
-        "straight, else through this machine; or only `direct`, only `relay`",
+        "straight if that works; or always `direct`, always `relay`",
     );
     page.section(section);
 }

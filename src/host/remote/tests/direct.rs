@@ -124,6 +124,21 @@ fn mail_goes_from_host_to_host_and_not_through_the_operator() {
 }
 
 #[test]
+fn both_ends_have_the_connection_once_they_have_met() {
+    if !root() {
+        return;
+    }
+    let tree = Trees::new().job().tree;
+    let (source, target) = (agent(Side::Source), agent(Side::Target));
+    for _ in 0..30 {
+        target.host.meet(&source.host, OnLoss::Fail).unwrap();
+        for line in [&target.host.line, &source.host.line] {
+            job::direct_session(line, &tree).unwrap().unwrap();
+        }
+    }
+}
+
+#[test]
 fn mail_goes_back_by_the_same_connection() {
     if !root() {
         return;
@@ -262,6 +277,7 @@ fn who_cannot_be_reached_is_named_with_address_and_port() {
         Outcome::Key(key) => key,
         _ => panic!("no key"),
     };
+    source.host.call(&Request::Introduce).unwrap();
     let stranger = Identity::new().unwrap();
     let listening = direct::listen(&stranger, &key, |_| {}).unwrap();
     let at = SocketAddr::from((Ipv4Addr::LOCALHOST, listening.port()));
