@@ -150,7 +150,7 @@ fn garbage_and_clear_text_get_nothing_and_stop_nothing() {
         &b"GET / HTTP/1.0\r\n\r\n"[..],
         b"SSH-2.0-OpenSSH_9.2p1\r\n",
         b"\x16\x03\x01\xff\xff",
-        &[0xff; 70_000],
+        &vec![0xff; 70_000],
         &frame,
     ] {
         let mut socket = TcpStream::connect(open.at()).unwrap();
@@ -271,7 +271,7 @@ fn what_is_changed_on_the_way_is_an_error_and_no_data() {
     });
     std::thread::scope(|scope| {
         // It may be cut off in the middle of it.
-        scope.spawn(|| say(&mut far, &[7; 400_000]).ok());
+        scope.spawn(|| say(&mut far, &vec![7; 400_000]).ok());
         let mut heard = Vec::new();
         let error = near.incoming.read_to_end(&mut heard).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);
@@ -295,7 +295,7 @@ fn a_connection_over_which_nothing_comes_any_more_is_given_up() {
     let [mut near, mut far] = meet_through(|before, _| before < LATER);
     let began = Instant::now();
     // Nobody reads on either side, and the one in between swallows it.
-    say(&mut far, &[7; 100_000]).unwrap();
+    say(&mut far, &vec![7; 100_000]).unwrap();
     let error = read(&mut near, 100_000).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     assert!(began.elapsed() < 2 * SILENCE, "{:?}", began.elapsed());

@@ -46,13 +46,11 @@ impl RemoteHost {
     ///
     /// [`Kind::Host`] if there is no way between them, with what a person can do about it.
     pub fn meet(&self, other: &Self, on_loss: OnLoss) -> Result<SocketAddr> {
-        let key = match other.call(&Request::Introduce)? {
-            Outcome::Key(key) => key,
-            _ => return Err(other.line.nonsense()),
+        let Outcome::Key(key) = other.call(&Request::Introduce)? else {
+            return Err(other.line.nonsense());
         };
-        let port = match self.call(&Request::Listen(key))? {
-            Outcome::Port(port) => port,
-            _ => return Err(self.line.nonsense()),
+        let Outcome::Port(port) = self.call(&Request::Listen(key))? else {
+            return Err(self.line.nonsense());
         };
         let known = self.line.addresses().into_iter();
         let known = known.map(|address| SocketAddr::new(address, port.number));

@@ -273,9 +273,8 @@ fn who_cannot_be_reached_is_named_with_address_and_port() {
     }
     let (source, target) = (agent(Side::Source), agent(Side::Target));
     // Somebody who is not the target listens there.
-    let key = match target.host.call(&Request::Introduce).unwrap() {
-        Outcome::Key(key) => key,
-        _ => panic!("no key"),
+    let Outcome::Key(key) = target.host.call(&Request::Introduce).unwrap() else {
+        panic!("no key");
     };
     source.host.call(&Request::Introduce).unwrap();
     let stranger = Identity::new().unwrap();
@@ -296,9 +295,8 @@ fn who_cannot_be_reached_is_named_with_address_and_port() {
 /// A source whose other end of the data connection is the test's: the target was broken into.
 fn captured() -> (Agent, Secured) {
     let source = agent(Side::Source);
-    let key = match source.host.call(&Request::Introduce).unwrap() {
-        Outcome::Key(key) => key,
-        _ => panic!("no key"),
+    let Outcome::Key(key) = source.host.call(&Request::Introduce).unwrap() else {
+        panic!("no key");
     };
     let hostile = Identity::new().unwrap();
     let (to, met) = mpsc::channel();
@@ -438,11 +436,10 @@ fn an_agent_that_ends_ends_the_connection_and_the_port() {
     assert_eq!(next(&mut hostile), None);
     let target = agent(Side::Target);
     let key = Identity::new().unwrap().public_key();
-    let port = match target.host.call(&Request::Listen(key)).unwrap() {
-        Outcome::Port(port) => port.number,
-        _ => panic!("no port"),
+    let Outcome::Port(port) = target.host.call(&Request::Listen(key)).unwrap() else {
+        panic!("no port");
     };
-    let at = (Ipv4Addr::LOCALHOST, port);
+    let at = (Ipv4Addr::LOCALHOST, port.number);
     std::net::TcpStream::connect(at).unwrap();
     target.line.shutdown(std::net::Shutdown::Both).unwrap();
     let began = Instant::now();
