@@ -5,6 +5,7 @@
 //! and ends when its input does, or when nobody is heard there any more ([`patience`]): then the kernel lets its locks go, and what was begun is as after a
 //! power cut, which every part of this program can bear. It decides nothing.
 
+mod direct;
 mod output;
 mod patience;
 mod program;
@@ -15,6 +16,7 @@ use std::io::{Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 
+use self::direct::{Direct, Link};
 use crate::error::{Doing as _, Error, Kind, Result};
 use crate::host::remote::message::{Fault, Hello, Outcome, Request, decode, encode};
 use crate::host::{DirHost, Guard, Host as _, ReadHost as _};
@@ -49,6 +51,7 @@ pub fn serve(
         out: wire::Sender::new(Box::new(output)),
         boxes: Mutex::default(),
         things: Mutex::default(),
+        direct: Direct::default(),
     });
     agent
         .out
@@ -73,20 +76,47 @@ struct Agent {
     out: wire::Sender<Box<dyn Write + Send>>,
     boxes: Mutex<BTreeMap<u32, Inbox>>,
     things: Mutex<Things>,
+    direct: Direct,
 }
 
 /// Where frames go that belong to a request under way.
 enum Inbox {
     /// A session with the source's end of a replication.
     Questions(mpsc::Sender<Vec<u8>>),
+    /// One that is asked over the data connection, by the number of the channel.
+    Direct(Arc<Link>),
     /// A job of the engine.
     Job {
-        answers: mpsc::Sender<Vec<u8>>,
+        answers: Answers,
         stop: Arc<AtomicBool>,
         progress: Arc<Progress>,
     },
     /// A program that is heard.
     Output(mpsc::Sender<()>),
+}
+
+/// Where the answers for a job come from.
+enum Answers {
+    /// Through the operator's machine.
+    Relay(mpsc::Sender<Vec<u8>>),
+    /// Over the data connection, from the session of this number.
+    Direct(Arc<Link>, u32),
+}
+
+impl Inbox {
+    /// It is not wanted any more: whoever waits for something to come into it is told.
+    fn close(self, channel: u32) {
+        match self {
+            Self::Job { stop, answers, .. } => {
+                stop.store(true, Ordering::Relaxed);
+                if let Answers::Direct(link, session) = answers {
+                    link.end_job(session);
+                }
+            }
+            Self::Direct(link) => link.end_session(channel),
+            Self::Questions(_) | Self::Output(_) => {}
+        }
+    }
 }
 
 /// What is kept from one request to the next.
@@ -119,15 +149,22 @@ impl Agent {
         match kind {
             wire::Kind::Call => self.begin(channel, decode(&body)?),
             wire::Kind::Cancel => {
-                if let Some(Inbox::Job { stop, .. }) = lock(&self.boxes).remove(&channel) {
-                    stop.store(true, Ordering::Relaxed);
+                let inbox = lock(&self.boxes).remove(&channel);
+                if let Some(inbox) = inbox {
+                    inbox.close(channel);
                 }
             }
             wire::Kind::Question | wire::Kind::Answer | wire::Kind::More => {
                 match (kind, lock(&self.boxes).get(&channel)) {
                     // Whoever has ended does not read its post, and nobody waits for an answer.
                     (wire::Kind::Question, Some(Inbox::Questions(to)))
-                    | (wire::Kind::Answer, Some(Inbox::Job { answers: to, .. })) => {
+                    | (
+                        wire::Kind::Answer,
+                        Some(Inbox::Job {
+                            answers: Answers::Relay(to),
+                            ..
+                        }),
+                    ) => {
                         to.send(body).ok();
                     }
                     (wire::Kind::More, Some(Inbox::Output(to))) => {
@@ -153,6 +190,7 @@ impl Agent {
                 lock(&self.boxes).insert(channel, Inbox::Questions(to));
                 std::thread::spawn(move || agent.answer(channel, &tree, &questions));
             }
+            Request::DirectOrigin(tree) => agent.begin_direct_answers(channel, tree),
             Request::Ask(probe) => {
                 let (to, more) = mpsc::channel();
                 lock(&self.boxes).insert(channel, Inbox::Output(to));
@@ -161,21 +199,8 @@ impl Agent {
                     agent.reply(channel, outcome);
                 });
             }
-            Request::Compare { .. } | Request::Copy { .. } => {
-                let (answers, heard) = mpsc::channel();
-                let stop = Arc::new(AtomicBool::new(false));
-                let progress = Arc::new(Progress::default());
-                let inbox = Inbox::Job {
-                    answers,
-                    stop: Arc::clone(&stop),
-                    progress: Arc::clone(&progress),
-                };
-                lock(&self.boxes).insert(channel, inbox);
-                std::thread::spawn(move || {
-                    let outcome = agent.work(channel, request, heard, &stop, &progress);
-                    agent.report(channel, &progress);
-                    agent.reply(channel, outcome);
-                });
+            request @ (Request::Compare { .. } | Request::Copy { .. }) => {
+                agent.begin_job(channel, request);
             }
             request => {
                 std::thread::spawn(move || {
@@ -251,7 +276,17 @@ impl Agent {
                 lock(&self.things).indexes.remove(&number);
                 Ok(Outcome::Done)
             }
+            Request::Introduce => self.direct.introduce().map(Outcome::Key),
+            Request::Listen(peer) => self.direct.listen(&peer).map(Outcome::Port),
+            Request::Unlisten => {
+                self.direct.close();
+                Ok(Outcome::Done)
+            }
+            Request::Connect { peer, to } => {
+                self.direct.connect(&peer, &to).map(Outcome::Connected)
+            }
             Request::Origin(_)
+            | Request::DirectOrigin(_)
             | Request::Ask(_)
             | Request::Compare { .. }
             | Request::Copy { .. } => Err(Error::new(Kind::Internal, "this request takes longer")),
@@ -260,11 +295,10 @@ impl Agent {
 
     /// Stops what is under way and lets go of what is held.
     fn let_go(&self) {
-        for (_, inbox) in std::mem::take(&mut *lock(&self.boxes)) {
-            if let Inbox::Job { stop, .. } = inbox {
-                stop.store(true, Ordering::Relaxed);
-            }
+        for (channel, inbox) in std::mem::take(&mut *lock(&self.boxes)) {
+            inbox.close(channel);
         }
+        self.direct.let_go();
         let held = std::mem::take(&mut *lock(&self.things));
         drop(held);
     }

@@ -17,6 +17,7 @@ pub mod queue;
 mod services;
 mod store;
 mod timer;
+mod transfer;
 mod uidl;
 
 pub use execute::{Outcome, Run, execute};

@@ -42,7 +42,7 @@ pub use probe::{Answer, Ended, Hearing, Probe};
 pub use reach::{
     Operator, SourceHost, reach_backup, reach_source, reach_target, reach_vantage, refuse_one_host,
 };
-pub use remote::{Bearer, RemoteHost};
+pub use remote::{Bearer, OnLoss, RemoteHost};
 pub use step::Step;
 pub use switch::Switch;
 use switch::{Advance, Arming, Settlement};
@@ -171,6 +171,10 @@ pub trait ReadHost: Send + Sync {
     fn origin(&self, tree: &OriginTree) -> Result<Origin>;
     /// The same for an engine elsewhere: questions go in, `answers` gets the answers in their order.
     fn relay(&self, tree: &OriginTree, answers: Answers) -> Result<Box<dyn Relay>>;
+    /// This host as one that an agent serves, if it is one.
+    fn remote(&self) -> Option<&RemoteHost> {
+        None
+    }
     /// Compares a tree of this host, as the target, with one of `source`. Changes nothing.
     fn compare(
         &self,

@@ -32,6 +32,7 @@
 //! | 2 | [`host`] | hosts as files and fixed questions, here or behind ssh; the only control-plane IO |
 //! | 2 | [`manifest`], [`receipt`] | what the admin wrote; what the hosts remember |
 //! | 1 | [`replicate`] | the data plane: scan, compare, transfer, index |
+//! | 1 | [`direct`] | an encrypted connection from one host to the other |
 //! | 1 | [`dns`] | what the domain name system says of names |
 //! | 1 | [`exposure`] | a mail service as clients and senders meet it at an address |
 //! | 1 | [`wire`] | frames between a run and its agents |
@@ -46,6 +47,7 @@ pub mod agent;
 pub mod apply;
 pub mod certificate;
 pub mod cli;
+pub mod direct;
 pub mod dns;
 pub mod error;
 pub mod exposure;

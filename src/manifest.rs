@@ -15,6 +15,7 @@ pub mod scalar;
 mod services;
 mod shape;
 mod spool;
+mod transfer;
 mod tree;
 mod walk;
 
@@ -33,6 +34,7 @@ pub use scalar::{Cidr, HostAddress, IpAddress, MigrationName, Size, Span, UidRan
 pub(crate) use scalar::{DnsName, InterfaceName, MetricsFile, SpoolPath, UserPattern};
 pub use services::{MtaOffer, OnOtherMail, Services, Units};
 pub use spool::{Every, Housekeeping, Spool, Timer, Unread};
+pub use transfer::{Transfer, TransferPath};
 
 /// The JSON schema of a manifest, as `reconcile schema` prints it and
 /// `schemas/manifest.schema.json` holds it. Also what [`load`] holds a manifest to.
@@ -61,6 +63,9 @@ pub struct Manifest {
     /// Which files move.
     #[serde(default)]
     pub mail: Mail,
+    /// How mail gets from one host to the other.
+    #[serde(default)]
+    pub transfer: Transfer,
     /// Dovecot settings to enforce on the target.
     #[serde(default)]
     pub dovecot: Dovecot,

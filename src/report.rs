@@ -26,6 +26,16 @@ pub enum Event {
         /// Files to be copied or touched, as planned.
         files: u64,
     },
+    /// Mail goes straight from one host to the other.
+    Direct {
+        /// Where the connection ends on the target.
+        address: String,
+    },
+    /// Mail goes through this machine, although it should not have to.
+    Relayed {
+        /// Why.
+        why: String,
+    },
     /// An action begins.
     ActionStarted {
         /// Which.

@@ -1,13 +1,14 @@
 //! Both ends of replications: sessions with the source's, jobs of the target's.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::{Agent, Inbox, lock};
+use super::direct::{Link, lost};
+use super::{Agent, Answers, Inbox, lock};
 use crate::error::{Doing as _, Error, Kind, Result};
-use crate::host::remote::message::{Event, Json, Outcome, Request, Tell, WireJob, encode};
+use crate::host::remote::message::{Event, Json, Outcome, Request, Route, Tell, WireJob, encode};
 use crate::host::{TreeJob, Watch};
 use crate::plan::change::Difference;
 use crate::replicate::{Copied, Origin, OriginTree, Pipe, Progress, Session, There};
@@ -16,62 +17,169 @@ use crate::wire;
 /// How often progress is told.
 const INTERVAL: Duration = Duration::from_millis(200);
 
-/// The way to a source, through the operator's machine.
+/// The way to a source.
 struct Way {
-    agent: Arc<Agent>,
-    channel: u32,
+    road: Road,
     answers: Receiver<Vec<u8>>,
+}
+
+enum Road {
+    /// Through the operator's machine.
+    Relay { agent: Arc<Agent>, channel: u32 },
+    /// To the session of this number, over the data connection.
+    Direct { link: Arc<Link>, session: u32 },
 }
 
 impl Pipe for Way {
     fn send(&mut self, question: Vec<u8>) -> Result<()> {
-        self.agent
-            .out
-            .send(wire::Kind::Question, self.channel, &question)
-            .doing(Kind::Host, || {
-                "the connection to the operator broke".to_owned()
-            })
+        match &self.road {
+            Road::Relay { agent, channel } => agent
+                .out
+                .send(wire::Kind::Question, *channel, &question)
+                .doing(Kind::Host, || {
+                    "the connection to the operator broke".to_owned()
+                }),
+            Road::Direct { link, session } => link.send(wire::Kind::Question, *session, &question),
+        }
     }
 
     fn receive(&mut self) -> Result<Vec<u8>> {
-        let cancelled = |_| {
-            Error::new(Kind::Interrupted, "interrupted while working on mail trees")
-                .hint("run this again to go on; everything that was done so far is kept")
+        let Ok(answer) = self.answers.recv() else {
+            if let Road::Direct { link, .. } = &self.road
+                && let Some(why) = link.broken()
+            {
+                return Err(lost(&why));
+            }
+            let what = "interrupted while working on mail trees";
+            return Err(Error::new(Kind::Interrupted, what)
+                .hint("run this again to go on; everything that was done so far is kept"));
         };
-        self.answers.recv().map_err(cancelled)
+        Ok(answer)
+    }
+}
+
+impl Drop for Way {
+    fn drop(&mut self) {
+        if let Road::Direct { link, session } = &self.road {
+            link.end_job(*session);
+        }
     }
 }
 
 impl Agent {
     /// Answers questions about a tree of this host until nobody asks any more.
     pub(super) fn answer(&self, channel: u32, tree: &OriginTree, questions: &Receiver<Vec<u8>>) {
+        self.answer_all(tree, questions, |answer| {
+            let sent = self.out.send(wire::Kind::Answer, channel, answer);
+            sent.doing(Kind::Host, || {
+                "the connection to the operator broke".to_owned()
+            })
+        });
+    }
+
+    fn answer_all(
+        &self,
+        tree: &OriginTree,
+        questions: &Receiver<Vec<u8>>,
+        send: impl Fn(&[u8]) -> Result<()>,
+    ) {
         let mut session = self.host.here(tree).map(Session::from);
         for question in questions {
             let answer = match &mut session {
                 Ok(session) => session.answer(&question),
                 Err(error) => Session::refusal(error),
             };
-            // If nobody hears it, the input has ended, and so will we.
-            if self.out.send(wire::Kind::Answer, channel, &answer).is_err() {
+            // If nobody hears it, the connection has ended, and so does this.
+            if send(&answer).is_err() {
                 return;
             }
         }
     }
 
-    /// Runs the engine on a tree of this host.
-    pub(super) fn work(
+    /// Lets the other agent ask about a tree of this host, over the data connection.
+    pub(super) fn begin_direct_answers(self: &Arc<Self>, channel: u32, tree: OriginTree) {
+        let link = self.direct.link();
+        let opened = link.and_then(|link| Ok((link.answer(channel)?, link)));
+        let (questions, link) = match opened {
+            Ok(opened) => opened,
+            Err(why) => return self.reply(channel, Ok(Outcome::Unlinked(why))),
+        };
+        lock(&self.boxes).insert(channel, Inbox::Direct(Arc::clone(&link)));
+        let agent = Arc::clone(self);
+        std::thread::spawn(move || {
+            agent.tell(channel, &Event::Ready);
+            agent.answer_all(&tree, &questions, |answer| {
+                link.send(wire::Kind::Answer, channel, answer)
+            });
+        });
+    }
+
+    /// Has the engine begin on a tree of this host.
+    pub(super) fn begin_job(self: &Arc<Self>, channel: u32, request: Request) {
+        let (to, answers) = mpsc::channel();
+        let (road, from) = match self.road(channel, &request, to) {
+            Ok(road) => road,
+            Err(why) => return self.reply(channel, Ok(Outcome::Unlinked(why))),
+        };
+        let stop = Arc::new(AtomicBool::new(false));
+        let progress = Arc::new(Progress::default());
+        let inbox = Inbox::Job {
+            answers: from,
+            stop: Arc::clone(&stop),
+            progress: Arc::clone(&progress),
+        };
+        lock(&self.boxes).insert(channel, inbox);
+        let agent = Arc::clone(self);
+        std::thread::spawn(move || {
+            let link = match &road {
+                Road::Direct { link, .. } => Some(Arc::clone(link)),
+                Road::Relay { .. } => None,
+            };
+            let way = Way { road, answers };
+            let outcome = agent.work(channel, request, way, &stop, &progress);
+            let outcome = match (outcome, link.and_then(|link| link.broken())) {
+                (Err(_), Some(why)) => Ok(Outcome::Unlinked(why)),
+                (outcome, _) => outcome,
+            };
+            agent.report(channel, &progress);
+            agent.reply(channel, outcome);
+        });
+    }
+
+    /// The way of a job's questions, and of the answers to them.
+    fn road(
         self: &Arc<Self>,
         channel: u32,
+        request: &Request,
+        to: mpsc::Sender<Vec<u8>>,
+    ) -> Result<(Road, Answers), String> {
+        let route = match request {
+            Request::Compare { job, .. } | Request::Copy { job } => job.route,
+            _ => Route::Relay,
+        };
+        Ok(match route {
+            Route::Relay => {
+                let agent = Arc::clone(self);
+                (Road::Relay { agent, channel }, Answers::Relay(to))
+            }
+            Route::Direct(session) => {
+                let link = self.direct.link()?;
+                link.ask(session, to)?;
+                let answers = Answers::Direct(Arc::clone(&link), session);
+                (Road::Direct { link, session }, answers)
+            }
+        })
+    }
+
+    /// Runs the engine on a tree of this host.
+    fn work(
+        &self,
+        channel: u32,
         request: Request,
-        answers: Receiver<Vec<u8>>,
+        way: Way,
         stop: &AtomicBool,
         progress: &Progress,
     ) -> Result<Outcome> {
-        let way = Way {
-            agent: Arc::clone(self),
-            channel,
-            answers,
-        };
         let mut source = Origin::There(There::new(Box::new(way))?);
         let mut watch = Watch {
             progress,
@@ -81,9 +189,7 @@ impl Agent {
         match request {
             Request::Compare { job, depth, tell } => {
                 let mut send = |path: &[u8], differs: Difference| {
-                    let event = encode(&Event::Difference(path.to_vec(), differs));
-                    // If nobody hears it, the input has ended, and so will we.
-                    self.out.send(wire::Kind::Event, channel, &event).ok();
+                    self.tell(channel, &Event::Difference(path.to_vec(), differs));
                 };
                 if tell == Tell::Every {
                     watch.differences = Some(&mut send);
@@ -130,9 +236,13 @@ impl Agent {
             copied: progress.copied.load(Ordering::Relaxed),
             compared: progress.compared.load(Ordering::Relaxed),
         };
+        self.tell(channel, &event);
+    }
+
+    fn tell(&self, channel: u32, event: &Event) {
         // If nobody hears it, the input has ended, and so will we.
         self.out
-            .send(wire::Kind::Event, channel, &encode(&event))
+            .send(wire::Kind::Event, channel, &encode(event))
             .ok();
     }
 }
@@ -148,7 +258,7 @@ pub(super) fn tell_progress(agent: &Weak<Agent>) {
             .iter()
             .filter_map(|(&channel, inbox)| match inbox {
                 Inbox::Job { progress, .. } => Some((channel, Arc::clone(progress))),
-                Inbox::Questions(_) | Inbox::Output(_) => None,
+                Inbox::Questions(_) | Inbox::Direct(_) | Inbox::Output(_) => None,
             })
             .collect();
         for (channel, progress) in jobs {

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::journal::{Journal, Moment};
 use super::lock::{Owner, RunLock};
 use super::store::Store;
-use super::{backup, hand_over, housekeeping, mail, progress, services, timer, uidl};
+use super::{backup, hand_over, housekeeping, mail, progress, services, timer, transfer, uidl};
 use crate::error::{Error, Kind, Result};
 use crate::host::{Host, ReadHost};
 use crate::names::Side;
@@ -108,6 +108,7 @@ pub fn execute(run: &Run<'_>) -> Result<Outcome> {
         bytes,
         files,
     });
+    transfer::open(run)?;
     journal.write(Moment::Begin)?;
     let ended = AtomicBool::new(false);
     let outcome = std::thread::scope(|scope| {
@@ -124,6 +125,7 @@ pub fn execute(run: &Run<'_>) -> Result<Outcome> {
         watcher.thread().unpark();
         outcome
     });
+    transfer::tell_loss(run);
     let outcome = match outcome {
         Ok(outcome) => outcome,
         // An interruption has no end of its own, and a journal that cannot be written says nothing.

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::execute::{Context, Run};
+use super::transfer;
 use crate::error::{Error, Kind, Result};
 use crate::host::{HostState, Pending, TreeJob, Watch};
 use crate::names::{Side, UserName};
@@ -62,6 +63,7 @@ pub(super) fn perform(context: &Context<'_>, actions: &[&Action]) -> Result<Vec<
     };
     let batch = Batch::new(context, stillness);
     let written = parallel::map(actions, |action| batch.write(action));
+    transfer::tell_loss(context.run);
     batch.flush()?;
     crate::failpoint::hit("mail:written");
     let work: Vec<_> = actions
@@ -95,6 +97,7 @@ pub(super) fn bring_over(
     let mut changed = BTreeSet::new();
     for some in copies.chunks(BATCH_USERS) {
         let written = parallel::map(some, |copy| batch.copy(&ours_by_now(copy)));
+        transfer::tell_loss(context.run);
         batch.flush()?;
         let work: Vec<_> = some
             .iter()

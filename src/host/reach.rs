@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::BufReader;
+use std::net::IpAddr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -201,6 +202,10 @@ struct Carried {
 }
 
 impl Bearer for Carried {
+    fn addresses(&self) -> Vec<IpAddr> {
+        self.connection.addresses()
+    }
+
     fn why_lost(&self) -> Option<Error> {
         match self.connection.lost() {
             Ok(Some(error)) | Err(error) => return Some(error),

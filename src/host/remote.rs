@@ -4,6 +4,7 @@
 //! one thread hears all answers. How the agent came to be there is [`super::ssh`]'s business; here a
 //! host is two streams of bytes.
 
+mod direct;
 mod hearing;
 mod job;
 mod line;
@@ -20,9 +21,11 @@ use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
 
+use self::direct::Direct;
+pub use self::direct::OnLoss;
 pub use self::line::Bearer;
 use self::line::Line;
-use self::message::{Hello, Outcome, Request, Tell, WireJob};
+use self::message::{Hello, Outcome, Request, Tell};
 use super::switch::{Advance, Arming, Settlement};
 use super::{
     Answer, Answers, Command, CopiedTree, Guard, Hearing, Host, HostState, NewFile, Pending, Probe,
@@ -44,6 +47,7 @@ pub struct RemoteHost {
     line: Arc<Line>,
     /// The ids that the agent was told last.
     ids: Mutex<Option<Arc<IdMap>>>,
+    direct: Mutex<Direct>,
 }
 
 impl fmt::Debug for RemoteHost {
@@ -93,6 +97,7 @@ impl RemoteHost {
             side,
             line: Line::open(label, from, to, bearer),
             ids: Mutex::default(),
+            direct: Mutex::default(),
         })
     }
 
@@ -222,6 +227,10 @@ impl ReadHost for RemoteHost {
         job::relay(&self.line, tree, answers)
     }
 
+    fn remote(&self) -> Option<&RemoteHost> {
+        Some(self)
+    }
+
     fn compare(
         &self,
         job: &TreeJob,
@@ -233,11 +242,7 @@ impl ReadHost for RemoteHost {
             Some(_) => Tell::Every,
             None => Tell::Counts,
         };
-        let request = Request::Compare {
-            job: WireJob::from(job),
-            depth,
-            tell,
-        };
+        let request = |job| Request::Compare { job, depth, tell };
         match self.work(job, &request, source, watch)? {
             Outcome::Report(report) => Ok(report.0),
             _ => Err(self.line.nonsense()),
@@ -319,9 +324,7 @@ impl Host for RemoteHost {
         source: &dyn ReadHost,
         watch: &mut Watch<'_>,
     ) -> Result<CopiedTree> {
-        let request = Request::Copy {
-            job: WireJob::from(job),
-        };
+        let request = |job| Request::Copy { job };
         match self.work(job, &request, source, watch)? {
             Outcome::Copied(report, index) => Ok(CopiedTree {
                 report: report.0,

@@ -23,6 +23,7 @@ mod sftp;
 mod way_in;
 
 use std::fmt;
+use std::net::{IpAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -158,6 +159,20 @@ impl Connection {
             return Ok(None);
         };
         Ok(Some(Failure::Lost(said).into_error(&self.login)))
+    }
+
+    /// The addresses by which the host is reached from this machine, as far as they are known here: not
+    /// those of a tunnel, nor those that only a jump host knows.
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        let master = self.master.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(name) = master.host_name(&self.login) else {
+            return Vec::new();
+        };
+        drop(master);
+        // Not being resolved here is no fault of a name.
+        let found = (name, 0).to_socket_addrs().into_iter().flatten();
+        let addresses = found.map(|address| address.ip());
+        addresses.filter(|address| !address.is_loopback()).collect()
     }
 
     /// Whether everything over there has to be asked for by `sudo -n`.

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::findings::Findings;
 use crate::manifest::{
-    Dovecot, FIRST_USER_UID, LAST_USER_UID, Mail, Manifest, Services, Source, UserPattern, Users,
+    Dovecot, FIRST_USER_UID, LAST_USER_UID, Mail, Manifest, Services, Source, Transfer,
+    UserPattern, Users,
 };
 use crate::names::{Side, UserName};
 use crate::plan::{Note, Obstacle};
@@ -41,6 +42,7 @@ pub(super) fn bare(findings: &Findings) -> Manifest {
         serve_from: Side::Source,
         users: Users::default(),
         mail: Mail::default(),
+        transfer: Transfer::default(),
         dovecot: Dovecot::default(),
         services: Services::default(),
         freeze: None,

@@ -54,6 +54,8 @@ impl Reporter for Bar {
             }
             Event::ActionFailed { .. }
             | Event::ActionSkipped { .. }
+            | Event::Direct { .. }
+            | Event::Relayed { .. }
             | Event::Moving { .. }
             | Event::Round { .. }
             | Event::Forecast { .. }
@@ -115,6 +117,10 @@ fn sentence(event: &Event) -> Option<String> {
             let actions = counted(*actions as u64, "action", "actions");
             format!("Applying {actions}, {} to copy.", size(*bytes))
         }
+        Event::Direct { address } => {
+            format!("  mail goes straight from host to host, to {address}")
+        }
+        Event::Relayed { why } => format!("  mail goes through this machine: {why}"),
         Event::ActionStarted { .. } => return None,
         Event::ActionDone { action } => format!("  done {action}"),
         Event::Moving { action, what } => {

@@ -42,6 +42,7 @@ mod wire;
 
 mod backup;
 mod cutover;
+mod direct;
 mod exposure;
 mod fallback;
 mod faults;

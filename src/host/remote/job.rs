@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::RemoteHost;
 use super::line::{Channel, Line, outcome};
-use super::message::{Event, Outcome, Request, decode, encode};
+use super::message::{Event, Outcome, Request, Route, WireJob, decode, encode};
 use crate::error::{Error, Result};
 use crate::host::{Answers, ReadHost, Relay, TreeJob, Watch};
 use crate::replicate::{OriginTree, Pipe};
@@ -18,18 +18,46 @@ const GLANCE: Duration = Duration::from_millis(100);
 
 /// Opens a session with the source at the far end, for an engine on this machine.
 pub(super) fn session(line: &Arc<Line>, tree: &OriginTree) -> Result<impl Pipe + use<>> {
+    open(line, &Request::Origin(tree.clone()))
+}
+
+/// Opens one for an engine that asks over the data connection, or tells why there is none.
+pub(super) fn direct_session(
+    line: &Arc<Line>,
+    tree: &OriginTree,
+) -> Result<std::result::Result<Far, String>> {
+    let session = open(line, &Request::DirectOrigin(tree.clone()))?;
+    let frame = session.channel.frames.recv().map_err(|_| line.lost())?;
+    match frame.kind {
+        wire::Kind::Event if matches!(decode(&frame.body)?, Event::Ready) => Ok(Ok(session)),
+        wire::Kind::Reply => match outcome(&frame.body)? {
+            Outcome::Unlinked(why) => Ok(Err(why)),
+            _ => Err(line.nonsense()),
+        },
+        _ => Err(line.nonsense()),
+    }
+}
+
+fn open(line: &Arc<Line>, request: &Request) -> Result<Far> {
     let channel = line.channel()?;
-    let request = encode(&Request::Origin(tree.clone()));
-    line.send(wire::Kind::Call, channel.number, &request)?;
+    line.send(wire::Kind::Call, channel.number, &encode(request))?;
     Ok(Far {
         line: Arc::clone(line),
         channel,
     })
 }
 
-struct Far {
+/// A session at the far end. Dropped, it is ended.
+pub(super) struct Far {
     line: Arc<Line>,
     channel: Channel,
+}
+
+impl Far {
+    /// Its number, by which it is asked.
+    pub(super) fn number(&self) -> u32 {
+        self.channel.number
+    }
 }
 
 impl Pipe for Far {
@@ -97,20 +125,49 @@ struct Told {
 }
 
 impl RemoteHost {
-    /// Has the engine at the far end work on a job, and carries questions to the source meanwhile.
+    /// Has the engine at the far end work on a job of a request. Questions go to the source directly if
+    /// there is a way, else they are carried there.
     pub(super) fn work(
         &self,
         job: &TreeJob,
-        request: &Request,
+        request: &dyn Fn(WireJob) -> Request,
         source: &dyn ReadHost,
         watch: &mut Watch<'_>,
     ) -> Result<Outcome> {
         self.tell_ids(job)?;
+        // What is told path by path cannot be begun anew when the connection breaks.
+        if watch.differences.is_none()
+            && let Some(session) = self.open_direct(&job.tree, source)?
+        {
+            let route = Route::Direct(session.number());
+            let request = request(WireJob::new(job, route));
+            let channel = self.line.channel()?;
+            let mut nobody = |_| Err(self.line.nonsense());
+            match self.attend(&channel, &request, watch, &mut nobody)? {
+                Outcome::Unlinked(why) => self.lose(why)?,
+                outcome => return Ok(outcome),
+            }
+        }
         let channel = self.line.channel()?;
         let (line, number) = (Arc::clone(&self.line), channel.number);
         let answers: Answers =
             Box::new(move |answer| line.send(wire::Kind::Answer, number, &answer));
         let mut relay = source.relay(&job.tree, answers)?;
+        let request = request(WireJob::new(job, Route::Relay));
+        self.attend(&channel, &request, watch, &mut |question| {
+            relay.ask(question)
+        })
+    }
+
+    /// Puts a request, and attends to what comes of it until its end.
+    fn attend(
+        &self,
+        channel: &Channel,
+        request: &Request,
+        watch: &mut Watch<'_>,
+        ask: &mut dyn FnMut(Vec<u8>) -> Result<()>,
+    ) -> Result<Outcome> {
+        let number = channel.number;
         self.line.send(wire::Kind::Call, number, &encode(request))?;
         let mut told = Told::default();
         let mut trouble: Option<Error> = None;
@@ -128,7 +185,7 @@ impl RemoteHost {
             };
             match frame.kind {
                 wire::Kind::Question if trouble.is_none() => {
-                    trouble = relay.ask(frame.body).err();
+                    trouble = ask(frame.body).err();
                 }
                 wire::Kind::Question => {}
                 wire::Kind::Event => self.event(&frame.body, watch, &mut told)?,
@@ -159,7 +216,7 @@ impl RemoteHost {
                     differences(&path, differs);
                 }
             }
-            Event::Output(_) => return Err(self.line.nonsense()),
+            Event::Output(_) | Event::Ready => return Err(self.line.nonsense()),
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Read, Write};
+use std::net::IpAddr;
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -30,6 +31,11 @@ struct Heard {
 pub trait Bearer: Send + Sync {
     /// Why the line is dead, if the bearer knows better than "it ended".
     fn why_lost(&self) -> Option<Error>;
+
+    /// By which addresses the host is reached from here, as far as that is known.
+    fn addresses(&self) -> Vec<IpAddr> {
+        Vec::new()
+    }
 }
 
 /// Nothing that could be asked.
@@ -171,6 +177,11 @@ impl Line {
     /// How the host is named to people.
     pub(crate) fn label(&self) -> &str {
         &self.heard.label
+    }
+
+    /// By which addresses the host is reached from here.
+    pub(super) fn addresses(&self) -> Vec<IpAddr> {
+        self.heard.bearer.addresses()
     }
 
     fn ears(&self) -> std::sync::MutexGuard<'_, Ears> {

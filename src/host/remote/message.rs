@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::direct::PublicKey;
 use crate::error::{Error, Kind, Result};
 use crate::exposure::Exposure;
 use crate::exposure::smtp::{Accepted, Letter, Recipients, Refusal};
@@ -45,6 +46,20 @@ pub(crate) enum Request {
     Ask(Probe),
     /// Stays open for questions until `Cancel`.
     Origin(OriginTree),
+    /// The same for the other agent, over the data connection, where it has the number of this
+    /// channel. `Event::Ready` says that it is open.
+    DirectOrigin(OriginTree),
+    /// Who the agent is on a data connection.
+    Introduce,
+    /// Opens a port for the other agent, who is this.
+    Listen(PublicKey),
+    /// Closes it.
+    Unlisten,
+    /// Connects to the other agent, who is this and listens at one of these addresses.
+    Connect {
+        peer: PublicKey,
+        to: Vec<SocketAddr>,
+    },
     /// How owners translate in the jobs that follow.
     Ids(IdMap),
     Compare {
@@ -120,9 +135,29 @@ pub(crate) enum Tell {
     Counts,
 }
 
+/// How questions of a job and their answers travel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) enum Route {
+    /// Through the operator's machine.
+    Relay,
+    /// Over the data connection, to the session of this number.
+    Direct(u32),
+}
+
+/// A port that is open for the other agent.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Port {
+    /// Who listens.
+    pub(crate) key: PublicKey,
+    pub(crate) number: u16,
+    /// The host's own addresses, at the port.
+    pub(crate) addresses: Vec<SocketAddr>,
+}
+
 /// A [`TreeJob`] without its ids, which are sent once.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct WireJob {
+    pub(crate) route: Route,
     pub(crate) tree: OriginTree,
     pub(crate) target: HostPath,
     pub(crate) extraneous: Extraneous,
@@ -131,9 +166,10 @@ pub(crate) struct WireJob {
     pub(crate) sample: u64,
 }
 
-impl From<&TreeJob> for WireJob {
-    fn from(job: &TreeJob) -> Self {
+impl WireJob {
+    pub(crate) fn new(job: &TreeJob, route: Route) -> Self {
         Self {
+            route,
             tree: job.tree.clone(),
             target: job.target.clone(),
             extraneous: job.extraneous.clone(),
@@ -157,6 +193,11 @@ pub(crate) enum Outcome {
     Report(Json<Report>),
     /// The report, and the number of the index that waits to be committed.
     Copied(Json<Report>, Option<u32>),
+    /// The data connection broke before the job was done, for this reason.
+    Unlinked(String),
+    Key(PublicKey),
+    Port(Port),
+    Connected(SocketAddr),
     /// The number of the lock, if it was free.
     Lock(Option<u32>),
     Answer(Answer),
@@ -201,6 +242,8 @@ pub(crate) enum Event {
     Difference(Vec<u8>, Difference),
     /// Of a program's standard output.
     Output(Vec<u8>),
+    /// A session is open.
+    Ready,
 }
 
 /// An [`Error`] that crossed the wire.

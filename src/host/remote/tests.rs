@@ -4,8 +4,10 @@
     reason = "the tests look past the hosts on purpose"
 )]
 
+mod direct;
+
 use std::fs;
-use std::io::Read as _;
+use std::io::{self, Read, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;

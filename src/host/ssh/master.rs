@@ -69,6 +69,16 @@ impl Master {
         self.control.socket()
     }
 
+    /// The name or address that ssh has connected to.
+    pub(super) fn host_name(&self, login: &Login) -> Option<String> {
+        let way_in = WayIn {
+            login,
+            control: &self.control,
+            stop: &AtomicBool::new(false),
+        };
+        way_in.host_name()
+    }
+
     /// What the master said before it ended; `None` while it runs.
     pub(super) fn ended(&mut self) -> Result<Option<String>> {
         let ended = self.child.try_wait();

@@ -82,6 +82,17 @@ impl WayIn<'_> {
         command
     }
 
+    /// What ssh would connect to, without doing so: the host's name or address, by the configuration.
+    /// `None` if ssh does not tell, which stops nothing.
+    pub(super) fn host_name(&self) -> Option<String> {
+        let mut ssh = self.ssh(&[]);
+        let ssh = ssh.arg("-G").arg(self.login.host.as_str());
+        let said = ssh.stdin(Stdio::null()).output().ok()?.stdout;
+        let said = String::from_utf8_lossy(&said);
+        let name = said.lines().find_map(|line| line.strip_prefix("hostname "));
+        name.map(str::to_owned)
+    }
+
     fn log_in(&self, options: &[String]) -> Result<Outcome> {
         let log = File::create(self.control.log()).doing(Kind::Host, || {
             format!("cannot write {}", self.control.log().display())

@@ -235,6 +235,16 @@ fn by_file(section: &mut Section, findings: &Findings) {
     }
 }
 
+pub(super) fn transfer(page: &mut Section) {
+    let mut section = Section::new("transfer").why("how mail gets from one host to the other");
+    section.off(
+        "path",
+        "auto",
+        "straight if that works; or always `direct`, always `relay`",
+    );
+    page.section(section);
+}
+
 /// Files above this are worth a mention: clients and locks get slow.
 const WARN: (&str, u64) = ("500MB", 500_000_000);
 /// Programs of the old days stop here: 2^31 bytes.

@@ -31,6 +31,20 @@ pub(super) fn check(look: &Look<'_>, problems: &mut Problems) {
             }
         }
     }
+    if let Some(path) = look.text(&["transfer", "path"])
+        && path.text == "direct"
+        && let Some(directory) = [&source, &target]
+            .into_iter()
+            .flatten()
+            .find(|host| !host.value.is_live())
+    {
+        problems.push(
+            Problem::new("nothing connects to a directory")
+                .at(path.place, "between two hosts that run")
+                .at(directory.place, "this host is a directory")
+                .help("leave `transfer.path` out, or reach the host by ssh://"),
+        );
+    }
     let Some(backup) = look.value::<HostAddress>(&["mx", "backup", "host"]) else {
         return;
     };
