@@ -15,6 +15,7 @@ pub mod scalar;
 mod services;
 mod shape;
 mod spool;
+mod transfer;
 mod tree;
 mod walk;
 
@@ -29,10 +30,11 @@ pub(crate) use check::{FIRST_USER_UID, LAST_USER_UID, TWO_HOSTS, not_two};
 pub use cutover::{ConfirmedBy, Cutover, CutoverProbe, Freeze, SourceAfter};
 pub use mx::{BackupMx, Mx};
 pub use problem::Invalid;
-pub use scalar::{Cidr, HostAddress, IpAddress, MigrationName, Size, Span, UidRange};
+pub use scalar::{Cidr, HostAddress, IpAddress, MigrationName, Rate, Size, Span, UidRange};
 pub(crate) use scalar::{DnsName, InterfaceName, SpoolPath, UserPattern};
 pub use services::{MtaOffer, OnOtherMail, Services, Units};
 pub use spool::{Housekeeping, Spool, Unread};
+pub use transfer::Transfer;
 
 /// The JSON schema of a manifest, as `reconcile schema` prints it and
 /// `schemas/manifest.schema.json` holds it. Also what [`load`] holds a manifest to.
@@ -61,6 +63,9 @@ pub struct Manifest {
     /// Which files move.
     #[serde(default)]
     pub mail: Mail,
+    /// How mail gets from one host to the other.
+    #[serde(default, skip_serializing_if = "Transfer::is_default")]
+    pub transfer: Transfer,
     /// Dovecot settings to enforce on the target.
     #[serde(default)]
     pub dovecot: Dovecot,

@@ -41,6 +41,7 @@ pub(super) fn bare(findings: &Findings) -> Manifest {
         serve_from: Side::Source,
         users: Users::default(),
         mail: Mail::default(),
+        transfer: Transfer::default(),
         dovecot: Dovecot::default(),
         services: Services::default(),
         freeze: None,

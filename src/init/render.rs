@@ -54,6 +54,8 @@ pub fn render(findings: &Findings) -> Draft {
     page.blank();
     mail::section(&mut page, findings);
     page.blank();
+    later::transfer(&mut page);
+    page.blank();
     mail::dovecot(&mut page, findings);
     page.blank();
     later::services(&mut page, findings);

@@ -59,3 +59,4 @@ mod spool;
 mod staging;
 mod status;
 mod switch;
+mod transfer;

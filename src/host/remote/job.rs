@@ -159,7 +159,7 @@ impl RemoteHost {
                     differences(&path, differs);
                 }
             }
-            Event::Output(_) => return Err(self.line.nonsense()),
+            Event::Held(_) | Event::Output(_) => return Err(self.line.nonsense()),
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! What counts once the copy stands: `services`, `freeze`, `cutover`, `mx`. Moving an address is
+//! What counts while mail is copied, and once the copy stands: `transfer`, `services`, `freeze`, `cutover`, `mx`. Moving an address is
 //! never drafted as decided: all of it is commented out, with what was found filled in.
 
 use std::collections::BTreeSet;
@@ -11,6 +11,16 @@ use crate::init::findings::{Findings, HostFindings, StaticAddress};
 use crate::init::page::Section;
 use crate::init::yaml;
 use crate::manifest::{Cidr, HostAddress, InterfaceName};
+
+pub(super) fn transfer(page: &mut Section) {
+    let mut section = Section::new("transfer").why("how mail gets to the target");
+    section.off(
+        "limit",
+        "50MB/s",
+        "an example: so much may leave the source each second while it serves; none unless given",
+    );
+    page.section(section);
+}
 
 pub(super) fn services(page: &mut Section, findings: &Findings) {
     for (side, host) in [("source", &findings.source), ("target", &findings.target)] {

@@ -1,0 +1,31 @@
+//! `transfer`: how mail gets from one host to the other.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Rate;
+use crate::replicate::{Manner, Pace};
+
+/// How mail gets from one host to the other.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Transfer {
+    /// How much mail may leave the host that is read each second, as it leaves it: compressed where
+    /// that pays. It holds while mail is copied, and not in the freeze; default: no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<Rate>,
+}
+
+impl Transfer {
+    pub(super) fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// How a host is read while it serves.
+    pub fn pace(&self) -> Pace {
+        Pace {
+            limit: self.limit.map(|rate| rate.bytes),
+            manner: Manner::Yielding,
+        }
+    }
+}
