@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::findings::Findings;
 use crate::manifest::{
-    Dovecot, FIRST_USER_UID, LAST_USER_UID, Mail, Manifest, Services, Source, UserPattern, Users,
+    Dovecot, FIRST_USER_UID, LAST_USER_UID, Mail, Manifest, Services, Source, Transfer,
+    UserPattern, Users,
 };
 use crate::names::{Side, UserName};
 use crate::plan::{Note, Obstacle};

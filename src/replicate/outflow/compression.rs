@@ -1,7 +1,7 @@
 //! Whether it pays to compress what leaves a host: while the way is slower than the processor.
 //!
 //! One decision for all streams, for they share the way. What is known of each answer: how long we
-//! worked on it, and how long the other end has waited for us. Where it waits half of the time and we
+//! worked on it, and how long the other end has waited for us. Where it waits a third of the time and we
 //! have nothing to do half of the time, the way is what is slow, and some data is compressed to see what
 //! comes of it. If that is less than twice as fast as the way, or does not shrink, it does not pay; if
 //! ten times, it does; in between, the rates of two stretches are compared, one with and one without.
@@ -210,7 +210,7 @@ impl Stretch {
 
     /// The other end waits for us, and we do not work.
     fn is_way_slow(&self) -> bool {
-        self.waited * 2 >= self.elapsed && self.working * 2 <= self.elapsed
+        self.waited * 3 >= self.elapsed && self.working * 2 <= self.elapsed
     }
 
     /// We work nearly all the time.
@@ -331,7 +331,7 @@ mod tests {
     #[test]
     fn a_way_of_half_the_speed_of_compressing_is_compressed_for_when_that_is_faster() {
         let mut middling = Simulated::new(100.0, 0.4);
-        middling.send(30);
+        middling.send(80);
         assert!((middling.send(500) - 1.0).abs() < 1e-9);
     }
 
