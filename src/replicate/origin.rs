@@ -14,6 +14,7 @@
 mod beside;
 mod delta;
 mod here;
+mod pieces;
 mod programs;
 mod scanner;
 mod session;

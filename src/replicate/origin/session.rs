@@ -107,6 +107,7 @@ pub(super) enum Body {
 /// Some of a file's data, in order, holes left out.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Extents {
+    #[serde(with = "super::pieces")]
     pub(super) data: Vec<(u64, Vec<u8>)>,
     /// The look at the file after its end was read; until then there is more.
     pub(super) end: Option<Look>,
