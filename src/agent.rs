@@ -22,6 +22,7 @@ use crate::host::remote::message::{Fault, Hello, Outcome, Request, decode, encod
 use crate::host::{DirHost, Guard, Host as _, ReadHost as _};
 use crate::names::Side;
 use crate::plan::change::IdMap;
+use crate::replicate::outflow::load;
 use crate::replicate::{PendingIndex, Progress};
 use crate::wire::{self, Frame};
 
@@ -59,6 +60,8 @@ pub fn serve(
         .doing(Kind::Host, streams)?;
     let watched = Arc::downgrade(&agent);
     std::thread::spawn(move || work::tell_progress(&watched));
+    let outflow = Arc::downgrade(&agent.host.outflow());
+    std::thread::spawn(move || load::watch(&outflow));
     let ended = loop {
         match wire::read(&mut input).doing(Kind::Host, streams) {
             Ok(Some(frame)) => agent.take(frame)?,
@@ -267,6 +270,7 @@ impl Agent {
                 lock(&self.things).ids = Arc::new(ids);
                 Ok(Outcome::Done)
             }
+            Request::SetPace(pace) => host.set_pace(pace).map(done),
             Request::Commit(number) => {
                 let index = lock(&self.things).indexes.remove(&number);
                 let missing = || Error::new(Kind::Internal, "no index of this number waits");

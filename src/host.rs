@@ -33,7 +33,7 @@ use crate::exposure::smtp::{Accepted, Letter, Recipients, Refusal};
 use crate::manifest::MigrationName;
 use crate::names::{Gid, Side, Uid, UserName};
 use crate::raw::{HostPath, Raw};
-use crate::replicate::{Depth, Origin, OriginTree, Report};
+use crate::replicate::{Depth, Held, Origin, OriginTree, Pace, Report};
 
 pub use command::Command;
 pub use commands::CommandHost;
@@ -175,6 +175,10 @@ pub trait ReadHost: Send + Sync {
     fn remote(&self) -> Option<&RemoteHost> {
         None
     }
+    /// How the trees of this host are read from now on.
+    fn set_pace(&self, pace: Pace) -> Result<()>;
+    /// What held the reading of trees of this host so far, as far as it has been told.
+    fn held(&self) -> Held;
     /// Compares a tree of this host, as the target, with one of `source`. Changes nothing.
     fn compare(
         &self,

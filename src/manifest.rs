@@ -30,7 +30,7 @@ pub(crate) use check::{FIRST_USER_UID, LAST_USER_UID, TWO_HOSTS, not_two};
 pub use cutover::{ConfirmedBy, Cutover, CutoverProbe, Freeze, SourceAfter};
 pub use mx::{BackupMx, Mx};
 pub use problem::Invalid;
-pub use scalar::{Cidr, HostAddress, IpAddress, MigrationName, Size, Span, UidRange};
+pub use scalar::{Cidr, HostAddress, IpAddress, MigrationName, Rate, Size, Span, UidRange};
 pub(crate) use scalar::{DnsName, InterfaceName, MetricsFile, SpoolPath, UserPattern};
 pub use services::{MtaOffer, OnOtherMail, Services, Units};
 pub use spool::{Every, Housekeeping, Spool, Timer, Unread};
@@ -64,7 +64,7 @@ pub struct Manifest {
     #[serde(default)]
     pub mail: Mail,
     /// How mail gets from one host to the other.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Transfer::is_default")]
     pub transfer: Transfer,
     /// Dovecot settings to enforce on the target.
     #[serde(default)]

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::plan::ActionId;
+use crate::replicate::HeldBy;
 
 /// Something that happened.
 #[derive(Clone, Debug, Serialize)]
@@ -142,6 +143,9 @@ pub enum Event {
         rate: u64,
         /// Seconds left at the rate so far; absent while unknown.
         eta_seconds: Option<u64>,
+        /// What holds it back most; absent while nothing is read.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        held_by: Option<HeldBy>,
     },
     /// The run ended.
     RunEnded {

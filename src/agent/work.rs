@@ -9,9 +9,9 @@ use super::direct::{Link, lost};
 use super::{Agent, Answers, Inbox, lock};
 use crate::error::{Doing as _, Error, Kind, Result};
 use crate::host::remote::message::{Event, Json, Outcome, Request, Route, Tell, WireJob, encode};
-use crate::host::{TreeJob, Watch};
+use crate::host::{ReadHost as _, TreeJob, Watch};
 use crate::plan::change::Difference;
-use crate::replicate::{Copied, Origin, OriginTree, Pipe, Progress, Session, There};
+use crate::replicate::{Copied, Held, Origin, OriginTree, Pipe, Progress, Session, There};
 use crate::wire;
 
 /// How often progress is told.
@@ -247,8 +247,9 @@ impl Agent {
     }
 }
 
-/// Tells how far all jobs are, again and again.
+/// Tells how far all jobs are, and what holds the sessions, again and again.
 pub(super) fn tell_progress(agent: &Weak<Agent>) {
+    let mut held = Held::default();
     loop {
         std::thread::sleep(INTERVAL);
         let Some(agent) = agent.upgrade() else {
@@ -263,6 +264,13 @@ pub(super) fn tell_progress(agent: &Weak<Agent>) {
             .collect();
         for (channel, progress) in jobs {
             agent.report(channel, &progress);
+        }
+        let now = agent.host.held();
+        if now != held {
+            held = now;
+            let event = encode(&Event::Held(held));
+            // If nobody hears it, the input has ended, and so will we.
+            agent.out.send(wire::Kind::Event, 0, &event).ok();
         }
     }
 }

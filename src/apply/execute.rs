@@ -18,7 +18,7 @@ use crate::plan::change::{AccountsMerge, HandOverRecord, IdMap, Rename};
 use crate::plan::{Action, ActionId, Change, Fact, Plan};
 use crate::raw::HostPath;
 use crate::receipt::Receipt;
-use crate::replicate::Progress;
+use crate::replicate::{Held, Pace, Progress};
 use crate::report::{Event, Reporter};
 use crate::resource::{accounts, edit};
 
@@ -63,6 +63,23 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Both hosts, as far as they are there.
+    fn hosts(&self) -> impl Iterator<Item = &'a dyn ReadHost> {
+        let target: &dyn ReadHost = self.target;
+        self.source.into_iter().chain([target])
+    }
+
+    /// What held the reading of the hosts so far.
+    fn held(&self) -> Held {
+        self.hosts()
+            .fold(Held::default(), |sum, host| sum + host.held())
+    }
+
+    /// Both hosts are read at this pace from now on.
+    pub(super) fn set_pace(&self, pace: Pace) -> Result<()> {
+        self.hosts().try_for_each(|host| host.set_pace(pace))
+    }
+
     /// One of the hosts, for changing it.
     pub(super) fn change(&self, side: Side) -> Result<&'a dyn Host> {
         match side {
@@ -101,6 +118,7 @@ pub fn execute(run: &Run<'_>) -> Result<Outcome> {
     RunLock::sign(run.target, &run.plan.manifest.name, &Owner::this_process())?;
     run.target.clear_account_locks()?;
     let journal = Journal::open(run.target, &run.plan.manifest.name)?;
+    run.set_pace(run.plan.manifest.transfer.pace())?;
     let progress = Progress::default();
     let (files, bytes) = planned(run.plan);
     run.reporter.event(&Event::RunStarted {
@@ -112,7 +130,9 @@ pub fn execute(run: &Run<'_>) -> Result<Outcome> {
     journal.write(Moment::Begin)?;
     let ended = AtomicBool::new(false);
     let outcome = std::thread::scope(|scope| {
-        let watcher = scope.spawn(|| progress::watch(&progress, bytes, run.reporter, &ended));
+        let watcher = scope.spawn(|| {
+            progress::watch(&progress, bytes, run.reporter, &|| run.held(), &ended);
+        });
         let context = Context {
             run,
             journal: &journal,

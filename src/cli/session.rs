@@ -60,6 +60,12 @@ impl Session {
             }
         };
         let operator = &based(path, operator);
+        // Looking reads, too.
+        let pace = manifest.transfer.pace();
+        target.set_pace(pace)?;
+        if let Some(source) = &source {
+            source.read().set_pace(pace)?;
+        }
         let third = match &source {
             Some(_) => third(&manifest, target.as_ref(), operator)?,
             None => None,

@@ -22,7 +22,9 @@ use crate::names::Side;
 use crate::raw::{HostPath, Raw};
 use crate::replicate::commands::find::{self, Follow, Found};
 use crate::replicate::commands::{Finished, Output, Programs, Tools, complaint, hear};
-use crate::replicate::{Beside, ByPrograms, Depth, Origin, OriginTree, Report, Session, There};
+use crate::replicate::{
+    Beside, ByPrograms, Depth, Held, Origin, OriginTree, Outflow, Pace, Report, Session, There,
+};
 
 pub use ssh::OverSsh;
 
@@ -34,6 +36,7 @@ pub struct CommandHost {
     tools: Tools,
     /// Why this program cannot run there.
     why: String,
+    outflow: Arc<Outflow>,
 }
 
 impl CommandHost {
@@ -49,6 +52,7 @@ impl CommandHost {
             programs,
             tools,
             why,
+            outflow: Arc::default(),
         })
     }
 
@@ -68,7 +72,8 @@ impl CommandHost {
     }
 
     fn told(&self, tree: &OriginTree) -> Result<Session> {
-        let told = ByPrograms::new(Arc::clone(&self.programs), self.tools, tree)?;
+        let (programs, outflow) = (Arc::clone(&self.programs), Arc::clone(&self.outflow));
+        let told = ByPrograms::new(programs, self.tools, tree, outflow)?;
         Ok(Session::from(told))
     }
 
@@ -248,6 +253,15 @@ impl ReadHost for CommandHost {
 
     fn relay(&self, tree: &OriginTree, answers: Answers) -> Result<Box<dyn Relay>> {
         Ok(tree::answering(self.told(tree)?, answers))
+    }
+
+    fn set_pace(&self, pace: Pace) -> Result<()> {
+        self.outflow.set_pace(pace);
+        Ok(())
+    }
+
+    fn held(&self) -> Held {
+        self.outflow.held()
     }
 
     fn compare(

@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use jiff::Timestamp;
@@ -32,7 +33,7 @@ use crate::exposure::{self, Exposure};
 use crate::manifest::MigrationName;
 use crate::names::{Gid, Side, Uid, UserName};
 use crate::raw::{HostPath, Raw};
-use crate::replicate::{self, Depth, Origin, OriginTree, Report};
+use crate::replicate::{self, Depth, Held, Origin, OriginTree, Outflow, Pace, Report};
 
 mod account_lock;
 mod program;
@@ -60,6 +61,7 @@ pub struct DirHost {
     state: HostState,
     /// How messages name the host.
     label: String,
+    outflow: Arc<Outflow>,
 }
 
 impl DirHost {
@@ -79,6 +81,7 @@ impl DirHost {
             path: path.to_owned(),
             state: HostState::Offline,
             label: format!("{side} (dir:{})", path.display()),
+            outflow: Arc::default(),
         })
     }
 
@@ -89,8 +92,14 @@ impl DirHost {
         Ok(Self {
             state: HostState::Live,
             label,
+            outflow: Arc::new(Outflow::of_live_host()),
             ..offline
         })
+    }
+
+    /// What leaves this host.
+    pub(crate) fn outflow(&self) -> Arc<Outflow> {
+        Arc::clone(&self.outflow)
     }
 
     /// Watches the dead man's switch of a migration until it is settled or everything is taken back,
@@ -361,6 +370,15 @@ impl ReadHost for DirHost {
 
     fn relay(&self, tree: &OriginTree, answers: Answers) -> Result<Box<dyn Relay>> {
         Ok(super::tree::answering(self.here(tree)?.into(), answers))
+    }
+
+    fn set_pace(&self, pace: Pace) -> Result<()> {
+        self.outflow.set_pace(pace);
+        Ok(())
+    }
+
+    fn held(&self) -> Held {
+        self.outflow.held()
     }
 
     fn compare(

@@ -38,7 +38,7 @@ use crate::manifest::MigrationName;
 use crate::names::{Side, UserName};
 use crate::plan::change::IdMap;
 use crate::raw::{HostPath, Raw};
-use crate::replicate::{Depth, Origin, OriginTree, Report, There};
+use crate::replicate::{Depth, Held, Origin, OriginTree, Pace, Report, There};
 use crate::wire;
 
 /// A host that an agent serves.
@@ -229,6 +229,14 @@ impl ReadHost for RemoteHost {
 
     fn remote(&self) -> Option<&RemoteHost> {
         Some(self)
+    }
+
+    fn set_pace(&self, pace: Pace) -> Result<()> {
+        self.done(&Request::SetPace(pace))
+    }
+
+    fn held(&self) -> Held {
+        self.line.held()
     }
 
     fn compare(

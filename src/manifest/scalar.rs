@@ -19,7 +19,7 @@ pub use name::MigrationName;
 pub(crate) use name::UserPattern;
 pub use network::{Cidr, IpAddress};
 pub(crate) use network::{DnsName, InterfaceName};
-pub use quantity::{Size, Span, UidRange};
+pub use quantity::{Rate, Size, Span, UidRange};
 pub(crate) use time::Instant;
 
 /// A scalar that does not follow its grammar.
@@ -114,6 +114,7 @@ pub(crate) fn grammar(definition: &str) -> Option<Grammar> {
         "InterfaceName" => InterfaceName::check,
         "MetricsFile" => MetricsFile::check,
         "MigrationName" => parse::<MigrationName>,
+        "Rate" => parse::<Rate>,
         "Size" => parse::<Size>,
         "Span" => parse::<Span>,
         "SpoolPath" => SpoolPath::check,

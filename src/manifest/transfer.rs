@@ -1,7 +1,10 @@
-//! `transfer`: how mail gets from one host to the other.
+//! `transfer`: how mail gets from one host to the other, and how much of a host may be used for it.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use super::Rate;
+use crate::replicate::{Manner, Pace};
 
 /// How mail gets from one host to the other.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -9,6 +12,10 @@ use serde::{Deserialize, Serialize};
 pub struct Transfer {
     /// Which way it takes between two live hosts.
     pub path: TransferPath,
+    /// How much mail may leave the host that is read each second, as it leaves it: compressed where
+    /// that pays. It holds while mail is copied, and not in the freeze; default: no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<Rate>,
 }
 
 /// Which way mail takes between two live hosts.
@@ -22,4 +29,18 @@ pub enum TransferPath {
     Direct,
     /// Through this machine.
     Relay,
+}
+
+impl Transfer {
+    pub(super) fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// How a host is read while it serves.
+    pub fn pace(&self) -> Pace {
+        Pace {
+            limit: self.limit.map(|rate| rate.bytes),
+            manner: Manner::Yielding,
+        }
+    }
 }

@@ -71,6 +71,10 @@ enum Xattrs {
     Untold,
 }
 
+/// What takes long is to be in nobody's way over there: nice(1), from coreutils as date(1). A host that
+/// is read by its programs is never frozen, so nobody waits for them.
+const NICE: [&[u8]; 3] = [b"nice", b"-n", b"10"];
+
 /// The moment by the host's clock, on a line, and then the program.
 const DATED: &str = r#"date +%s.%N && exec "$0" "$@""#;
 
@@ -132,7 +136,7 @@ impl Tools {
     }
 
     fn try_tar(self, programs: &dyn Programs) -> Result<std::result::Result<(), String>> {
-        let mut output = self.start_tar(programs, b"/", b"./\0".to_vec())?;
+        let mut output = buffered(self.start_tar(programs, b"/", b"./\0".to_vec())?);
         let told = moment(&mut output).and_then(|_| {
             let mut archive = Archive::new(output.by_ref());
             let header = archive.next()?;
@@ -155,16 +159,17 @@ impl Tools {
         programs: &dyn Programs,
         dir: &[u8],
         names: Vec<u8>,
-    ) -> Result<BufReader<Box<dyn Output>>> {
+    ) -> Result<Box<dyn Output>> {
         let dir = [b"--directory=", dir].concat();
-        let mut argv: Vec<&[u8]> = vec![b"sh", b"-c", DATED.as_bytes()];
+        let mut argv = NICE.to_vec();
+        argv.extend([b"sh", b"-c", DATED.as_bytes()]);
         argv.extend(TAR.iter().map(|word| word.as_bytes()));
         if self.tells_xattrs() {
             argv.extend(TAR_XATTRS.iter().map(|word| word.as_bytes()));
         }
         argv.push(&dir);
         argv.extend([&b"--files-from=-"[..]]);
-        Ok(buffered(programs.start(&argv, names)?))
+        programs.start(&argv, names)
     }
 }
 
@@ -179,7 +184,7 @@ fn unfit(programs: &dyn Programs, program: &str, said: &str) -> Error {
     )
 }
 
-fn buffered(output: Box<dyn Output>) -> BufReader<Box<dyn Output>> {
+pub(super) fn buffered(output: Box<dyn Output>) -> BufReader<Box<dyn Output>> {
     BufReader::with_capacity(64 << 10, output)
 }
 

@@ -14,6 +14,7 @@
 mod beside;
 mod delta;
 mod here;
+mod pieces;
 mod programs;
 mod scanner;
 mod session;
@@ -250,7 +251,9 @@ impl Content {
         job: &Job<'_>,
     ) -> Result<bool, Trouble> {
         match self {
-            Self::Here(file) => copy_data(job, at, &file.fd, target, &file.look).map(|()| true),
+            Self::Here(file) => {
+                copy_data(job, at, &file.fd, target, &file.look, &file.outflow).map(|()| true)
+            }
             Self::There(file) => file.write_to(target, old, at, job),
         }
     }

@@ -9,6 +9,7 @@ mod bench;
 mod delta;
 mod hostile;
 mod moved;
+mod pace;
 pub(crate) mod programs;
 mod random;
 mod round_trip;

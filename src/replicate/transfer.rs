@@ -15,6 +15,7 @@ use super::attributes::{Expected, Vouch, Xattrs, expect, modified, settle};
 use super::compare::{BLOCK, fill, go_on};
 use super::links::Group;
 use super::origin::{Content, LEAST, Origin, Want};
+use super::outflow::Outflow;
 use super::report::{At, End, Trouble};
 use super::scan::{Look, Moment, Stamp, Type};
 use super::staging::Staging;
@@ -295,26 +296,36 @@ pub(super) fn is_large(look: &Look) -> bool {
     look.kind == Type::File && look.stamp.size >= LEAST
 }
 
-/// Copies the content of a file of this machine, leaving holes where it has them.
+/// Copies the content of a file of this machine, leaving holes where it has them, as fast as it may
+/// leave.
 pub(super) fn copy_data(
     job: &Job<'_>,
     at: At<'_>,
     from: &OwnedFd,
     to: &OwnedFd,
     look: &Look,
+    outflow: &Outflow,
 ) -> Result<(), Trouble> {
+    // A limit is felt in small pieces.
+    let span = if outflow.is_limited() {
+        BLOCK as u64
+    } else {
+        u64::MAX
+    };
     let size = look.stamp.size;
     let mut offset = 0;
     while offset < size {
         let (data, end) = if look.allocated >= size {
-            (0, size)
+            (offset, size)
         } else {
             match data_at(from, offset).map_err(|e| Trouble::Read(End::Origin, e))? {
                 Some((data, end)) => (data, end.min(size)),
                 None => break,
             }
         };
+        let end = end.min(data.saturating_add(span));
         copy_span(job, at, from, to, data, end)?;
+        outflow.let_out(end.saturating_sub(data), Some(job.stop));
         offset = end;
     }
     ftruncate(to, size).map_err(|e| at.refused("set the size", e))?;

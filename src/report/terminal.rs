@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{Event, Reporter, counted, size};
+use crate::replicate::HeldBy;
 
 /// Plain lines come no more often than this.
 const QUIET: Duration = Duration::from_secs(10);
@@ -44,9 +45,15 @@ impl Reporter for Bar {
                 self.bar.set_length(*bytes);
                 self.bar.set_draw_target(ProgressDrawTarget::stderr());
             }
-            Event::Progress { files, bytes, .. } => {
+            Event::Progress {
+                files,
+                bytes,
+                held_by,
+                ..
+            } => {
                 self.bar.set_position(*bytes);
-                self.bar.set_message(format!("{files} files"));
+                self.bar
+                    .set_message(format!("{files} files{}", held(*held_by)));
             }
             Event::RunEnded { .. } => {
                 self.bar.finish_and_clear();
@@ -110,6 +117,11 @@ fn tell_event(event: &Event) {
     }
 }
 
+/// What holds the copying back, to be appended.
+fn held(by: Option<HeldBy>) -> String {
+    by.map_or(String::new(), |by| format!(", held back by {}", by.name()))
+}
+
 fn sentence(event: &Event) -> Option<String> {
     Some(match event {
         Event::Observing { what } => format!("{what} ..."),
@@ -167,10 +179,12 @@ fn sentence(event: &Event) -> Option<String> {
             total_bytes,
             rate,
             eta_seconds,
+            held_by,
         } => {
             let eta = eta_seconds.map_or(String::new(), |s| format!(", {s} s left"));
             let (done, total) = (size(*bytes), size(*total_bytes));
-            format!("  {files} files, {done} of {total}, {}/s{eta}", size(*rate))
+            let (rate, held) = (size(*rate), held(*held_by));
+            format!("  {files} files, {done} of {total}, {rate}/s{held}{eta}")
         }
         Event::RunEnded {
             done,

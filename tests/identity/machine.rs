@@ -11,7 +11,7 @@ use reconcile::host::{
 };
 use reconcile::names::Side;
 use reconcile::raw::{HostPath, Raw};
-use reconcile::replicate::{Depth, Origin, OriginTree, Report};
+use reconcile::replicate::{Depth, Held, Origin, OriginTree, Pace, Report};
 
 use crate::program;
 
@@ -159,6 +159,12 @@ impl ReadHost for Machine {
         unreachable!("only questions are asked")
     }
     fn relay(&self, _: &OriginTree, _: Answers) -> Result<Box<dyn Relay>> {
+        unreachable!("only questions are asked")
+    }
+    fn set_pace(&self, _: Pace) -> Result<()> {
+        unreachable!("only questions are asked")
+    }
+    fn held(&self) -> Held {
         unreachable!("only questions are asked")
     }
     fn compare(

@@ -61,3 +61,4 @@ mod spool;
 mod staging;
 mod status;
 mod switch;
+mod transfer;

@@ -15,7 +15,7 @@ use crate::plan::Change;
 use crate::plan::change::{CopiedTree, MailCopy};
 use crate::plan::hand_over::{Freeze, HostChange, QueueCarry, ServiceProbe, Start, SwitchArming};
 use crate::receipt::Pending;
-use crate::replicate::OriginTree;
+use crate::replicate::{OriginTree, Pace};
 use crate::report::Event;
 use crate::resource::edit;
 
@@ -37,8 +37,9 @@ pub(crate) fn arm(context: &Context<'_>, armings: &[SwitchArming]) -> Result<()>
     Ok(())
 }
 
-/// Stops what writes mail, and proves that nothing does.
+/// Stops what writes mail, and proves that nothing does. From here on users wait, so nothing else does.
 pub(crate) fn freeze(context: &Context<'_>, freeze: &Freeze) -> Result<()> {
+    context.run.set_pace(Pace::URGENT)?;
     let host = context.run.change(freeze.change.side)?;
     advance(context.run, &freeze.change)?;
     let trees = trees(context.run, freeze.change.side);

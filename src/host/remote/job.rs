@@ -216,7 +216,7 @@ impl RemoteHost {
                     differences(&path, differs);
                 }
             }
-            Event::Output(_) | Event::Ready => return Err(self.line.nonsense()),
+            Event::Held(_) | Event::Output(_) | Event::Ready => return Err(self.line.nonsense()),
         }
         Ok(())
     }

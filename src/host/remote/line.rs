@@ -7,10 +7,10 @@ use std::net::IpAddr;
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use super::message::{Fault, Outcome, Request, decode, encode};
+use super::message::{Event, Fault, Outcome, Request, decode, encode};
 use crate::error::{Error, Kind, Result};
 use crate::host::Answers;
-use crate::replicate::Session;
+use crate::replicate::{Held, Session};
 use crate::wire::{self, Frame};
 
 /// An open line to an agent. Dropped, the agent ends.
@@ -24,6 +24,8 @@ pub(crate) struct Line {
 struct Heard {
     label: String,
     ears: Mutex<Ears>,
+    /// What the agent told last of its sessions.
+    held: Mutex<Held>,
     bearer: Arc<dyn Bearer>,
 }
 
@@ -88,6 +90,13 @@ impl Heard {
     }
 
     fn hear(&self, frame: Frame) {
+        if frame.channel == 0
+            && frame.kind == wire::Kind::Event
+            && let Ok(Event::Held(held)) = decode(&frame.body)
+        {
+            *self.held.lock().unwrap_or_else(PoisonError::into_inner) = held;
+            return;
+        }
         let answers = {
             let mut ears = self.ears();
             match ears.open.get(&frame.channel) {
@@ -153,6 +162,7 @@ impl Line {
         let heard = Arc::new(Heard {
             label,
             ears: Mutex::default(),
+            held: Mutex::default(),
             bearer,
         });
         let line = Arc::new(Self {
@@ -186,6 +196,12 @@ impl Line {
 
     fn ears(&self) -> std::sync::MutexGuard<'_, Ears> {
         self.heard.ears()
+    }
+
+    /// What held the agent's sessions so far.
+    pub(super) fn held(&self) -> Held {
+        let held = self.heard.held.lock();
+        *held.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The error of a line that is dead.

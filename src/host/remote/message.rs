@@ -20,7 +20,7 @@ use crate::manifest::MigrationName;
 use crate::names::{Side, UserName};
 use crate::plan::change::{Difference, Extraneous, IdMap};
 use crate::raw::{HostPath, Raw};
-use crate::replicate::{Depth, OriginTree, Report};
+use crate::replicate::{Depth, Held, OriginTree, Pace, Report};
 
 /// The agent's first message.
 #[derive(Debug, Serialize, Deserialize)]
@@ -62,6 +62,8 @@ pub(crate) enum Request {
     },
     /// How owners translate in the jobs that follow.
     Ids(IdMap),
+    /// How trees are read from now on.
+    SetPace(Pace),
     Compare {
         job: WireJob,
         depth: Depth,
@@ -240,6 +242,8 @@ pub(crate) enum Event {
         compared: u64,
     },
     Difference(Vec<u8>, Difference),
+    /// What held the sessions with this host so far, all of them; on channel 0, nobody's.
+    Held(Held),
     /// Of a program's standard output.
     Output(Vec<u8>),
     /// A session is open.

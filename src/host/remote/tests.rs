@@ -18,7 +18,7 @@ use super::*;
 use crate::host::{DirHost, IndexFile};
 use crate::names::Uid;
 use crate::plan::change::{Difference, Extraneous, Selection, TreeKind};
-use crate::replicate::Progress;
+use crate::replicate::{Held, Pace, Progress};
 
 fn digest() -> [u8; 32] {
     let program = fs::read("/proc/self/exe").unwrap();
@@ -306,6 +306,28 @@ fn trees_are_copied_and_compared_whichever_end_is_far() {
         trees.copy(&*target, &*source).unwrap();
         assert_eq!(trees.differ(), "", "{ends:?}");
     }
+}
+
+#[test]
+fn a_limit_holds_at_the_far_end_and_is_told_here() {
+    if !root() {
+        return;
+    }
+    let trees = Trees::new();
+    let (source, target, _lines) = open(Ends::Both);
+    let pace = Pace {
+        limit: Some(1_000_000),
+        ..Pace::default()
+    };
+    source.set_pace(pace).unwrap();
+    trees.copy(&*target, &*source).unwrap();
+    // 3 MB at 1 MB/s; most of that is waiting. It is told a few times a second.
+    let told = (0..100).any(|_| {
+        std::thread::sleep(Duration::from_millis(20));
+        source.held().limit > Duration::from_millis(300)
+    });
+    assert!(told, "{:?}", source.held());
+    assert_eq!(target.held(), Held::default());
 }
 
 #[test]

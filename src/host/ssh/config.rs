@@ -11,7 +11,8 @@ use crate::host::ssh::Environment;
 
 /// Nobody is asked anything, no key is learnt, no master or forwarding of others is made, and a link
 /// that has been dead for a minute is known to be dead. At a lower `LogLevel` ssh keeps some of its
-/// reasons to itself.
+/// reasons to itself. What we send is compressed already where that pays; ssh's own compression would be
+/// slower than most links.
 const INSISTED: &str = "\
 Host *
   BatchMode yes
@@ -19,6 +20,7 @@ Host *
   UpdateHostKeys no
   VisualHostKey no
   LogLevel INFO
+  Compression no
   ControlMaster no
   ControlPersist no
   ServerAliveInterval 15

@@ -1,4 +1,4 @@
-//! What counts once the copy stands: `services`, `freeze`, `cutover`, `mx`. Moving an address is
+//! What counts while mail is copied, and once the copy stands: `transfer`, `services`, `freeze`, `cutover`, `mx`. Moving an address is
 //! never drafted as decided: all of it is commented out, with what was found filled in.
 
 use std::collections::BTreeSet;

@@ -242,6 +242,11 @@ pub(super) fn transfer(page: &mut Section) {
         "auto",
         "straight if that works; or always `direct`, always `relay`",
     );
+    section.off(
+        "limit",
+        "50MB/s",
+        "an example: so much may leave the source each second while it serves; none unless given",
+    );
     page.section(section);
 }
 

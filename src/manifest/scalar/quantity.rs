@@ -1,4 +1,4 @@
-//! Quantities: ranges of uids, lengths of time, numbers of bytes.
+//! Quantities: ranges of uids, lengths of time, numbers of bytes, also in a second.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -198,6 +198,70 @@ text_schema!(
     "Number of bytes: 500MB, 2GB, 512MiB."
 );
 
+/// Bytes a second, written `50MB/s` (decimal) or `50MiB/s` (binary); at least [`SLOWEST`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Rate {
+    /// Bytes a second.
+    pub bytes: u64,
+}
+
+/// Slower is a slip: a single large letter would take hours.
+const SLOWEST: u64 = 10_000;
+
+impl FromStr for Rate {
+    type Err = BadScalar;
+
+    fn from_str(text: &str) -> Result<Self, BadScalar> {
+        let Some(size) = text.strip_suffix("/s") else {
+            return match text.parse::<Size>() {
+                Ok(_) => bad(
+                    format!("{} is a size, and no rate", quote(text)),
+                    format!("write {text}/s"),
+                ),
+                Err(_) => no_rate(text),
+            };
+        };
+        match size.trim_end().parse::<Size>() {
+            Ok(Size { bytes }) if bytes < SLOWEST => bad(
+                format!("{} is too slow to ever get done", quote(text)),
+                "write at least 10kB/s",
+            ),
+            Ok(Size { bytes }) => Ok(Self { bytes }),
+            Err(_) => no_rate(text),
+        }
+    }
+}
+
+fn no_rate<T>(text: &str) -> Result<T, BadScalar> {
+    let in_bits = ["bit", "bps", "b/s"].iter().any(|unit| text.contains(unit));
+    let expected = if in_bits {
+        "write bytes a second, 8 bits each: 400 Mbit/s are 50MB/s"
+    } else {
+        "write a number, a unit and /s: 50MB/s or 8MiB/s"
+    };
+    bad(format!("{} is no rate", quote(text)), expected)
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/s", Size { bytes: self.bytes })
+    }
+}
+
+impl Serialize for Rate {
+    /// Exact, as that of a [`Size`].
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{}B/s", self.bytes))
+    }
+}
+
+text_input!(Rate);
+text_schema!(
+    Rate,
+    "^[0-9]+(\\.[0-9]+)? ?([kKMGT]i?)?B? ?/s$",
+    "Bytes a second, at least 10kB/s: 50MB/s, 8MiB/s."
+);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -282,7 +346,47 @@ mod tests {
         }
     }
 
+    #[test]
+    fn rates_are_sizes_a_second() {
+        for (text, bytes) in [
+            ("50MB/s", 50_000_000),
+            ("8MiB/s", 8_388_608),
+            ("1.5 GB /s", 1_500_000_000),
+            ("10kB/s", 10_000),
+        ] {
+            assert_eq!(text.parse(), Ok(Rate { bytes }), "{text}");
+        }
+        for (wrong, expected) in [
+            ("50MB", "write 50MB/s"),
+            ("50MB/m", "write a number, a unit and /s: 50MB/s or 8MiB/s"),
+            ("/s", "write a number, a unit and /s: 50MB/s or 8MiB/s"),
+            ("fast", "write a number, a unit and /s: 50MB/s or 8MiB/s"),
+            (
+                "400Mbit/s",
+                "write bytes a second, 8 bits each: 400 Mbit/s are 50MB/s",
+            ),
+            (
+                "400Mb/s",
+                "write bytes a second, 8 bits each: 400 Mbit/s are 50MB/s",
+            ),
+            ("50B/s", "write at least 10kB/s"),
+            ("0MB/s", "write a number, a unit and /s: 50MB/s or 8MiB/s"),
+        ] {
+            assert_eq!(
+                wrong.parse::<Rate>().unwrap_err().expected,
+                expected,
+                "{wrong}"
+            );
+        }
+    }
+
     proptest::proptest! {
+        #[test]
+        fn rates_round_trip_exactly(bytes in SLOWEST..u64::MAX) {
+            let json = serde_json::to_value(Rate { bytes }).unwrap();
+            proptest::prop_assert_eq!(serde_json::from_value::<Rate>(json).unwrap().bytes, bytes);
+        }
+
         #[test]
         fn sizes_round_trip_exactly(bytes in 1..u64::MAX) {
             let json = serde_json::to_value(Size { bytes }).unwrap();
@@ -292,6 +396,7 @@ mod tests {
         #[test]
         fn no_text_makes_a_quantity_panic(text: String) {
             let _ = (text.parse::<Size>(), text.parse::<Span>(), text.parse::<UidRange>());
+            let _ = text.parse::<Rate>();
         }
     }
 }

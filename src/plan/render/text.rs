@@ -31,6 +31,7 @@ pub fn text(plan: &Plan, paint: Paint) -> String {
             plan.authority
         ),
     );
+    write_limit(&mut out, plan);
     write_renumbered(&mut out, plan, ink);
     for group in groups(plan) {
         push(&mut out, "");
@@ -67,6 +68,21 @@ pub fn text(plan: &Plan, paint: Paint) -> String {
     push(&mut out, "");
     push(&mut out, &ink.bold(&summary(plan)));
     out
+}
+
+/// What holds while mail is copied.
+fn write_limit(out: &mut String, plan: &Plan) {
+    let from = plan.actions.iter().find_map(|action| match &action.change {
+        Change::CopyMail(copy) => Some(copy.from),
+        Change::Rounds(rounds) => Some(rounds.from),
+        _ => None,
+    });
+    if let (Some(limit), Some(from)) = (plan.manifest.transfer.limit, from) {
+        push(
+            out,
+            &format!("transfer.limit: at most {limit} leave the {from}, except in a freeze."),
+        );
+    }
 }
 
 /// The table of numbers that change, before anything that is done with them.

@@ -7,7 +7,7 @@ use rustix::fs::{major, minor};
 use rustix::io::Errno;
 
 use super::complaint;
-use super::{DATED, Finished, Programs, STDERR_KEPT, broken, buffered, hear, malformed};
+use super::{DATED, Finished, NICE, Programs, STDERR_KEPT, broken, buffered, hear, malformed};
 use crate::error::{Error, Kind, Result};
 use crate::names::{Gid, Uid};
 use crate::replicate::scan::{Look, Moment, Stamp, Type};
@@ -195,7 +195,7 @@ pub(in crate::replicate) fn dated(programs: &dyn Programs, path: &[u8]) -> Resul
 
 fn down_to(depth: &str, programs: &dyn Programs, top: &[u8]) -> Result<Scan> {
     let what = || format!("look through {}", crate::raw::escape(top));
-    let argv: [&[u8]; 11] = [
+    let look: [&[u8]; 11] = [
         b"sh",
         b"-c",
         DATED.as_bytes(),
@@ -208,6 +208,7 @@ fn down_to(depth: &str, programs: &dyn Programs, top: &[u8]) -> Result<Scan> {
         b"-printf",
         FORMAT,
     ];
+    let argv = [&NICE[..], &look].concat();
     let mut output = buffered(programs.start(&argv, Vec::new())?);
     let told = super::moment(&mut output).and_then(|looked| Ok((looked, records(&mut output)?)));
     let (looked, found) = match told {

@@ -155,7 +155,7 @@ impl Rebuilding<'_> {
                 let read = self.read_old(&mut buffer, next)?;
                 let digest = blake3::hash(&buffer[..read]).into();
                 let file = self.file;
-                let number = self.line.ask(&Question::Window { file, digest })?;
+                let number = self.line.ask(Question::Window { file, digest })?;
                 windows.push_back((number, next));
                 next += WINDOW as u64;
             }
@@ -237,7 +237,7 @@ impl Rebuilding<'_> {
 
     fn ask(&mut self, spans: Vec<Span>) -> Result<u64, Trouble> {
         let file = self.file;
-        Ok(self.line.ask(&Question::Spans { file, spans })?)
+        Ok(self.line.ask(Question::Spans { file, spans })?)
     }
 
     /// Takes in the first answer that is under way.
@@ -264,7 +264,7 @@ impl Rebuilding<'_> {
 
     /// Compares what was made with what the source has read.
     fn close(self) -> Result<Option<Look>, Trouble> {
-        let number = self.line.ask(&Question::Close { file: self.file })?;
+        let number = self.line.ask(Question::Close { file: self.file })?;
         ftruncate(self.new, self.size).map_err(|e| self.at.refused("set the size", e))?;
         let (digest, _) = hash(|block, offset| fill(self.new, block, offset))
             .map_err(|errno| Trouble::Read(End::Copy, errno))?;

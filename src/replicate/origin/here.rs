@@ -1,6 +1,7 @@
 //! A tree on this machine as the source.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 
 use rustix::io::Errno;
 
@@ -13,7 +14,7 @@ use crate::replicate::attributes::OwnXattrs;
 use crate::replicate::index::now;
 use crate::replicate::report::{End, Trouble};
 use crate::replicate::scan::{Look, Moment, Type, open_beneath};
-use crate::replicate::{Filter, Place};
+use crate::replicate::{Filter, Outflow, Place};
 
 /// A tree that this process can open.
 #[derive(Debug)]
@@ -27,11 +28,12 @@ pub struct Here {
     /// The open top of a home.
     top: Option<OwnedFd>,
     scanner: Scanner,
+    outflow: Arc<Outflow>,
 }
 
 impl Here {
     /// `holder` is the directory that holds the top, `None` if it is not there; `name` is one
-    /// component.
+    /// component; `outflow` is the host's.
     ///
     /// # Errors
     ///
@@ -42,6 +44,7 @@ impl Here {
         name: &[u8],
         filter: Filter,
         owner: Uid,
+        outflow: Arc<Outflow>,
     ) -> Result<Self> {
         let look = holder.as_ref().map(Look::of).transpose();
         let look = look.doing(Kind::Host, || {
@@ -54,6 +57,7 @@ impl Here {
             name: name.to_vec(),
             top: None,
             scanner: Scanner::new(kind, filter),
+            outflow,
         })
     }
 
@@ -74,7 +78,16 @@ impl Here {
         if look.nlink > 1 && look.uid != self.owner {
             return Err(Trouble::Changed);
         }
-        Ok(OpenHere { fd, looked, look })
+        Ok(OpenHere {
+            fd,
+            looked,
+            look,
+            outflow: self.outflow(),
+        })
+    }
+
+    pub(super) fn outflow(&self) -> Arc<Outflow> {
+        Arc::clone(&self.outflow)
     }
 }
 
@@ -110,6 +123,8 @@ pub(in crate::replicate) struct OpenHere {
     pub(super) fd: OwnedFd,
     pub(super) looked: Moment,
     pub(super) look: Look,
+    /// Of the host that it is on.
+    pub(super) outflow: Arc<Outflow>,
 }
 
 impl OpenHere {

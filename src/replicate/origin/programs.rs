@@ -13,22 +13,25 @@
 //! it, and holes of large files are filled on the wire, though not on the target.
 
 mod fetch;
+mod limited;
 mod listing;
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::session::{Body, Extents, Opened};
 use super::{OriginTree, Part, Want};
 use crate::error::{Error, Kind, Result};
 use crate::plan::change::TreeKind;
-use crate::replicate::Filter;
 use crate::replicate::commands::find::{self, Follow};
 use crate::replicate::commands::{Programs, Tools};
 use crate::replicate::report::{End, Trouble};
 use crate::replicate::scan::Look;
+use crate::replicate::{Filter, Outflow};
 use fetch::{Ready, Wish};
+use limited::Limits;
 use listing::Listing;
 
 pub(super) use fetch::Stream;
@@ -45,6 +48,7 @@ pub struct ByPrograms {
     wishes: VecDeque<Wish>,
     /// Files that were read ahead, in order.
     ready: VecDeque<Ready>,
+    limits: Limits,
 }
 
 impl fmt::Debug for ByPrograms {
@@ -56,12 +60,17 @@ impl fmt::Debug for ByPrograms {
 }
 
 impl ByPrograms {
-    /// A tree of the host that these programs run on.
+    /// A tree of the host that these programs run on. `outflow` is the host's.
     ///
     /// # Errors
     ///
     /// [`Kind::Host`] if the directory that holds the tree cannot be looked at.
-    pub fn new(programs: Arc<dyn Programs>, tools: Tools, tree: &OriginTree) -> Result<Self> {
+    pub fn new(
+        programs: Arc<dyn Programs>,
+        tools: Tools,
+        tree: &OriginTree,
+        outflow: Arc<Outflow>,
+    ) -> Result<Self> {
         let filter = Filter::new(&tree.select)?;
         let dir = tree.path.parent();
         let found = find::at(programs.as_ref(), dir.as_bytes(), Follow::Last)?;
@@ -78,7 +87,17 @@ impl ByPrograms {
             listing: None,
             wishes: VecDeque::new(),
             ready: VecDeque::new(),
+            limits: Limits::of(outflow),
         })
+    }
+
+    pub(super) fn outflow(&self) -> Arc<Outflow> {
+        self.limits.outflow()
+    }
+
+    /// How long archives were kept waiting for the limit.
+    pub(super) fn limited(&self) -> Duration {
+        self.limits.waited()
     }
 
     pub(super) fn holder(&self) -> Option<&Look> {

@@ -1,20 +1,30 @@
 //! Answering questions about one tree: the far end of [`super::There`].
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::delta::{Closed, Comparing, Span, Window};
 use super::here::OpenHere;
-use super::programs::Stream;
+use super::programs;
 use super::{ByPrograms, Code, Here, Part, Want};
 use crate::error::{Error, Kind, Result};
 use crate::replicate::attributes::OwnXattrs;
 use crate::replicate::compare::{BLOCK, fill};
+use crate::replicate::outflow::{Counts, Packer, Sent, Stream};
 use crate::replicate::report::{End, Trouble};
 use crate::replicate::scan::{Look, Moment};
 use crate::replicate::transfer::data_at;
+
+/// A question, and what its end knows of the way.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Asked {
+    /// How long answers were waited for so far, in microseconds.
+    pub(super) waited: u64,
+    pub(super) question: Question,
+}
 
 /// What can be asked. Each question gets one answer, in order.
 #[derive(Debug, Serialize, Deserialize)]
@@ -52,6 +62,25 @@ pub(super) enum Answer {
     Failed(String),
 }
 
+impl Answer {
+    /// Bytes of files that it holds.
+    fn content(&self) -> usize {
+        let extents = match self {
+            Self::More(extents) => extents,
+            Self::File(opened) => match &opened.body {
+                Body::Start(extents) => extents,
+                Body::Nothing | Body::Digest { .. } | Body::Windows => return 0,
+            },
+            _ => return 0,
+        };
+        extents.data.iter().map(|(_, bytes)| bytes.len()).sum()
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        postcard::to_stdvec(self).expect("an answer is plain data")
+    }
+}
+
 /// A file of the source, and what was wanted of it.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Opened {
@@ -78,6 +107,7 @@ pub(super) enum Body {
 /// Some of a file's data, in order, holes left out.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Extents {
+    #[serde(with = "super::pieces")]
     pub(super) data: Vec<(u64, Vec<u8>)>,
     /// The look at the file after its end was read; until then there is more.
     pub(super) end: Option<Look>,
@@ -116,6 +146,8 @@ pub struct Session {
     /// Files that are being copied, by the number of their question.
     files: BTreeMap<u64, Reading>,
     asked: u64,
+    stream: Stream,
+    packer: Packer,
 }
 
 #[derive(Debug)]
@@ -130,7 +162,7 @@ enum Tree {
 enum Reading {
     Here(ReadingHere),
     Comparing(Box<Comparing>),
-    ByPrograms(Stream),
+    ByPrograms(programs::Stream),
 }
 
 #[derive(Debug)]
@@ -141,22 +173,26 @@ struct ReadingHere {
 
 impl From<Here> for Session {
     fn from(tree: Here) -> Self {
-        Self::about(Tree::Here(Box::new(tree)))
+        let stream = Stream::of(tree.outflow());
+        Self::about(Tree::Here(Box::new(tree)), stream)
     }
 }
 
 impl From<ByPrograms> for Session {
     fn from(tree: ByPrograms) -> Self {
-        Self::about(Tree::ByPrograms(Box::new(tree)))
+        let stream = Stream::of(tree.outflow());
+        Self::about(Tree::ByPrograms(Box::new(tree)), stream)
     }
 }
 
 impl Session {
-    fn about(tree: Tree) -> Self {
+    fn about(tree: Tree, stream: Stream) -> Self {
         Self {
             tree,
             files: BTreeMap::new(),
             asked: 0,
+            stream,
+            packer: Packer::default(),
         }
     }
 
@@ -164,27 +200,71 @@ impl Session {
     pub fn hear(&mut self, question: &[u8]) {
         if let Tree::ByPrograms(tree) = &mut self.tree
             // One that cannot be understood is answered so.
-            && let Ok(Question::File { path, want }) = postcard::from_bytes(question)
+            && let Ok(Asked { question, .. }) = postcard::from_bytes(question)
+            && let Question::File { path, want } = question
         {
             tree.wish(path, want);
         }
     }
 
-    /// Answers one question.
+    /// Answers one question, and returns when the answer may leave. To be called from one thread only.
     pub fn answer(&mut self, question: &[u8]) -> Vec<u8> {
+        let asked = Instant::now();
+        self.stream.begin();
         let number = self.asked;
         self.asked += 1;
-        let answer = match postcard::from_bytes(question) {
-            Ok(question) => self.consider(number, question),
-            Err(error) => Answer::Failed(format!("no question: {error}")),
+        let limited_before = self.limited();
+        let (waited, answer) = match postcard::from_bytes(question) {
+            Ok(Asked { waited, question }) => (waited, self.consider(number, question)),
+            Err(error) => (0, Answer::Failed(format!("no question: {error}"))),
         };
-        postcard::to_stdvec(&answer).expect("an answer is plain data")
+        let idle = self.limited() - limited_before;
+        let counts = match &self.tree {
+            Tree::Here(_) if answer.content() > 0 => Counts::Yes,
+            // Programs wait on the way to here.
+            Tree::Here(_) | Tree::ByPrograms(_) => Counts::No,
+        };
+        let answer = answer.encode();
+        let plain = answer.len() as u64;
+        let (answer, packing) = self.pack(answer);
+        self.stream.end(&Sent {
+            asked,
+            idle,
+            waited: Duration::from_micros(waited),
+            plain,
+            wire: answer.len() as u64,
+            packing,
+            counts,
+        });
+        answer
+    }
+
+    /// Compresses an answer if that pays, and tells how long it took.
+    fn pack(&mut self, answer: Vec<u8>) -> (Vec<u8>, Option<Duration>) {
+        if !self.stream.packs() || !self.packer.is_worth(answer.len()) {
+            return (Packer::plain(answer), None);
+        }
+        let began = Instant::now();
+        match self.packer.packed(&answer) {
+            Ok(packed) => (packed, Some(began.elapsed())),
+            Err(error) => {
+                let answer = Answer::Failed(format!("cannot compress an answer: {error}"));
+                (Packer::plain(answer.encode()), None)
+            }
+        }
+    }
+
+    /// How long programs of the host were kept waiting for the limit.
+    fn limited(&self) -> Duration {
+        match &self.tree {
+            Tree::Here(_) => Duration::ZERO,
+            Tree::ByPrograms(tree) => tree.limited(),
+        }
     }
 
     /// The answer when there is no tree to ask about.
     pub fn refusal(error: &Error) -> Vec<u8> {
-        let answer = Answer::Failed(crate::error::chain(error));
-        postcard::to_stdvec(&answer).expect("an answer is plain data")
+        Packer::plain(failed(error).encode())
     }
 
     fn consider(&mut self, number: u64, question: Question) -> Answer {
@@ -253,7 +333,7 @@ impl Session {
         let (looked, look, xattrs) = (file.looked, file.look, file.xattrs()?);
         let body = match want {
             Want::Attributes => Body::Nothing,
-            Want::Compare => digest(&file)?,
+            Want::Compare => self.digest(&file)?,
             // Holes are told by what is sent.
             Want::Update if look.allocated >= look.stamp.size => {
                 let comparing = Box::new(Comparing::new(file));
@@ -275,6 +355,18 @@ impl Session {
             xattrs,
             body,
         })
+    }
+
+    /// The content's digest, which the other side compares with its own.
+    fn digest(&mut self, file: &OpenHere) -> Result<Body, Trouble> {
+        let mut began = Instant::now();
+        let hashed = hash(|block, offset| {
+            self.stream.breathe(began.elapsed());
+            began = Instant::now();
+            fill(&file.fd, block, offset)
+        });
+        let (digest, length) = hashed.map_err(|errno| Trouble::Read(End::Origin, errno))?;
+        Ok(Body::Digest { digest, length })
     }
 
     /// An answer of a file that was opened to be updated.
@@ -358,13 +450,6 @@ impl ReadingHere {
         }
         Ok(extents)
     }
-}
-
-/// The content's digest, which the other side compares with its own.
-fn digest(file: &OpenHere) -> Result<Body, Trouble> {
-    let (digest, length) = hash(|block, offset| fill(&file.fd, block, offset))
-        .map_err(|errno| Trouble::Read(End::Origin, errno))?;
-    Ok(Body::Digest { digest, length })
 }
 
 /// BLAKE3 and length of what `read` gives, to its end.

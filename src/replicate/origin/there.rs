@@ -9,16 +9,18 @@ use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use rustix::fs::ftruncate;
 
 use super::delta::Rebuilding;
-use super::session::{ANSWER, Answer, Body, Extents, Opened, Question, hash, nonsense};
+use super::session::{self, ANSWER, Answer, Body, Extents, Opened, Question, hash, nonsense};
 use super::{Part, Want};
 use crate::error::{Doing, Error, Kind, Result};
 use crate::replicate::Job;
 use crate::replicate::attributes::OwnXattrs;
 use crate::replicate::compare::{fill, go_on};
+use crate::replicate::outflow::Unpacker;
 use crate::replicate::report::{At, End, Trouble};
 use crate::replicate::scan::{Look, Moment};
 use crate::replicate::transfer::write_all;
@@ -88,11 +90,18 @@ pub(super) struct Line {
     kept: BTreeMap<u64, Answer>,
     /// Questions whose answers nobody wants any more.
     forgotten: Vec<u64>,
+    unpacker: Unpacker,
+    /// How long answers were waited for.
+    waited: Duration,
 }
 
 impl Line {
-    pub(super) fn ask(&mut self, question: &Question) -> Result<u64> {
-        let bytes = postcard::to_stdvec(question).doing(Kind::Internal, || {
+    pub(super) fn ask(&mut self, question: Question) -> Result<u64> {
+        let question = session::Asked {
+            waited: u64::try_from(self.waited.as_micros()).unwrap_or(u64::MAX),
+            question,
+        };
+        let bytes = postcard::to_stdvec(&question).doing(Kind::Internal, || {
             "cannot put a question to the end that is read".to_owned()
         })?;
         self.pipe.send(bytes)?;
@@ -115,11 +124,13 @@ impl Line {
 
     /// Takes in the next answer that comes.
     fn hear(&mut self) -> Result<()> {
+        let began = Instant::now();
         let bytes = self.pipe.receive()?;
+        self.waited += began.elapsed();
         let number = self.answered;
         self.answered += 1;
-        let answer =
-            postcard::from_bytes(&bytes).map_err(|_| nonsense("with something unreadable"))?;
+        let bytes = self.unpacker.unpack(bytes).map_err(unreadable)?;
+        let answer = postcard::from_bytes(&bytes).map_err(unreadable)?;
         if let Some(at) = self.forgotten.iter().position(|&n| n == number) {
             self.forgotten.swap_remove(at);
             return self.let_go(number, &answer);
@@ -142,11 +153,15 @@ impl Line {
         if let Answer::File(file) = answer
             && let Body::Start(Extents { end: None, .. }) | Body::Windows = file.body
         {
-            let enough = self.ask(&Question::Enough { file: number })?;
+            let enough = self.ask(Question::Enough { file: number })?;
             self.forgotten.push(enough);
         }
         Ok(())
     }
+}
+
+fn unreadable(_: impl std::error::Error) -> Error {
+    nonsense("with something unreadable")
 }
 
 impl There {
@@ -162,8 +177,10 @@ impl There {
             answered: 0,
             kept: BTreeMap::new(),
             forgotten: Vec::new(),
+            unpacker: Unpacker::default(),
+            waited: Duration::ZERO,
         };
-        let number = line.ask(&Question::Holder)?;
+        let number = line.ask(Question::Holder)?;
         let Answer::Holder(holder) = line.answer(number)? else {
             return Err(nonsense("another question"));
         };
@@ -197,7 +214,7 @@ impl There {
             path: wish.path.clone(),
             want: wish.want,
         };
-        let number = self.line.borrow_mut().ask(&question)?;
+        let number = self.line.borrow_mut().ask(question)?;
         Ok(Asked { number, wish })
     }
 
@@ -240,7 +257,7 @@ impl There {
             }
             let mut line = self.line.borrow_mut();
             while self.asked_parts.len() < PARTS_AHEAD {
-                self.asked_parts.push_back(line.ask(&Question::Parts)?);
+                self.asked_parts.push_back(line.ask(Question::Parts)?);
             }
             let number = self.asked_parts.pop_front();
             let Answer::Parts(parts) = line.answer(number.unwrap_or_default())? else {
@@ -396,7 +413,7 @@ impl OpenThere {
             let mut line = self.line.borrow_mut();
             let left = size.saturating_sub(written).div_ceil(ANSWER as u64).max(1);
             while (under_way.len() as u64) < left.min(MORE_AHEAD) {
-                under_way.push_back(line.ask(&Question::More { file: self.number })?);
+                under_way.push_back(line.ask(Question::More { file: self.number })?);
             }
             let next = under_way.pop_front().unwrap_or_default();
             extents = match line.answer(next)? {
@@ -428,7 +445,7 @@ impl Drop for OpenThere {
         if unread && self.last.is_none() {
             let mut line = self.line.borrow_mut();
             // A line that is broken says so to whoever asks next.
-            if let Ok(number) = line.ask(&Question::Enough { file: self.number }) {
+            if let Ok(number) = line.ask(Question::Enough { file: self.number }) {
                 line.forgotten.push(number);
             }
         }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -17,8 +18,8 @@ use crate::names::{Side, Uid};
 use crate::plan::change::{Difference, Extraneous, IdMap, Selection, TreeKind};
 use crate::raw::HostPath;
 use crate::replicate::{
-    self, Beside, ByPrograms, Copied, Depth, Filter, Here, Job, Origin, OriginTree, Pipe, Place,
-    Progress, Report, Session, There,
+    self, Beside, ByPrograms, Copied, Depth, Filter, Here, Job, Origin, OriginTree, Outflow, Pipe,
+    Place, Progress, Report, Session, There,
 };
 
 pub(super) struct Bench {
@@ -34,8 +35,12 @@ pub(super) struct Bench {
     pub(super) stop: AtomicBool,
     pub(super) progress: Progress,
     pub(super) way: Way,
+    /// The source's.
+    pub(super) outflow: Arc<Outflow>,
     /// Bytes that went over the wire, both ways.
     pub(super) wire: Arc<AtomicU64>,
+    /// How long the wire takes for a byte.
+    pub(super) slowness: Duration,
     /// Done behind both ends' backs before each answer of the wire.
     pub(super) meddle: Arc<Meddle>,
 }
@@ -62,6 +67,7 @@ struct Memory {
     session: Session,
     answers: VecDeque<Vec<u8>>,
     wire: Arc<AtomicU64>,
+    slowness: Duration,
     meddle: Arc<Meddle>,
 }
 
@@ -76,7 +82,9 @@ impl Pipe for Memory {
     }
 
     fn receive(&mut self) -> Result<Vec<u8>> {
-        Ok(self.answers.pop_front().expect("something was asked"))
+        let answer = self.answers.pop_front().expect("something was asked");
+        std::thread::sleep(self.slowness * u32::try_from(answer.len()).unwrap());
+        Ok(answer)
     }
 }
 
@@ -101,7 +109,9 @@ impl Bench {
             stop: AtomicBool::new(false),
             progress: Progress::default(),
             way: Way::Here,
+            outflow: Arc::default(),
             wire: Arc::default(),
+            slowness: Duration::ZERO,
             meddle: Arc::new(|| {}),
             dir,
         }
@@ -139,7 +149,16 @@ impl Bench {
             let to = open(self.target.join(dir));
             let from = open(self.source.join(dir)).into();
             let filter = Filter::new(&self.selection).unwrap();
-            let here = Here::new(kind, Some(from), b"alice", filter.clone(), self.owner).unwrap();
+            let outflow = Arc::clone(&self.outflow);
+            let here = Here::new(
+                kind,
+                Some(from),
+                b"alice",
+                filter.clone(),
+                self.owner,
+                outflow,
+            )
+            .unwrap();
             let mut source = match self.way {
                 Way::Here => Origin::Here(here),
                 Way::Wire => self.asked(here),
@@ -174,6 +193,7 @@ impl Bench {
             session: Session::from(here),
             answers: VecDeque::new(),
             wire: Arc::clone(&self.wire),
+            slowness: self.slowness,
             meddle: Arc::clone(&self.meddle),
         };
         Origin::There(There::new(Box::new(pipe)).unwrap())
@@ -188,7 +208,8 @@ impl Bench {
             owner: self.owner,
         };
         let (programs, tools) = Local::programs();
-        let session = Session::from(ByPrograms::new(programs, tools, &tree).unwrap());
+        let outflow = Arc::clone(&self.outflow);
+        let session = Session::from(ByPrograms::new(programs, tools, &tree, outflow).unwrap());
         Origin::There(There::new(Box::new(Beside::from(session))).unwrap())
     }
 

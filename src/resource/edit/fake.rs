@@ -12,7 +12,7 @@ use crate::host::{
 use crate::manifest::MigrationName;
 use crate::names::{Gid, Side, Uid};
 use crate::raw::{HostPath, Raw};
-use crate::replicate::{Depth, Origin, OriginTree, Report};
+use crate::replicate::{Depth, Held, Origin, OriginTree, Pace, Report};
 
 /// Files by path; directories are there when something is in them.
 pub(crate) struct FakeHost {
@@ -157,6 +157,14 @@ impl ReadHost for FakeHost {
     }
 
     fn relay(&self, _: &OriginTree, _: Answers) -> Result<Box<dyn Relay>> {
+        panic!("not asked of a fake host")
+    }
+
+    fn set_pace(&self, _: Pace) -> Result<()> {
+        panic!("not asked of a fake host")
+    }
+
+    fn held(&self) -> Held {
         panic!("not asked of a fake host")
     }
 

@@ -11,7 +11,9 @@ use crate::error::{Error, Kind, Result};
 use crate::replicate::attributes::OwnXattrs;
 use crate::replicate::commands::archive::{Archive, Header, Member};
 use crate::replicate::commands::find::{self, Entries};
-use crate::replicate::commands::{Finished, Output, STDERR_KEPT, broken, complaint, moment};
+use crate::replicate::commands::{
+    Finished, Output, STDERR_KEPT, broken, buffered, complaint, moment,
+};
 use crate::replicate::origin::Want;
 use crate::replicate::origin::session::{ANSWER, Body, Extents, Opened};
 use crate::replicate::report::{End, Trouble};
@@ -366,7 +368,8 @@ impl ByPrograms {
         }
         let dir = self.tree.path.parent();
         let programs = self.programs.as_ref();
-        let mut stdout = self.tools.start_tar(programs, dir.as_bytes(), names)?;
+        let stdout = self.tools.start_tar(programs, dir.as_bytes(), names)?;
+        let mut stdout = buffered(self.limits.on(stdout));
         match moment(&mut stdout) {
             Ok(moment) => Ok((moment, Archive::new(stdout))),
             Err(error) => Err(self.broken(Archive::new(stdout), &error)),
