@@ -85,8 +85,8 @@ fn zone(manifest: &Manifest, mx: &Mx, actual: &Actual) -> Result<Zone> {
     let mut hosts = hosts(&asker, &exchangers);
     times(&asker, &mx.domain, &mut exchangers, &mut hosts)?;
     Ok(Zone {
-        hosts,
         exchangers,
+        hosts,
         own,
         pointers,
         texts,

@@ -33,6 +33,10 @@ use crate::resource::services::{Active, systemd};
 /// What is there of a timer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts that have nothing to do with each other"
+)]
 pub struct Seen {
     /// Whether the target has systemd as process 1.
     pub systemd: bool,
