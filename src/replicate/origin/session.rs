@@ -218,7 +218,7 @@ impl Session {
             Ok(Asked { waited, question }) => (waited, self.consider(number, question)),
             Err(error) => (0, Answer::Failed(format!("no question: {error}"))),
         };
-        let idle = self.limited() - limited_before;
+        let idle = self.limited().saturating_sub(limited_before);
         let counts = match &self.tree {
             Tree::Here(_) if answer.content() > 0 => Counts::Yes,
             // Programs wait on the way to here.

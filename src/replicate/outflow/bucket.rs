@@ -71,7 +71,7 @@ mod tests {
     fn a_pause_saves_up_no_more_than_the_burst() {
         let begin = Instant::now();
         let mut bucket = Bucket::new(MB, begin);
-        let later = begin + Duration::from_secs(3600);
+        let later = begin + Duration::from_hours(1);
         assert_eq!(bucket.take(MB / 10, later), Duration::ZERO);
         assert_eq!(bucket.take(MB / 10, later).as_millis(), 100);
     }

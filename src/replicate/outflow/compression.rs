@@ -124,10 +124,10 @@ impl Decision {
         self.stretch.add(gap.min(PAUSE), note);
         let stretch = self.stretch;
         let next = match self.mode {
-            Mode::Plain { rest: 0 } if stretch.is_whole() => Some(self.from_plain(&stretch)),
+            Mode::Plain { rest: 0 } if stretch.is_whole() => Some(Self::after_plain(&stretch)),
             Mode::Plain { rest } if stretch.is_whole() => Some(Mode::Plain { rest: rest - 1 }),
             Mode::Plain { .. } => None,
-            Mode::Packing { way, stage } => self.from_packing(&stretch, way, stage),
+            Mode::Packing { way, stage } => self.after_packing(&stretch, way, stage),
         };
         if let Some(next) = next {
             self.mode = next;
@@ -135,7 +135,7 @@ impl Decision {
         }
     }
 
-    fn from_plain(&self, stretch: &Stretch) -> Mode {
+    fn after_plain(stretch: &Stretch) -> Mode {
         if stretch.is_way_slow() {
             Mode::Packing {
                 way: stretch.rate(),
@@ -146,7 +146,7 @@ impl Decision {
         }
     }
 
-    fn from_packing(&mut self, stretch: &Stretch, way: f64, stage: Stage) -> Option<Mode> {
+    fn after_packing(&mut self, stretch: &Stretch, way: f64, stage: Stage) -> Option<Mode> {
         let on = |stage| Some(Mode::Packing { way, stage });
         match stage {
             Stage::Tasting if stretch.packed_plain < TASTE => {

@@ -107,7 +107,7 @@ fn load() -> io::Result<Load> {
     Ok(Load::of(&waiting))
 }
 
-/// Threads that wait for a disk, proc_stat(5).
+/// Threads that wait for a disk, `proc_stat(5)`.
 fn blocked(stat: &str) -> Option<u64> {
     let mut lines = stat.lines();
     lines.find_map(|line| line.strip_prefix("procs_blocked ")?.trim().parse().ok())

@@ -1,7 +1,7 @@
 //! A low priority for streams, at the processors and at the disks.
 //!
 //! Linux counts niceness for each thread. Whoever has not asked for a priority at the disks has that of
-//! the niceness (ioprio_set(2)); disk schedulers that know priorities heed it. Where the kernel groups
+//! the niceness (`ioprio_set(2)`); disk schedulers that know priorities heed it. Where the kernel groups
 //! threads by session (sched(7), autogroups), niceness holds within a session only, and the session has
 //! one of its own.
 //!
