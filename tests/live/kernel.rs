@@ -14,7 +14,7 @@ const CGROUPS: [&str; 3] = [
     "/sys/fs/cgroup/systemd",
 ];
 
-/// The state of a socket that listens, in proc_pid_net(5).
+/// The state of a socket that listens, in `proc_pid_net(5)`.
 const LISTENS: &str = "0A";
 
 impl Host {

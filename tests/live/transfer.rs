@@ -39,7 +39,10 @@ fn a_slow_network_is_spared_and_a_limit_is_kept() {
     let old = lab.host("old");
     old.users(["alice"]).run(LETTERS);
     old.run(SLOW);
-    lab.manifest("source", "dovecot: { accept: [userdb] }\n");
+    lab.manifest(
+        "source",
+        "dovecot: { accept: [userdb] }\ntransfer: { path: relay }\n",
+    );
     let before = sent(old);
     lab.reconcile(["apply", "--yes"]).exits(0).done();
     let took = sent(old) - before;
@@ -50,7 +53,7 @@ fn a_slow_network_is_spared_and_a_limit_is_kept() {
     old.run("head -c 12000000 /dev/urandom >~alice/photos");
     lab.manifest(
         "source",
-        "dovecot: { accept: [userdb] }\ntransfer: { limit: 2MB/s }\n",
+        "dovecot: { accept: [userdb] }\ntransfer: { path: relay, limit: 2MB/s }\n",
     );
     let events = fs::File::create(lab.work("events")).unwrap();
     let mut apply = lab.operator(BINARY, ["apply", "--yes", "--json"]);
