@@ -2,7 +2,6 @@
 //! is refused everywhere. The name server is a real one, in the operator's network.
 
 use std::fs;
-use std::time::Duration;
 
 use crate::address::SERVICE;
 use crate::host::Host;
@@ -65,67 +64,6 @@ fn asked(from: &Host, at: &str, recipient: &str) -> String {
     ))
 }
 
-/// A night on which the primary is away, whose hours are seconds: what waits, waits on the backup, and while
-/// that is away, too, on the sender. Nothing is given up, however often it is tried.
-fn night(lab: &Lab) {
-    let [old, backup, far] = ["old", "mx2", "far"].map(|name| lab.host(name));
-    let log = |host: &Host, what: &str| -> usize {
-        let script = format!("journalctl | grep -c '{what}' || true");
-        host.run(script).trim().parse().unwrap()
-    };
-    // The hours of queue(7)'s defaults are seconds: tried again after 300 to 4000 s for five days.
-    backup.run(
-        "postconf -e minimal_backoff_time=1s maximal_backoff_time=4s queue_run_delay=1s
-         postfix reload",
-    );
-    // Both of Debian's units: systemctl waits for what it is told to stop, and not for what goes with it.
-    old.run("systemctl stop 'postfix*'");
-    let sent = |number: usize| {
-        far.run(format!(
-            "printf 'Subject: night {number}\\n\\ntext\\n' | sendmail -f sender@example.com bela@example.org"
-        ));
-    };
-    for number in 1..=5 {
-        sent(number);
-    }
-    backup.await_that("[ $(postqueue -j | wc -l) = 5 ]");
-    // The backup itself is away for a while.
-    backup.run("systemctl stop 'postfix*'");
-    for number in 6..=8 {
-        sent(number);
-    }
-    far.await_that("[ $(postqueue -j | wc -l) = 3 ]");
-    std::thread::sleep(Duration::from_secs(6));
-    backup.run("systemctl start postfix");
-    backup.await_that("[ $(postqueue -j | wc -l) = 8 ]");
-    backup.await_that("[ $(journalctl | grep -c status=deferred) -ge 50 ]");
-    old.run("systemctl start postfix");
-    for host in [far, backup, old] {
-        host.await_deliveries();
-    }
-    for host in [far, backup, old] {
-        assert_eq!(log(host, "status=bounced"), 0, "{}", host.name());
-        assert_eq!(log(host, "status=expired"), 0, "{}", host.name());
-        assert_eq!(log(host, "non-delivery notification"), 0, "{}", host.name());
-    }
-    let subjects = old.run("grep -h '^Subject: night' /var/mail/bela | sort | uniq -c");
-    let all: Vec<&str> = subjects.lines().map(str::trim_start).collect();
-    let expected: Vec<String> = (1..=8).map(|n| format!("1 Subject: night {n}")).collect();
-    assert_eq!(all, expected, "{subjects}");
-
-    // A backup that would give up before the night is over is found.
-    backup.run("postconf -e maximal_queue_lifetime=10m && postfix reload");
-    let run = lab.reconcile(["plan"]).exits(0);
-    tells(&run, "the backup's Postfix gives mail up after 10m");
-    lab.cutover_manifest("target", NAMED, &mx(true));
-    lab.reconcile(["plan"]).exits(3).done();
-    lab.cutover_manifest("source", NAMED, &mx(true));
-    backup.run(
-        "postconf -X maximal_queue_lifetime minimal_backoff_time maximal_backoff_time queue_run_delay
-         postfix reload",
-    );
-}
-
 fn tells(run: &Run, text: &str) {
     let said = run.describe();
     let words: Vec<&str> = said.split_whitespace().collect();
@@ -176,7 +114,6 @@ fn mail_that_waits_on_the_backup_arrives_once_and_nobody_unknown_gets_any() {
         .done();
     lab.reconcile(["apply", "--yes"]).exits(0).done();
 
-    night(&lab);
     far.run(SENDS);
     lab.cutover_manifest("target", NAMED, &mx(true));
     let run = lab.reconcile(["apply", "--yes"]).exits(0);
