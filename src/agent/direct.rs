@@ -200,12 +200,16 @@ impl Link {
             wire::Kind::Question => {
                 let to = self.ends().sessions.get(&channel).cloned();
                 // Whoever has ended does not read its post.
-                to.and_then(|to| to.send(body).ok()).unwrap_or_default();
+                if let Some(to) = to {
+                    to.send(body).ok();
+                }
             }
             wire::Kind::Answer => {
                 let to = self.ends().jobs.get(&channel).cloned();
                 // As above.
-                to.and_then(|to| to.send(body).ok()).unwrap_or_default();
+                if let Some(to) = to {
+                    to.send(body).ok();
+                }
             }
             wire::Kind::Hello
             | wire::Kind::Call
