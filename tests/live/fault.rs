@@ -12,6 +12,7 @@ mod stand;
 use std::fmt;
 use std::time::Duration;
 
+pub(crate) use case::Row;
 pub(crate) use stand::Stand;
 
 /// What the manifests of these tests give a freeze: on a machine that is busy with several labs the

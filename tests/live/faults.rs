@@ -3,15 +3,16 @@
 
 use std::any::Any;
 use std::collections::BTreeSet;
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 
-use crate::fault::{Kind, Phase, Point, Stand, Way, points};
+use crate::fault::{Kind, Phase, Point, Row, Stand, Way, points};
 
-/// Where the whole table writes its rows, and which of them are wanted: words that all stand in it.
+/// Where the whole table writes its rows, after those that it need not try again; and which are wanted:
+/// words that all stand in it.
 const REPORT: &str = "RECONCILE_FAULTS_REPORT";
 const FILTER: &str = "RECONCILE_FAULTS";
 
@@ -63,6 +64,8 @@ fn a_hand_over_survives_each_kind_of_fault_once_authority_has_changed_hands() {
 /// Cases by the words of their names, shared by those who try them.
 struct Table {
     wanted: Vec<String>,
+    /// Rows of an earlier run.
+    rows: Vec<String>,
     begun: BTreeSet<String>,
     failed: usize,
 }
@@ -73,8 +76,15 @@ const MOST_FAILURES: usize = 20;
 impl Table {
     fn from_environment() -> Self {
         let filter = std::env::var(FILTER).unwrap_or_default();
+        let report = std::env::var_os(REPORT);
+        let rows = report.and_then(|report| fs::read_to_string(report).ok());
         Self {
             wanted: filter.split_whitespace().map(str::to_owned).collect(),
+            rows: rows
+                .iter()
+                .flat_map(|rows| rows.lines())
+                .map(str::to_owned)
+                .collect(),
             begun: BTreeSet::new(),
             failed: 0,
         }
@@ -86,7 +96,11 @@ impl Table {
             for kind in Kind::ALL {
                 let name = format!("{way} {kind} {}", point.name);
                 let wanted = self.wanted.iter().all(|word| name.contains(word.as_str()));
-                if wanted && self.begun.insert(name) {
+                if !wanted || !self.begun.insert(name) {
+                    continue;
+                }
+                let row = Row::name(way, kind, &point);
+                if !self.rows.iter().any(|earlier| earlier.starts_with(&row)) {
                     return Some((point, kind));
                 }
             }
@@ -98,7 +112,7 @@ impl Table {
         self.failed += 1;
         let why = panic.downcast_ref::<String>();
         let why = why.and_then(|why| why.lines().next());
-        Self::report(&format!("{name} FAILED: {}", why.unwrap_or("panicked")));
+        Self::report(&format!("{name}FAILED: {}", why.unwrap_or("panicked")));
     }
 
     fn report(row: &str) {
@@ -122,7 +136,7 @@ fn try_cases(table: &Mutex<Table>) {
     let mut stand: Option<Stand> = None;
     let mut way = Way::Cutover;
     while exhausted.len() < 2 && open().failed < MOST_FAILURES {
-        let mut name = format!("{way:8} planned");
+        let mut name = format!("{way:8} planned ");
         let attempt = catch_unwind(AssertUnwindSafe(|| {
             if stand.is_none() {
                 way = Way::Cutover;
@@ -134,11 +148,11 @@ fn try_cases(table: &Mutex<Table>) {
             let actions = there.actions();
             let case = open().next(way, &actions);
             if let Some((point, kind)) = case {
-                name = format!("{way:8} {kind:17} {:45}", point.name);
+                name = Row::name(way, kind, &point);
                 Table::report(&there.suffers(way, &point, kind).to_string());
             } else {
                 // The other way needs this one done.
-                name = format!("{way:8} without a fault");
+                name = format!("{way:8} without a fault ");
                 exhausted.insert(way.to_string());
                 there.lab.reconcile(["apply", "--yes"]).exits(0).done();
             }

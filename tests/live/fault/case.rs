@@ -53,10 +53,19 @@ impl fmt::Display for Row {
         };
         write!(
             f,
-            "{way:8} {kind:17} {:45} {ended:9} {healed}; {} more; {} letters, none lost; \
-             downtime {:.1?}",
-            point.name, self.runs, self.letters, self.downtime
+            "{}{ended:9} {healed}; {} more; {} letters, none lost; downtime {:.1?}",
+            Self::name(*way, *kind, point),
+            self.runs,
+            self.letters,
+            self.downtime
         )
+    }
+}
+
+impl Row {
+    /// What a row begins with, and no other does.
+    pub(crate) fn name(way: Way, kind: Kind, point: &Point) -> String {
+        format!("{way:8} {kind:17} {:45} ", point.name)
     }
 }
 
@@ -243,6 +252,7 @@ impl Stand {
     fn mend(&self, way: Way) -> usize {
         let began = Instant::now();
         let mut runs = 0;
+        let mut last = String::new();
         while runs < RUNS {
             let run = self.lab.reconcile(["apply", "--yes"]);
             let told = run.describe();
@@ -256,9 +266,10 @@ impl Stand {
             }
             // 3: blocked, 5: taken back; anything else is a defect.
             assert!(matches!(run.code(), Some(0 | 3 | 5)), "{told}");
+            last = told;
         }
         panic!(
-            "{} does not serve after {RUNS} runs: {:?}",
+            "{} does not serve after {RUNS} runs: {:?}\n{last}",
             way.ends().1,
             self.one_serves()
         );
