@@ -35,6 +35,8 @@ fn anybody_is_told_how_things_are_and_what_the_target_loses_is_given_back() {
     is_told_on_the_way(&lab);
     assert_eq!(new.pop3("anna").uidl(), known);
 
+    is_told_that_both_serve(&lab);
+
     // What the target owns is taken from it, in two ways, and each time it is given back.
     old.power_off();
     new.run(format!(
@@ -137,6 +139,20 @@ fn is_told_on_the_way(lab: &Lab) {
     let told =
         told.shows("source      no port of mail is open; holds cron, dovecot, postfix stopped\n");
     told.shows("next        nothing; `reconcile plan` shows drift, if any")
+        .done();
+}
+
+/// Somebody starts Dovecot on the old host again, and stops it as he is told.
+fn is_told_that_both_serve(lab: &Lab) {
+    let old = lab.host("old");
+    old.run("systemctl unmask dovecot.service dovecot.socket && systemctl start dovecot.service");
+    let plan = lab.reconcile(["plan"]).exits(3);
+    let plan = plan.shows("both hosts serve, and the target's mail counts");
+    let stop = "systemctl mask --now dovecot.service";
+    plan.shows(stop).done();
+    old.run(stop);
+    lab.reconcile(["plan", "--detailed-exitcode"])
+        .exits(0)
         .done();
 }
 
