@@ -206,6 +206,11 @@ pub trait ReadHost: Send + Sync {
     fn address_towards(&self, _to: IpAddr) -> Result<Option<IpAddr>> {
         Err(no_program(&self.label()))
     }
+    /// The addresses by which this machine reaches it, as far as they are known: one behind a translating
+    /// router has none of them itself.
+    fn reached_at(&self) -> Vec<IpAddr> {
+        Vec::new()
+    }
     /// Whether a file is a copy of this very program; `None` if it is absent.
     fn is_program(&self, _path: &HostPath) -> Result<Option<bool>> {
         Err(no_program(&self.label()))

@@ -133,7 +133,6 @@ pub(super) fn ask(context: &Context<'_>, asking: &BackupAsking) -> Result<()> {
 /// Has the backup deliver what waits for the domain, and counts until nothing does.
 pub(super) fn drain(context: &Context<'_>, drain: &BackupDrain) -> Result<()> {
     let host = host(context)?;
-    let flush = Command::FlushPostfixFor(drain.domain.clone());
     let waiting = waits(host, &drain.domain)?;
     let (began, mut told) = (Instant::now(), None::<Instant>);
     let mut left = waiting;
@@ -142,7 +141,7 @@ pub(super) fn drain(context: &Context<'_>, drain: &BackupDrain) -> Result<()> {
             return Err(interrupted());
         }
         if told.is_none_or(|told| told.elapsed() > AGAIN) {
-            succeeds(host, &flush)?;
+            flush(host, &drain.domain)?;
             told = Some(Instant::now());
         }
         std::thread::sleep(PAUSE);
@@ -162,6 +161,16 @@ pub(super) fn drain(context: &Context<'_>, drain: &BackupDrain) -> Result<()> {
     context
         .store
         .update(|receipt| receipt.drained = Some(Drained { waiting, left }))
+}
+
+/// Has the backup try again what waits for a domain; all that waits, where it keeps no list for that domain
+/// (`fast_flush_domains`).
+fn flush(host: &dyn Host, domain: &str) -> Result<()> {
+    let answer = host.run(&Command::FlushPostfixFor(domain.to_owned()))?;
+    if answer.status == Some(0) {
+        return Ok(());
+    }
+    succeeds(host, &Command::FlushPostfix)
 }
 
 /// A message of postqueue(1)'s JSON.
@@ -197,4 +206,25 @@ fn waits(host: &dyn ReadHost, domain: &str) -> Result<u64> {
         count += u64::from(queued.recipients.iter().any(of));
     }
     Ok(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::names::Side;
+    use crate::resource::edit::fake::FakeHost;
+
+    #[test]
+    fn where_no_list_is_kept_for_the_domain_all_that_waits_is_tried() {
+        let host = FakeHost::new(Side::Target, &[]);
+        host.says("/usr/sbin/postqueue -s", 0, "");
+        flush(&host, "example.org").unwrap();
+        assert_eq!(host.log.lock().unwrap().len(), 1);
+        // EX_UNAVAILABLE: "Flush service is not configured for destination".
+        host.says("/usr/sbin/postqueue -s", 69, "");
+        host.says("/usr/sbin/postqueue -f", 0, "");
+        flush(&host, "example.org").unwrap();
+        let log = host.log.lock().unwrap();
+        assert!(log.last().unwrap().contains("postqueue -f"), "{log:?}");
+    }
 }

@@ -231,6 +231,10 @@ impl ReadHost for RemoteHost {
         Some(self)
     }
 
+    fn reached_at(&self) -> Vec<IpAddr> {
+        self.line.addresses()
+    }
+
     fn set_pace(&self, pace: Pace) -> Result<()> {
         self.done(&Request::SetPace(pace))
     }

@@ -47,7 +47,7 @@ pub struct Actual {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Seen {
-    /// Its addresses that others reach.
+    /// Its addresses that others reach, also those that a router translates to one of its own.
     pub addresses: BTreeSet<IpAddr>,
     /// Parameters as main.cf has them; those that it does not have are not here.
     pub written: BTreeMap<String, String>,
@@ -60,6 +60,9 @@ pub struct Seen {
     pub others: BTreeSet<String>,
     /// Tables of such domains that cannot be listed.
     pub unlisted: BTreeSet<String>,
+    /// Parameters by whose tables it delivers mail for the domain itself.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub local: BTreeSet<String>,
     /// Files in the directory, and what is in them.
     pub files: BTreeMap<String, String>,
     /// What it says to recipients, from where it can be told; `None` if that is nowhere.

@@ -36,6 +36,7 @@ mod office;
 mod operator;
 mod pop3;
 mod power;
+mod remembered;
 mod server;
 mod smtp;
 mod wire;

@@ -9,12 +9,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
+use reconcile::identity::mailbox::{self, Folder, FolderName, Mailbox};
 use serde_json::Value;
 
 use crate::host::{Host, PASSWORD};
 use crate::imap::Message;
 use crate::lab::Lab;
 use crate::letter::letter;
+use crate::remembered::Reader;
 use crate::server::Dialect;
 
 /// With an mbox, and with a Maildir.
@@ -282,6 +284,39 @@ fn check(host: &Host, before: &BTreeMap<&str, (u32, Seen)>, archived: &BTreeMap<
     }
 }
 
+/// What POP3 and IMAP clients remember of what stays is as it was, read by the program itself.
+#[track_caller]
+fn is_remembered(
+    before: &BTreeMap<&str, (u32, Seen)>,
+    was: &BTreeMap<&str, mailbox::Seen>,
+    is: &BTreeMap<&str, mailbox::Seen>,
+) {
+    for user in USERS {
+        let inbox = |seen: &mailbox::Seen| -> Mailbox {
+            match &seen.imap.as_ref().unwrap().folders[&FolderName::inbox()] {
+                Folder::Mailbox(inbox) => inbox.clone(),
+                other => panic!("{user}: {other:?}"),
+            }
+        };
+        let (mut was_inbox, is_inbox) = (inbox(&was[user]), inbox(&is[user]));
+        // The maildrop is the INBOX in its order.
+        let mut drop = was[user].pop3.clone().unwrap().messages;
+        assert_eq!(drop.len(), was_inbox.messages.len(), "{user}");
+        let (_, seen) = &before[user];
+        let stays: Vec<bool> = was_inbox
+            .messages
+            .iter()
+            .map(|message| !seen[&message.uid].1.contains(" old "))
+            .collect();
+        assert!(stays.contains(&false), "{user}");
+        let (mut of_inbox, mut of_drop) = (stays.iter(), stays.iter());
+        was_inbox.messages.retain(|_| *of_inbox.next().unwrap());
+        drop.retain(|_| *of_drop.next().unwrap());
+        assert_eq!(was_inbox, is_inbox, "{user}");
+        assert_eq!(drop, is[user].pop3.as_ref().unwrap().messages, "{user}");
+    }
+}
+
 /// Every message is in the INBOX or in the folder.
 #[track_caller]
 fn nothing_is_lost(host: &Host, before: &BTreeMap<&str, (u32, Seen)>) {
@@ -371,6 +406,7 @@ fi
 exec /usr/bin/doveadm.real \"$@\"
 ",
     );
+    let reader = Reader::start(new);
     let mut archived: BTreeMap<&str, Seen> = USERS.map(|user| (user, Seen::new())).into();
     for point in [
         "housekeeping:piece",
@@ -392,6 +428,7 @@ exec /usr/bin/doveadm.real \"$@\"
         }
         let before: BTreeMap<&str, (u32, Seen)> =
             USERS.map(|user| (user, seen(new, user, "INBOX"))).into();
+        let was = reader.read(&USERS);
         if archived["anna"].is_empty() {
             lab.reconcile(["plan"])
                 .exits(0)
@@ -421,6 +458,7 @@ exec /usr/bin/doveadm.real \"$@\"
             .exits(0)
             .done();
         check(new, &before, &archived);
+        is_remembered(&before, &was, &reader.read(&USERS));
         archived = USERS
             .map(|user| (user, seen(new, user, "Archive").1))
             .into();

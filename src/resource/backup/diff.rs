@@ -230,13 +230,12 @@ fn of_postfix(manifest: &Manifest, mx: &Mx, seen: &Seen) -> Vec<Problem> {
         return vec![Problem::NoPostfix];
     }
     let value = |name: &str| seen.values.get(name).map_or("", String::as_str);
-    for parameter in [
-        "mydestination",
-        "virtual_alias_domains",
-        "virtual_mailbox_domains",
-    ] {
-        let mut words = value(parameter).split([',', ' ']);
-        if words.any(|word| word.eq_ignore_ascii_case(&mx.domain)) {
+    for parameter in parameters::LOCAL {
+        let words = parameters::words(value(parameter));
+        let named = words
+            .iter()
+            .any(|word| word.eq_ignore_ascii_case(&mx.domain));
+        if named || seen.local.contains(parameter) {
             problems.push(Problem::Local {
                 parameter: parameter.to_owned(),
                 domain: mx.domain.clone(),

@@ -1,6 +1,6 @@
 //! Looking at the backup, and at whom the serving host knows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -148,13 +148,9 @@ fn look(host: &dyn ReadHost, manifest: &Manifest) -> Result<Seen> {
         seen.written = pairs(host, &written)?.ok_or_else(hangs)?;
         seen.defaults = pairs(host, &Probe::PostfixDefaults(changed))?.ok_or_else(hangs)?;
     }
-    if let Some(answer) = host.probe(&Probe::Addresses)? {
-        let all = parse_addresses(&answer.stdout).doing(Kind::Malformed, || {
-            format!("cannot read the network of {}", host.label())
-        })?;
-        let addresses = all.into_iter().map(|(_, held)| held.net.addr());
-        seen.addresses
-            .extend(addresses.filter(|address| others_reach(*address)));
+    seen.addresses = addresses(host)?;
+    if let Some(mx) = &manifest.mx {
+        seen.local = local(host, &seen.values, &mx.domain)?;
     }
     let directory = directory(&manifest.name);
     for name in host.list(&directory)?.unwrap_or_default() {
@@ -179,6 +175,39 @@ fn look(host: &dyn ReadHost, manifest: &Manifest) -> Result<Seen> {
         }
     }
     Ok(seen)
+}
+
+/// Its own addresses, and those by which it is reached, without those that only itself can use.
+pub(super) fn addresses(host: &dyn ReadHost) -> Result<BTreeSet<IpAddr>> {
+    let mut addresses: BTreeSet<IpAddr> = host.reached_at().into_iter().collect();
+    if let Some(answer) = host.probe(&Probe::Addresses)? {
+        let all = parse_addresses(&answer.stdout).doing(Kind::Malformed, || {
+            format!("cannot read the network of {}", host.label())
+        })?;
+        addresses.extend(all.into_iter().map(|(_, held)| held.net.addr()));
+    }
+    addresses.retain(|address| others_reach(*address));
+    Ok(addresses)
+}
+
+/// The parameters in whose tables the domain stands.
+fn local(
+    host: &dyn ReadHost,
+    values: &BTreeMap<String, String>,
+    domain: &str,
+) -> Result<BTreeSet<String>> {
+    let domain = domain.to_ascii_lowercase();
+    let mut local = BTreeSet::new();
+    for parameter in parameters::LOCAL {
+        let value = values.get(parameter).map_or("", String::as_str);
+        for word in parameters::words(value) {
+            let listed = mta::listed_domains(host, &word)?;
+            if listed.is_some_and(|domains| domains.contains(&domain)) {
+                local.insert(parameter.to_owned());
+            }
+        }
+    }
+    Ok(local)
 }
 
 /// Whether an address is one that other machines reach.

@@ -13,8 +13,15 @@ const TABLES: [(&str, &str, &str); 4] = [
 /// The parameters that are changed.
 pub(super) const CHANGED: [&str; 3] = ["relay_domains", "transport_maps", "relay_recipient_maps"];
 
+/// The parameters that say for which domains a Postfix delivers mail itself.
+pub(super) const LOCAL: [&str; 3] = [
+    "mydestination",
+    "virtual_alias_domains",
+    "virtual_mailbox_domains",
+];
+
 /// The words of a list: separated by commas and white space, except within braces.
-fn words(value: &str) -> Vec<String> {
+pub(super) fn words(value: &str) -> Vec<String> {
     let (mut words, mut word, mut depth) = (Vec::new(), String::new(), 0_u32);
     for letter in value.chars() {
         match letter {

@@ -142,8 +142,8 @@ impl fmt::Display for Problem {
             ),
             Self::TakesUnknown => f.write_str(
                 "the backup takes mail for people whom nobody knows, and would have to send it back to \
-                 forged senders: look for what takes them in its smtpd_recipient_restrictions and \
-                 relay_recipient_maps",
+                 forged senders: look for what takes them in its smtpd_recipient_restrictions, \
+                 relay_recipient_maps and smtpd_reject_unlisted_recipient",
             ),
             Self::RefusesKnown { code } => write!(
                 f,

@@ -310,6 +310,36 @@ fn a_configuration_that_cannot_be_read_is_not_taken_for_an_empty_one() {
 }
 
 #[test]
+fn behind_a_translating_router_it_is_found_in_dns_by_the_address_that_it_is_reached_at() {
+    let backup = FakeHost::new(Side::Target, &[]);
+    let outside: IpAddr = "198.51.100.7".parse().unwrap();
+    *backup.reached_at.lock().unwrap() = vec!["127.0.0.1".parse().unwrap(), outside];
+    assert_eq!(
+        super::observe::addresses(&backup).unwrap(),
+        [outside].into()
+    );
+}
+
+#[test]
+fn a_table_by_which_it_would_deliver_the_mail_itself_is_found() {
+    let serving = FakeHost::new(Side::Source, &[]);
+    let backup = FakeHost::new(Side::Target, &[]);
+    for program in TOLD {
+        backup.says(program, 0, "mydestination = localhost, /etc/postfix/own\n");
+    }
+    backup.says("/usr/sbin/postconf -n", 0, "");
+    backup.put("/etc/postfix/own", b"other.example\n");
+    let said = |backup: &FakeHost| problems(&looked(backup, &serving));
+    assert!(!said(&backup).contains("delivers mail for"));
+    backup.put("/etc/postfix/own", b"other.example\nExample.org\n");
+    let said = said(&backup);
+    assert!(
+        said.contains("delivers mail for example.org itself, by mydestination"),
+        "{said}"
+    );
+}
+
+#[test]
 fn what_postfix_does_not_tell_of_its_recipients_is_not_taken_for_nobody() {
     let backup = FakeHost::new(Side::Target, &[]);
     let serving = FakeHost::new(Side::Source, &[("/usr/sbin/postconf", "")]);

@@ -1,6 +1,7 @@
 //! A host in memory, for tests of what is done to configuration files.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Mutex;
 
 use crate::error::Result;
@@ -21,6 +22,8 @@ pub(crate) struct FakeHost {
     masked: Mutex<BTreeSet<HostPath>>,
     /// What programs say, by path and first argument. A host with any of them runs.
     said: Mutex<BTreeMap<String, Answer>>,
+    /// Where others reach it.
+    pub(crate) reached_at: Mutex<Vec<IpAddr>>,
     /// Every change that was asked for, as text.
     pub(crate) log: Mutex<Vec<String>>,
 }
@@ -35,6 +38,7 @@ impl FakeHost {
             files: Mutex::new(files.collect()),
             masked: Mutex::default(),
             said: Mutex::default(),
+            reached_at: Mutex::default(),
             log: Mutex::default(),
         }
     }
@@ -57,7 +61,7 @@ impl FakeHost {
         Some(String::from_utf8(content).unwrap())
     }
 
-    /// A program, as in `/usr/sbin/postconf -x`, will say this.
+    /// A program, as in `/usr/sbin/postconf -x`, will say this, whoever asks for it.
     pub(crate) fn says(&self, program: &str, status: i32, text: &str) {
         let answer = Answer {
             status: Some(status),
@@ -148,6 +152,10 @@ impl ReadHost for FakeHost {
         Ok(self.said.lock().unwrap().get(&program.join(" ")).cloned())
     }
 
+    fn reached_at(&self) -> Vec<IpAddr> {
+        self.reached_at.lock().unwrap().clone()
+    }
+
     fn ask(&self, _: &Probe) -> Result<Option<Box<dyn Hearing>>> {
         panic!("not asked of a fake host")
     }
@@ -224,8 +232,11 @@ impl Host for FakeHost {
         panic!("not asked of a fake host")
     }
 
-    fn run(&self, _: &Command) -> Result<Answer> {
-        panic!("not asked of a fake host")
+    fn run(&self, command: &Command) -> Result<Answer> {
+        self.log.lock().unwrap().push(command.to_string());
+        let program: Vec<String> = command.argv().into_iter().take(2).collect();
+        let said = self.said.lock().unwrap().get(&program.join(" ")).cloned();
+        Ok(said.expect("not asked of a fake host"))
     }
 
     fn lock_accounts(&self) -> Result<Guard> {

@@ -302,11 +302,16 @@ fn removal(manifest: &Manifest, seen: &Seen) -> Action {
         remove,
         then,
     };
+    // On a way back the target's mail counts, and is measured, until the source takes over.
+    let needs = match manifest.serve_from {
+        Side::Source => [Fact::Authority(Side::Source)].into(),
+        Side::Target => [].into(),
+    };
     Action {
         id: ActionId("spool/timer/remove".to_owned()),
         change: Change::SetUpTimer(setup),
         because: Reason::TimerUnwanted,
-        needs: [].into(),
+        needs,
         gives: [].into(),
         risk: Risk::Safe,
         undo: Undo::Manual(
