@@ -1,8 +1,8 @@
 //! What was sent and done, and what of it the servers acknowledged: one book for all threads.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::Pace;
@@ -16,7 +16,7 @@ pub(super) type Number = u32;
 const UNDER_WAY: Duration = Duration::from_secs(10);
 
 /// Until when the threads work.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Stage {
     /// New letters come.
     Running,
@@ -34,7 +34,8 @@ pub(crate) struct Ledger {
     /// Tells the letters of this load from those of another.
     run: String,
     pub(super) pace: Pace,
-    stage: AtomicU8,
+    stage: Mutex<Stage>,
+    stage_changed: Condvar,
     /// What each protocol has acknowledged.
     progress: [AtomicU32; 3],
     book: Mutex<Book>,
@@ -89,37 +90,39 @@ impl Ledger {
             users,
             run: format!("{}-{load}.load.example.com", std::process::id()),
             pace,
-            stage: AtomicU8::new(0),
+            stage: Mutex::new(Stage::Running),
+            stage_changed: Condvar::new(),
             progress: Default::default(),
             book: Mutex::default(),
         }
     }
 
     pub(super) fn stage(&self) -> Stage {
-        match self.stage.load(Ordering::Relaxed) {
-            0 => Stage::Running,
-            1 => Stage::Finishing,
-            _ => Stage::Abandoned,
-        }
+        *self.stage.lock().expect("nobody panics on a stage")
     }
 
     pub(super) fn finish(&self) {
-        self.stage.fetch_max(1, Ordering::Relaxed);
+        self.reach(Stage::Finishing);
     }
 
     pub(super) fn abandon(&self) {
-        self.stage.fetch_max(2, Ordering::Relaxed);
+        self.reach(Stage::Abandoned);
     }
 
-    /// Sleeps, but not past the end.
+    fn reach(&self, next: Stage) {
+        let mut stage = self.stage.lock().expect("nobody panics on a stage");
+        *stage = next.max(*stage);
+        self.stage_changed.notify_all();
+    }
+
+    /// Sleeps, but not past the end of the stage.
     pub(super) fn rest(&self, time: Duration) {
-        let steps = time.as_millis().div_ceil(20);
-        for _ in 0..steps {
-            if self.stage() == Stage::Abandoned {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let stage = self.stage.lock().expect("nobody panics on a stage");
+        let now = *stage;
+        let rested = self
+            .stage_changed
+            .wait_timeout_while(stage, time, |stage| *stage == now);
+        drop(rested.expect("nobody panics on a stage"));
     }
 
     pub(super) fn book(&self) -> MutexGuard<'_, Book> {

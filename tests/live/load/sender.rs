@@ -44,11 +44,13 @@ pub(super) fn run(ledger: &Ledger, address: IpAddr, sender: usize) {
             Stage::Finishing => {}
             Stage::Abandoned => return,
         }
-        let due = waiting
-            .front()
-            .is_some_and(|(due, ..)| *due <= Instant::now());
-        let Some((_, number, user)) = due.then(|| waiting.pop_front()).flatten() else {
-            std::thread::sleep(Duration::from_millis(10));
+        let due = waiting.front().map_or(next, |(due, ..)| *due);
+        let early = due.saturating_duration_since(Instant::now());
+        if !early.is_zero() {
+            ledger.rest(early);
+            continue;
+        }
+        let Some((_, number, user)) = waiting.pop_front() else {
             continue;
         };
         let mut line = match connection.take() {
