@@ -274,6 +274,7 @@ impl Batch<'_> {
                 path: paths.on(change.from).clone(),
                 select: change.select.clone(),
                 owner: change.uid,
+                tracking: None,
             },
             target: paths.on(change.from.other()).clone(),
             ids: Arc::clone(&self.run.ids),
