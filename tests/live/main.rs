@@ -61,4 +61,5 @@ mod spool;
 mod staging;
 mod status;
 mod switch;
+mod tracking;
 mod transfer;
