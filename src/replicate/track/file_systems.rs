@@ -79,6 +79,10 @@ impl FileSystems {
             return Ok(());
         }
         let found = FileSystem::of(top, kind, &look).and_then(|found| match mark(top) {
+            // A snapshot, say: which of the two an event is about cannot be told.
+            _ if self.all.iter().any(|one| one.id == found.id) => {
+                Err("two file systems have the same id".to_owned())
+            }
             Ok(()) => Ok(found),
             Err(errno) => Err(format!("a file system cannot be watched ({errno})")),
         });

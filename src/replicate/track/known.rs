@@ -172,6 +172,11 @@ impl Known {
                 return Met::Same;
             }
             if known.tree != tree {
+                // One tree is in the other, or it was moved: what changes there marks only one way up.
+                let both = [known.tree, tree];
+                for tree in both.into_iter().flatten() {
+                    self.trees[tree as usize].whole = true;
+                }
                 tree = None;
             } else if stands {
                 before = known.entered;

@@ -103,6 +103,18 @@ fn what_two_trees_have_is_looked_at_by_both() {
 }
 
 #[test]
+fn what_changes_in_a_tree_is_found_in_the_tree_around_it_too() {
+    let known = &mut Known::default();
+    let around = look(known, "/home/alice", 1, &[]);
+    descend(known, &around);
+    let within = look(known, "/home/alice/Maildir/cur", 1, &[]);
+    meet(known, &within, None, (CUR, ""));
+    known.changed(spot(CUR));
+    let again = look(known, "/home/alice", 2, &[1]);
+    assert_eq!(descend(known, &again), None);
+}
+
+#[test]
 fn a_tree_with_a_file_of_which_another_name_came_or_went_is_looked_at_as_a_whole() {
     let known = &mut Known::default();
     let first = look(known, "/home/alice", 1, &[]);
