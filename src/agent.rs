@@ -249,6 +249,7 @@ impl Agent {
                 let most = usize::try_from(most).unwrap_or(usize::MAX);
                 host.changed_since(&trees, since, most).map(Outcome::Paths)
             }
+            Request::Track(trees) => host.track(&trees).map(Outcome::Untracked),
             Request::AddressTowards(to) => host.address_towards(to).map(Outcome::Address),
             Request::IsProgram(path) => host.is_program(&path).map(Outcome::IsProgram),
             Request::PutProgram(path) => host.put_program(&path).map(done),

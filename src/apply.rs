@@ -17,6 +17,7 @@ pub mod queue;
 mod services;
 mod store;
 mod timer;
+mod tracking;
 mod transfer;
 mod uidl;
 

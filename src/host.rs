@@ -201,6 +201,12 @@ pub trait ReadHost: Send + Sync {
     ) -> Result<Vec<HostPath>> {
         Err(no_program(&self.label()))
     }
+    /// Begins to note what changes in these trees, or goes on with it, so that looks at them can pass over
+    /// what has not ([`OriginTree::tracking`]). Tells why that is not so for all of them, or why nothing is
+    /// known of the time before.
+    fn track(&self, _trees: &[HostPath]) -> Result<Option<String>> {
+        Ok(Some(format!("reconcile does not run on {}", self.label())))
+    }
     /// The address that this host would reach another one from; `None` if it has no way there. Nothing is
     /// sent.
     fn address_towards(&self, _to: IpAddr) -> Result<Option<IpAddr>> {

@@ -37,6 +37,7 @@ mod scan;
 mod select;
 mod staging;
 mod tally;
+mod track;
 mod transfer;
 mod walk;
 
@@ -58,6 +59,7 @@ pub use outflow::{Held, HeldBy, Manner, Outflow, Pace};
 pub use report::{Failure, IndexUse, Oddities, Oddity, OddityCount, Report};
 pub use select::Filter;
 pub use staging::is_staging;
+pub use track::{Tracker, Tracking};
 
 use crate::error::{Doing, Kind, Result};
 use crate::failpoint;

@@ -54,6 +54,17 @@ pub enum Event {
         /// What was seen to change last.
         what: String,
     },
+    /// What changes in the mail of the host that hands over is noted from here on: later looks pass over
+    /// what does not.
+    Tracked {
+        /// Which host.
+        host: String,
+    },
+    /// It is not, or not for all trees, or was not until now: those are looked at as a whole.
+    Untracked {
+        /// Why.
+        why: String,
+    },
     /// A round of copying mail while it moves has ended.
     Round {
         /// Its number, from 1.

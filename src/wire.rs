@@ -10,7 +10,7 @@ use std::time::Duration;
 
 /// Version of the frames and of everything in them. Both ends are the same program; the version is
 /// for the case that they are not.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// The largest body in bytes: a control file of [`crate::host::CONTROL_FILE_LIMIT`], and some.
 pub const LARGEST: u32 = 72 << 20;

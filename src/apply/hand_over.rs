@@ -25,6 +25,7 @@ pub(super) use identity::prove;
 pub(super) use rounds::{last_delta, rounds};
 pub(super) use take_back::{end, take_back, taken_back};
 
+use super::tracking::Looks;
 use crate::exposure::Survey;
 use crate::names::{Side, UserName};
 use crate::plan::hand_over::ProofOf;
@@ -34,6 +35,8 @@ use crate::plan::{Action, Change, Plan, Undo};
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     inner: Mutex<Remembered>,
+    /// Looks at trees whose changes are noted.
+    pub(super) looks: Looks,
 }
 
 #[derive(Debug, Default)]

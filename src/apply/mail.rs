@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::execute::{Context, Run};
+use super::tracking::Looks;
 use super::transfer;
 use crate::error::{Error, Kind, Result};
 use crate::host::{HostState, Pending, TreeJob, Watch};
@@ -107,10 +108,9 @@ pub(super) fn bring_over(
         let ended = parallel::map(&work, |item| {
             let taken = item.lock().unwrap_or_else(PoisonError::into_inner).take();
             let (copy, written) = taken.expect("each item is taken once");
-            let written = written?;
-            let some = written.changed.then(|| copy.user.clone());
-            batch.settle(copy, written)?;
-            Ok(some)
+            let mut written = written?;
+            batch.settle(copy, &mut written)?;
+            Ok(written.changed.then(|| copy.user.clone()))
         });
         for user in ended {
             changed.extend(user?);
@@ -123,6 +123,7 @@ struct Batch<'a> {
     run: &'a Run<'a>,
     stillness: Stillness,
     progress: &'a Progress,
+    looks: &'a Looks,
     /// The directory of the indexes.
     index: HostPath,
     /// Trees that were written, or have to be durable for another reason, by the side that has them.
@@ -135,6 +136,7 @@ impl<'a> Batch<'a> {
             run: context.run,
             stillness,
             progress: context.progress,
+            looks: &context.memory.looks,
             index: context.store.index_directory(),
             written: Mutex::default(),
         }
@@ -164,7 +166,7 @@ impl Batch<'_> {
             let (from, to) = (self.run.read(change.from)?, self.run.change(onto)?);
             to.make_dirs(&tree.paths.on(onto).parent(), 0o755)?;
             to.make_dirs(&self.index, 0o700)?;
-            let job = self.job(change, tree);
+            let job = self.job(change, tree, Depth::Index);
             let mut watch = self.watch(self.progress);
             let copied = to.copy(&job, from, &mut watch)?;
             readable(change, &copied.report)?;
@@ -194,11 +196,11 @@ impl Batch<'_> {
     /// Between live hosts this second look is what takes a mailbox together with its index: a user
     /// whose trees show no difference then has on one side what the other had at one moment. One
     /// whose mail moved meanwhile is copied again, a few times; the rest is left to the next run.
-    fn commit(&self, action: &Action, written: Written) -> Result<()> {
+    fn commit(&self, action: &Action, mut written: Written) -> Result<()> {
         let Change::CopyMail(copy) = &action.change else {
             return Ok(());
         };
-        if let Some(found) = self.settle(copy, written)? {
+        if let Some(found) = self.settle(copy, &mut written)? {
             let action = action.id.clone();
             let what = found.to_string();
             self.run.reporter.event(&Event::Moving { action, what });
@@ -206,8 +208,10 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Looks again until nothing differs; `Some` if mail still moved at the last try.
-    fn settle(&self, copy: &MailCopy, mut written: Written) -> Result<Option<Found>> {
+    /// Looks again until nothing differs; `Some` if mail still moved at the last try. What differs where
+    /// directories were passed over is looked at as a whole.
+    fn settle(&self, copy: &MailCopy, written: &mut Written) -> Result<Option<Found>> {
+        let trees = || copy.trees.iter().map(|tree| tree.paths.on(copy.from));
         let mut tries = 1;
         loop {
             let moved = written.moved;
@@ -222,18 +226,23 @@ impl Batch<'_> {
             let found = self.compare(copy, Depth::Index, &Progress::default())?;
             after.into_iter().try_for_each(Pending::commit)?;
             let found = match found {
-                None if !moved => return Ok(None),
+                None if !moved => {
+                    trees().for_each(|tree| self.looks.settle(tree));
+                    return Ok(None);
+                }
                 None => Found::Changed,
                 Some(found) => found,
             };
-            if self.stillness == Stillness::Frozen {
-                return Err(found.into_error(copy));
-            }
-            if tries == TRIES {
-                return Ok(Some(found));
+            let doubted = trees().filter(|tree| self.looks.forget(tree)).count() > 0;
+            match self.stillness {
+                Stillness::Frozen if !doubted => return Err(found.into_error(copy)),
+                Stillness::Moving if tries == TRIES => return Ok(Some(found)),
+                Stillness::Frozen | Stillness::Moving => {}
             }
             tries += 1;
-            written = self.copy(&ours_by_now(copy))?;
+            let changed = written.changed;
+            *written = self.copy(&ours_by_now(copy))?;
+            written.changed |= changed;
             self.flush()?;
         }
     }
@@ -253,7 +262,7 @@ impl Batch<'_> {
                 // because the hand-over rests on it.
                 self.wrote(onto, tree.paths.on(onto));
             }
-            let (job, mut watch) = (self.job(change, tree), self.watch(progress));
+            let (job, mut watch) = (self.job(change, tree, depth), self.watch(progress));
             let report = to.compare(&job, depth, from, &mut watch)?;
             readable(change, &report)?;
             if let Some(first) = report.delta.sample.into_iter().next() {
@@ -266,14 +275,19 @@ impl Batch<'_> {
         Ok(None)
     }
 
-    fn job(&self, change: &MailCopy, tree: &CopiedTree) -> TreeJob {
+    fn job(&self, change: &MailCopy, tree: &CopiedTree, depth: Depth) -> TreeJob {
         let paths = &tree.paths;
+        let tracking = match depth {
+            Depth::Index => self.looks.begin(paths.on(change.from)),
+            Depth::Content => None,
+        };
         TreeJob {
             tree: OriginTree {
                 kind: paths.kind,
                 path: paths.on(change.from).clone(),
                 select: change.select.clone(),
                 owner: change.uid,
+                tracking,
             },
             target: paths.on(change.from.other()).clone(),
             ids: Arc::clone(&self.run.ids),

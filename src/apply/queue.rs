@@ -96,6 +96,7 @@ fn copy(from: &dyn Host, to: &dyn Host, tree: &QueueTree, means: &Means<'_>) -> 
                 exclude: Vec::new(),
             },
             owner: Uid(0),
+            tracking: None,
         },
         target: tree.to.clone(),
         ids: Arc::clone(&means.ids),

@@ -42,6 +42,7 @@ mod replace;
 pub(super) mod run;
 mod still;
 mod switch;
+mod tracking;
 mod tree;
 
 use account_lock::AccountLock;
@@ -62,6 +63,7 @@ pub struct DirHost {
     /// How messages name the host.
     label: String,
     outflow: Arc<Outflow>,
+    tracked: tracking::Tracked,
 }
 
 impl DirHost {
@@ -82,6 +84,7 @@ impl DirHost {
             state: HostState::Offline,
             label: format!("{side} (dir:{})", path.display()),
             outflow: Arc::default(),
+            tracked: tracking::Tracked::default(),
         })
     }
 
@@ -402,6 +405,10 @@ impl ReadHost for DirHost {
         most: usize,
     ) -> Result<Vec<HostPath>> {
         still::changed_since(self, trees, since, most)
+    }
+
+    fn track(&self, trees: &[HostPath]) -> Result<Option<String>> {
+        tracking::track(self, trees)
     }
 
     fn address_towards(&self, to: IpAddr) -> Result<Option<IpAddr>> {

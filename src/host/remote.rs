@@ -275,6 +275,10 @@ impl ReadHost for RemoteHost {
         ask!(self, Request::ChangedSince { trees, since, most }, Paths)
     }
 
+    fn track(&self, trees: &[HostPath]) -> Result<Option<String>> {
+        ask!(self, Request::Track(trees.to_vec()), Untracked)
+    }
+
     fn address_towards(&self, to: IpAddr) -> Result<Option<IpAddr>> {
         ask!(self, Request::AddressTowards(to), Address)
     }

@@ -93,7 +93,8 @@ impl Walk<'_> {
                 self.leave();
                 Ok(flow)
             }
-            Part::Leave => {
+            // What is told of changes is tracked by nobody.
+            Part::Leave | Part::Same => {
                 self.leave();
                 Ok(ControlFlow::Continue(()))
             }

@@ -179,6 +179,7 @@ impl<'j> Walk<'j, '_> {
         self.job.progress.files.fetch_add(1, Ordering::Relaxed);
         let head = match self.source.part()? {
             Part::Enter(head) => head,
+            Part::Same => return self.pass_by(s, target),
             Part::Refused(Refused::TooDeep) => {
                 self.fail(End::Origin, "is nested too deeply", Errno::NAMETOOLONG);
                 return Ok(());
@@ -262,8 +263,33 @@ impl<'j> Walk<'j, '_> {
                 Part::Enter(_) => open += 1,
                 Part::Leave => open -= 1,
                 Part::End => return Err(out_of_order()),
-                Part::Refused(_) | Part::Files { .. } | Part::Directory(_) => {}
+                Part::Refused(_) | Part::Same | Part::Files { .. } | Part::Directory(_) => {}
             }
+        }
+        Ok(())
+    }
+
+    /// A directory in which nothing has changed on the source since both sides were equal. What the target
+    /// has is looked at from outside only: should somebody have written there, whoever asked for this has
+    /// to look again, at everything.
+    fn pass_by(&mut self, s: &Look, target: Option<Place<'_>>) -> Result<()> {
+        self.tally.source(0);
+        let t = match target.map(|place| place.look()).transpose() {
+            Ok(t) => t.flatten(),
+            Err(e) => return self.trouble(Trouble::Read(End::Copy, e)),
+        };
+        let (expected, _) = expect(s, self.job.owner, self.job.ids);
+        let differences = match t {
+            Some(t) if t.kind == Type::Directory => metadata(&expected, &t),
+            Some(_) => vec![Difference::Kind],
+            None => vec![Difference::Missing],
+        };
+        self.differ(&differences, s, 0);
+        let (Some(known), Some(remember)) = (&mut self.known, &mut self.remember) else {
+            return Ok(());
+        };
+        while let Some((path, source, target)) = known.beneath(&self.path) {
+            remember.still(path, source, target)?;
         }
         Ok(())
     }
@@ -322,7 +348,9 @@ impl<'j> Walk<'j, '_> {
                 Part::Files { looked, items } => self.files(looked, items, dir, roll)?,
                 Part::Directory(item) => self.directory(&item, dir, roll)?,
                 Part::Leave => break,
-                Part::Enter(_) | Part::Refused(_) | Part::End => return Err(out_of_order()),
+                Part::Enter(_) | Part::Refused(_) | Part::Same | Part::End => {
+                    return Err(out_of_order());
+                }
             }
         }
         for name in roll.rest() {

@@ -245,6 +245,36 @@ impl Reader {
         }
     }
 
+    /// The next of the files beneath a directory of the current tree; empty for the top. Asked for in the
+    /// order of the walk, until there is none.
+    pub(super) fn beneath(&mut self, directory: &[u8]) -> Option<(Vec<u8>, Stamp, Stamp)> {
+        if !self.believed {
+            return None;
+        }
+        let within = match directory {
+            b"" => Vec::new(),
+            directory => [directory, b"/"].concat(),
+        };
+        loop {
+            let Some(Record::File { path, .. }) = self.peek() else {
+                return None;
+            };
+            let found = path.starts_with(&within);
+            if !found && walk_order(path, &within) == Ordering::Greater {
+                return None;
+            }
+            if let Some(Record::File {
+                path,
+                source,
+                target,
+            }) = self.next.take()
+                && found
+            {
+                return Some((path, source, target));
+            }
+        }
+    }
+
     /// The file of the current tree that had an inode on the source: its path, and the stamps of both
     /// sides.
     pub(super) fn inode(&mut self, ino: u64) -> Option<(Vec<u8>, Stamp, Stamp)> {
@@ -361,9 +391,14 @@ impl Writer {
         if settled(source.ctime) > looked || path.len() > LONGEST / 2 {
             return Ok(());
         }
+        self.still(path.to_vec(), source, target)
+    }
+
+    /// Remembers a file that was remembered before, and has not changed since.
+    pub(super) fn still(&mut self, path: Vec<u8>, source: Stamp, target: Stamp) -> Result<()> {
         self.files += 1;
         self.put(&Record::File {
-            path: path.to_vec(),
+            path,
             source,
             target,
         })

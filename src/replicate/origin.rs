@@ -41,6 +41,7 @@ use super::attributes::{OwnXattrs, ReadXattrs};
 use super::compare::same_content;
 use super::report::{At, End, Trouble};
 use super::scan::{Look, Moment};
+use super::track::Tracking;
 use super::transfer::copy_data;
 use crate::error::Result;
 use crate::names::Uid;
@@ -58,6 +59,8 @@ pub struct OriginTree {
     pub select: Selection,
     /// The user's uid on the source: of a file of somebody else that is linked here nothing is read.
     pub owner: Uid,
+    /// How the look takes part in the tracking of its host; `None` for a look at everything.
+    pub tracking: Option<Tracking>,
 }
 
 /// One piece of the stream.
@@ -74,12 +77,15 @@ pub(super) enum Part {
         /// In order.
         items: Vec<Item>,
     },
-    /// A directory in the directory at hand; if it takes part, `Enter` or `Refused` follows.
+    /// A directory in the directory at hand; if it takes part, `Enter`, `Refused` or `Same` follows.
     Directory(Item),
     /// The directory at hand has nothing more.
     Leave,
     /// The tree has nothing more.
     End,
+    /// Nothing has changed in the directory that was told of last since both sides were equal: nothing of
+    /// it follows.
+    Same,
 }
 
 /// A directory that was opened.

@@ -13,3 +13,4 @@ mod pace;
 pub(crate) mod programs;
 mod random;
 mod round_trip;
+mod tracking;

@@ -64,6 +64,8 @@ impl Reporter for Bar {
             | Event::Direct { .. }
             | Event::Relayed { .. }
             | Event::Moving { .. }
+            | Event::Tracked { .. }
+            | Event::Untracked { .. }
             | Event::Round { .. }
             | Event::Forecast { .. }
             | Event::Frozen { .. }
@@ -139,6 +141,12 @@ fn sentence(event: &Event) -> Option<String> {
             format!(
                 "  {action}: still changing on the source ({what}); the next run brings the rest"
             )
+        }
+        Event::Tracked { host } => {
+            format!("  {host} tells from here on what changes; the rest is passed over")
+        }
+        Event::Untracked { why } => {
+            format!("  where nothing tells what changes, every file is looked at: {why}")
         }
         Event::Round {
             number,

@@ -370,6 +370,7 @@ impl Work {
             path: HostPath::from(&*path),
             select: Selection::default(),
             owner: Uid(0),
+            tracking: None,
         };
         let of = |user| {
             [

@@ -62,4 +62,5 @@ mod spool;
 mod staging;
 mod status;
 mod switch;
+mod tracking;
 mod transfer;

@@ -66,6 +66,7 @@ fn trees(run: &Run<'_>, side: Side) -> Vec<OriginTree> {
             path: tree.paths.on(side).clone(),
             select: copy.select.clone(),
             owner: copy.uid,
+            tracking: None,
         };
         copy.trees.iter().map(tree).collect()
     };

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use crate::apply::execute::Context;
 use crate::apply::mail::{self, Stillness};
 use crate::error::{Error, Kind, Result};
-use crate::names::UserName;
+use crate::names::{Side, UserName};
+use crate::plan::change::MailCopy;
 use crate::plan::hand_over::{LastDelta, Rounds};
 use crate::report::Event;
 
@@ -42,6 +43,7 @@ pub(crate) fn rounds(context: &Context<'_>, rounds: &Rounds) -> Result<()> {
     let mut before: Option<Duration> = None;
     for number in 1..=MOST_ROUNDS {
         let began = Instant::now();
+        track(context, rounds.from, &rounds.copies)?;
         let bytes = copied(context);
         let changed = mail::bring_over(context, &rounds.copies, Stillness::Moving)?;
         let took = began.elapsed();
@@ -78,8 +80,15 @@ pub(crate) fn rounds(context: &Context<'_>, rounds: &Rounds) -> Result<()> {
     Ok(())
 }
 
+/// Has the host that hands over note what changes, so that the next time only that is looked at.
+fn track(context: &Context<'_>, from: Side, copies: &[MailCopy]) -> Result<()> {
+    let (looks, host) = (&context.memory.looks, context.run.read(from)?);
+    looks.track(host, copies, context.run.reporter)
+}
+
 /// The last time: nothing moves any more, and what is copied is compared by content.
 pub(crate) fn last_delta(context: &Context<'_>, last: &LastDelta) -> Result<()> {
+    track(context, last.from, &last.copies)?;
     let changed = mail::bring_over(context, &last.copies, Stillness::Frozen)?;
     forget(context, &changed);
     Ok(())

@@ -20,14 +20,15 @@ impl DirHost {
     pub(crate) fn here(&self, tree: &OriginTree) -> Result<Here> {
         let holder = self.open_tree(&tree.path.parent())?;
         let filter = Filter::new(&tree.select)?;
-        Here::new(
+        let here = Here::new(
             tree.kind,
             holder,
             tree.path.file_name(),
             filter,
             tree.owner,
             self.outflow(),
-        )
+        )?;
+        Ok(self.tracked.join(here, tree))
     }
 
     /// The directory that holds a tree's top, and the name in it. Where there is no such directory

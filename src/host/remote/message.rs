@@ -107,6 +107,8 @@ pub(crate) enum Request {
         since: Timestamp,
         most: u64,
     },
+    /// Answered by why not, if so.
+    Track(Vec<HostPath>),
     AddressTowards(IpAddr),
     Writers(Vec<HostPath>),
     IsProgram(HostPath),
@@ -206,6 +208,7 @@ pub(crate) enum Outcome {
     Clock(Timestamp),
     Address(Option<IpAddr>),
     Paths(Vec<HostPath>),
+    Untracked(Option<String>),
     Writers(Vec<Writer>),
     IsProgram(Option<bool>),
     Exposure(Exposure),

@@ -211,6 +211,7 @@ impl Trees {
                 path: at("source/alice"),
                 select: Selection::default(),
                 owner: Uid(0),
+                tracking: None,
             },
             target: at("target/alice"),
             ids: Arc::default(),

@@ -14,7 +14,7 @@ use crate::replicate::attributes::OwnXattrs;
 use crate::replicate::index::now;
 use crate::replicate::report::{End, Trouble};
 use crate::replicate::scan::{Look, Moment, Type, open_beneath};
-use crate::replicate::{Filter, Outflow, Place};
+use crate::replicate::{Filter, Outflow, Place, track};
 
 /// A tree that this process can open.
 #[derive(Debug)]
@@ -59,6 +59,15 @@ impl Here {
             scanner: Scanner::new(kind, filter),
             outflow,
         })
+    }
+
+    /// The same in a look that takes part in the tracking of this machine.
+    #[must_use]
+    pub fn tracked(self, look: track::Look) -> Self {
+        Self {
+            scanner: self.scanner.tracked(look),
+            ..self
+        }
     }
 
     /// Opens a file and looks at it.

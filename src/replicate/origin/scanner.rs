@@ -10,6 +10,7 @@ use crate::plan::change::TreeKind;
 use crate::replicate::attributes::OwnXattrs;
 use crate::replicate::index::now;
 use crate::replicate::scan::{Look, Names, Type};
+use crate::replicate::track::{self, Met, Standing};
 use crate::replicate::{Filter, Place, staging};
 
 /// How deep a tree may be: each level holds an open directory.
@@ -30,6 +31,8 @@ pub(super) struct Scanner {
     /// Relative to the top; empty for the top.
     path: Vec<u8>,
     next: Next,
+    /// Registers what is looked at, and knows what need not be.
+    track: Option<track::Look>,
 }
 
 #[derive(Debug)]
@@ -41,14 +44,15 @@ struct Level {
     entered: usize,
     /// Length of the path of the directory that holds this one.
     above: usize,
+    standing: Option<Standing>,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum Next {
     /// The top itself.
     Top,
-    /// The directory of this name that was just told of.
-    Enter(Vec<u8>),
+    /// The directory of this name that was just told of, and what it looked like.
+    Enter(Vec<u8>, Look),
     /// What is left of the innermost directory.
     Inside,
 }
@@ -61,7 +65,13 @@ impl Scanner {
             levels: Vec::new(),
             path: Vec::new(),
             next: Next::Top,
+            track: None,
         }
+    }
+
+    pub(super) fn tracked(self, look: track::Look) -> Self {
+        let track = Some(look);
+        Self { track, ..self }
     }
 
     /// The open top of a home, once it was entered.
@@ -74,7 +84,7 @@ impl Scanner {
     pub(super) fn part(&mut self, top: Option<Place<'_>>) -> Part {
         match std::mem::replace(&mut self.next, Next::Inside) {
             Next::Top => self.top_part(top),
-            Next::Enter(name) => self.enter(&name, top),
+            Next::Enter(name, look) => self.meet(&name, &look, top),
             Next::Inside => self.inside(),
         }
     }
@@ -86,15 +96,34 @@ impl Scanner {
             Some(Some(seen)) => seen,
         };
         let name = Vec::new();
-        if is_directory(&seen) {
-            self.next = Next::Enter(Vec::new());
+        if let Some(look) = directory(&seen) {
+            self.next = Next::Enter(Vec::new(), look);
             return Part::Directory(Item { name, seen });
         }
         let items = vec![Item { name, seen }];
         Part::Files { looked, items }
     }
 
-    fn enter(&mut self, name: &[u8], top: Option<Place<'_>>) -> Part {
+    /// A directory that was told of: it is entered, unless it is known that nothing in it has changed.
+    fn meet(&mut self, name: &[u8], look: &Look, top: Option<Place<'_>>) -> Part {
+        let above = self.levels.last().and_then(|level| level.standing.as_ref());
+        let met = self
+            .track
+            .as_ref()
+            .map(|track| track.meet(above, name, look));
+        let standing = match met {
+            Some(Met::Same) => return Part::Same,
+            Some(Met::Enter(standing)) => Some(standing),
+            None => None,
+        };
+        let part = self.enter(name, top, standing);
+        if let (Part::Refused(_), Some(track)) = (&part, &self.track) {
+            track.refused();
+        }
+        part
+    }
+
+    fn enter(&mut self, name: &[u8], top: Option<Place<'_>>, standing: Option<Standing>) -> Part {
         if self.levels.len() > DEEPEST {
             return Part::Refused(Refused::TooDeep);
         }
@@ -130,6 +159,7 @@ impl Scanner {
             directories,
             entered: 0,
             above,
+            standing,
         });
         Part::Enter(head)
     }
@@ -145,12 +175,16 @@ impl Scanner {
             depth,
             path: &self.path,
         };
-        if let Some(files) = level.files(&watch) {
+        let files = match &self.track {
+            Some(track) => track.files(|| level.files(&watch), |files| looks(files.as_ref())),
+            None => level.files(&watch),
+        };
+        if let Some(files) = files {
             return files;
         }
         if let Some(item) = level.directory(&watch) {
-            if is_directory(&item.seen) {
-                self.next = Next::Enter(item.name.clone());
+            if let Some(look) = directory(&item.seen) {
+                self.next = Next::Enter(item.name.clone(), look);
             }
             return Part::Directory(item);
         }
@@ -262,8 +296,24 @@ fn see(place: Place<'_>, sort: Option<Sort>) -> Option<Seen> {
     Some(Seen::Entry { look, text })
 }
 
-fn is_directory(seen: &Seen) -> bool {
-    matches!(seen, Seen::Entry { look, .. } if look.kind == Type::Directory)
+fn directory(seen: &Seen) -> Option<Look> {
+    match seen {
+        Seen::Entry { look, .. } if look.kind == Type::Directory => Some(*look),
+        _ => None,
+    }
+}
+
+/// The looks at what a piece tells of.
+fn looks(files: Option<&Part>) -> Vec<Look> {
+    let items = match files {
+        Some(Part::Files { items, .. }) => items.as_slice(),
+        _ => &[],
+    };
+    let look = |item: &Item| match item.seen {
+        Seen::Entry { look, .. } => Some(look),
+        _ => None,
+    };
+    items.iter().filter_map(look).collect()
 }
 
 /// Adds a component to a path.

@@ -19,7 +19,7 @@ use crate::plan::change::{Difference, Extraneous, IdMap, Selection, TreeKind};
 use crate::raw::HostPath;
 use crate::replicate::{
     self, Beside, ByPrograms, Copied, Depth, Filter, Here, Job, Origin, OriginTree, Outflow, Pipe,
-    Place, Progress, Report, Session, There,
+    Place, Progress, Report, Session, There, Tracker, Tracking,
 };
 
 pub(super) struct Bench {
@@ -43,6 +43,10 @@ pub(super) struct Bench {
     pub(super) slowness: Duration,
     /// Done behind both ends' backs before each answer of the wire.
     pub(super) meddle: Arc<Meddle>,
+    /// Notes what changes on the source.
+    pub(super) tracker: Option<Tracker>,
+    /// How looks take part in that.
+    pub(super) tracking: Option<Tracking>,
 }
 
 type Meddle = dyn Fn() + Send + Sync + UnwindSafe + RefUnwindSafe;
@@ -113,6 +117,8 @@ impl Bench {
             wire: Arc::default(),
             slowness: Duration::ZERO,
             meddle: Arc::new(|| {}),
+            tracker: None,
+            tracking: None,
             dir,
         }
     }
@@ -159,6 +165,12 @@ impl Bench {
                 outflow,
             )
             .unwrap();
+            let path = self.source.join(dir).join("alice");
+            let path = HostPath::from(path.to_str().unwrap());
+            let here = match (&self.tracker, &self.tracking) {
+                (Some(tracker), Some(tracking)) => here.tracked(tracker.look(&path, tracking)),
+                _ => here,
+            };
             let mut source = match self.way {
                 Way::Here => Origin::Here(here),
                 Way::Wire => self.asked(here),
@@ -206,6 +218,7 @@ impl Bench {
             path: HostPath::from(path.to_str().unwrap()),
             select: self.selection.clone(),
             owner: self.owner,
+            tracking: None,
         };
         let (programs, tools) = Local::programs();
         let outflow = Arc::clone(&self.outflow);

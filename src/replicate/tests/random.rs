@@ -28,7 +28,7 @@ pub(super) enum Step {
 }
 
 /// Twelve names, some within others, so that kinds collide, and some that only bytes can say.
-fn name(n: u8) -> OsString {
+pub(super) fn name(n: u8) -> OsString {
     let dir = ["", "a/", "a/b/", "c.d/"][usize::from(n % 4)];
     let name: &[u8] = [&b"x"[..], b"b", b"-z'\n\xe9: \\n"][usize::from(n / 4 % 3)];
     OsString::from_vec([dir.as_bytes(), name].concat())
@@ -90,7 +90,7 @@ pub(super) fn apply(root: &Path, step: &Step) -> std::io::Result<()> {
     }
 }
 
-type Tree = BTreeMap<String, (u32, u32, i64, i64, Vec<u8>, usize)>;
+pub(super) type Tree = BTreeMap<String, (u32, u32, i64, i64, Vec<u8>, usize)>;
 
 /// A tree as std sees it; names of one inode share a number.
 fn tree(root: &Path, dir: &Path, inodes: &mut Vec<u64>, out: &mut Tree) {
@@ -134,7 +134,7 @@ fn tree(root: &Path, dir: &Path, inodes: &mut Vec<u64>, out: &mut Tree) {
     }
 }
 
-fn whole(root: &Path) -> Tree {
+pub(super) fn whole(root: &Path) -> Tree {
     let mut out = Tree::new();
     tree(root, root, &mut Vec::new(), &mut out);
     out

@@ -304,6 +304,7 @@ impl Observer<'_> {
                 path: paths.source.clone(),
                 select: self.select.clone(),
                 owner,
+                tracking: None,
             },
             target: target.clone(),
             ids: Arc::clone(&self.ids),

@@ -64,6 +64,7 @@ impl Bench {
                 exclude: vec![".cache/**".to_owned()],
             },
             owner: Uid(0),
+            tracking: None,
         }
     }
 

@@ -210,6 +210,7 @@ impl Observer<'_> {
                 path: paths.target.clone(),
                 select: self.select.clone(),
                 owner,
+                tracking: None,
             },
             target: paths.source.clone(),
             ids: Arc::clone(&self.ids),

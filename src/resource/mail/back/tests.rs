@@ -154,6 +154,7 @@ impl Pair {
                     path: tree.paths.on(copy.from).clone(),
                     select: copy.select.clone(),
                     owner: copy.uid,
+                    tracking: None,
                 },
                 target: tree.paths.on(copy.from.other()).clone(),
                 ids: Arc::new(self.ids.clone()),
