@@ -96,7 +96,14 @@ class Host:
         self.run(
             f"""(cd /etc; cp -p {ACCOUNTS} /srv/bench/accounts)
             (cd /srv/accounts; cp -p {ACCOUNTS} /etc)
-            umount {' '.join(PLACES.values())} /srv/bench
+            for at in {' '.join(PLACES.values())} /srv/bench; do
+                # A process that lost its connection may be on its way out.
+                for ((tries = 0; tries < 100; tries++)); do
+                    if umount $at 2>/dev/null; then continue 2; fi
+                    sleep 0.1
+                done
+                umount $at
+            done
             rm /dev/bench"""
         )
 
