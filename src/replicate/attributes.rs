@@ -15,6 +15,7 @@ use rustix::io::{self, Errno};
 use serde::{Deserialize, Serialize};
 
 use super::scan::{Look, Moment, Type};
+use crate::failpoint;
 use crate::names::{Gid, Uid};
 use crate::plan::change::{IdMap, Mapped};
 
@@ -261,6 +262,7 @@ pub(super) fn settle(fd: BorrowedFd<'_>, expected: &Expected, xattrs: &Xattrs) -
             }
         }
     }
+    failpoint::hit("copy:settling");
     fchmod(fd, Mode::from_raw_mode(expected.mode))?;
     futimens(fd, &modified(expected.mtime))
 }

@@ -148,6 +148,7 @@ impl Writer<'_> {
         if let Some(aside) = &aside {
             renameat(target.dir, target.name, dir, aside.as_slice())
                 .map_err(|e| at.refused("move the old entry aside", e))?;
+            failpoint::hit("copy:vacated");
         }
         renameat(dir, staged, target.dir, target.name)
             .map_err(|e| at.refused("rename into place", e))?;
@@ -257,6 +258,7 @@ impl Writer<'_> {
             let dir = self.staging.dir().map_err(refused)?;
             renameat(target.dir, target.name, dir, aside.as_slice())
                 .map_err(|e| at.refused("move the old entry aside", e))?;
+            failpoint::hit("copy:vacated");
         }
         self.place(at, &name, target, None)?;
         if present.is_some() {

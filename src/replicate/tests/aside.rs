@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 
 use super::bench::{Bench, Way, root, run, write};
-use super::random::{Step, apply, step};
+use super::mutation::{mutate, mutation};
 use crate::plan::change::Extraneous;
 use crate::replicate::{Depth, Oddity};
 
@@ -114,13 +114,13 @@ fn text(path: &Path) -> &str {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(super::cases(100))]
 
     #[test]
     fn the_tree_as_it_was_can_always_be_had(
-        common in prop::collection::vec(step(), 0..12),
-        there in prop::collection::vec(step(), 0..12),
-        later in prop::collection::vec(step(), 0..20),
+        common in prop::collection::vec(mutation(), 0..12),
+        there in prop::collection::vec(mutation(), 0..12),
+        rounds in prop::collection::vec(prop::collection::vec(mutation(), 0..8), 0..4),
         way in prop_oneof![Just(Way::Here), Just(Way::Wire)],
     ) {
         let mut bench = Bench::keeping();
@@ -128,19 +128,12 @@ proptest! {
         write(bench.source.join("mail/alice"), "mbox");
         write(bench.target.join("mail/alice"), "mbox of old");
         fs::create_dir(bench.there()).unwrap();
-        for step in &common {
-            let _impossible = apply(&bench.home(), step);
-            let _impossible = apply(&bench.there(), step);
-        }
-        for step in &there {
-            let _impossible = apply(&bench.there(), step);
-        }
+        mutate(&bench.home(), &common);
+        mutate(&bench.there(), common.iter().chain(&there));
         let before = bench.before();
-        for step in &later {
-            let _impossible = apply(&bench.home(), step);
-            if matches!(step, Step::Copy) {
-                bench.copy();
-            }
+        for later in &rounds {
+            mutate(&bench.home(), later);
+            bench.copy();
         }
         bench.converge();
         bench.assert_nothing_lost(&before);
@@ -427,25 +420,8 @@ fn a_spool_directory_of_folders_is_kept_like_a_home() {
 /// A run that dies at each of the places where it can, in a process of its own.
 #[cfg(feature = "failpoints")]
 mod killed {
-    use std::os::unix::process::ExitStatusExt as _;
-    use std::process::Command;
-
     use super::*;
-
-    const BENCH: &str = "RECONCILE_TEST_BENCH";
-    const FAILPOINT: &str = "RECONCILE_TEST_FAILPOINT";
-    const CHILD: &str = "replicate::tests::aside::killed::a_run_in_a_process_of_its_own";
-
-    /// Not a test of its own: what [`nothing_is_lost_wherever_it_dies`] starts.
-    #[test]
-    fn a_run_in_a_process_of_its_own() {
-        let var = |name| std::env::var(name).ok();
-        let (Some(dir), Some(failpoint)) = (var(BENCH), var(FAILPOINT)) else {
-            return;
-        };
-        crate::failpoint::arm(&failpoint);
-        Bench::keeping().at(Path::new(&dir)).copy();
-    }
+    use crate::replicate::tests::killed::{self, Outcome};
 
     #[test]
     fn nothing_is_lost_wherever_it_dies() {
@@ -477,16 +453,8 @@ mod killed {
                 write(bench.source.join("mail/alice"), "new");
                 let before = bench.before();
                 let failpoint = format!("{point}#{nth}");
-                let status = Command::new(std::env::current_exe().unwrap())
-                    .args(["--exact", CHILD])
-                    .env(BENCH, bench.dir.path())
-                    .env(FAILPOINT, &failpoint)
-                    .output()
-                    .unwrap()
-                    .status;
-                match status.signal() {
-                    Some(9) => died += 1,
-                    _ => assert!(status.success(), "{failpoint}: {status}"),
+                if killed::copy(&bench, &failpoint) == Outcome::Died {
+                    died += 1;
                 }
                 for path in ["home/alice/mail/0", "mail/alice"] {
                     let now = fs::read_to_string(bench.target.join(path)).unwrap();

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::programs::Local;
 use crate::error::Result;
@@ -52,7 +53,7 @@ pub(super) struct Bench {
 type Meddle = dyn Fn() + Send + Sync + UnwindSafe + RefUnwindSafe;
 
 /// How the source is reached.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) enum Way {
     Here,
     /// Its questions and answers are bytes.

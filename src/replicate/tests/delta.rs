@@ -143,7 +143,7 @@ fn a_mailbox_that_changes_while_it_is_read_is_read_again() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(super::cases(24))]
 
     #[test]
     fn whatever_changed_the_result_is_the_sources(

@@ -1,169 +1,311 @@
-//! Random trees changed at random: a copy always ends with both sides equal.
+//! Random trees changed at random, runs that die and indexes that are not what they were: the copy
+//! that follows always ends with both sides equal.
+//!
+//! Whether they are is seen by std and by the kernel's own calls.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
-use std::fs::{self, OpenOptions};
-use std::io::Write;
-use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::path::Path;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::bench::{Bench, Way, write};
+#[cfg(feature = "failpoints")]
+use super::killed;
+use super::mutation::{Mutation, RENUMBERED, mutate, mutation};
+use crate::names::{Gid, Uid};
 
+/// What happens until a copy, and to it.
 #[derive(Clone, Debug)]
-pub(super) enum Step {
-    File(u8, usize),
-    Append(u8),
-    Flip(u8),
-    Rename(u8, u8),
-    Link(u8, u8),
-    Symlink(u8),
-    Directory(u8),
-    Remove(u8),
-    Mode(u8, u32),
-    Truncate(u8),
-    Copy,
+struct Round {
+    here: Vec<Mutation>,
+    /// On the side that is written.
+    there: Vec<Mutation>,
+    index: Index,
+    settled: Settled,
+    /// Which of the failpoints that it comes to is its end, from 1.
+    killed: Option<u64>,
 }
 
-/// Twelve names, some within others, so that kinds collide, and some that only bytes can say.
-pub(super) fn name(n: u8) -> OsString {
-    let dir = ["", "a/", "a/b/", "c.d/"][usize::from(n % 4)];
-    let name: &[u8] = [&b"x"[..], b"b", b"-z'\n\xe9: \\n"][usize::from(n / 4 % 3)];
-    OsString::from_vec([dir.as_bytes(), name].concat())
+/// Whether what is copied changed long enough ago for the index to vouch for it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Settled {
+    Yes,
+    No,
 }
 
-pub(super) fn step() -> impl Strategy<Value = Step> {
-    let n = || 0_u8..12;
-    prop_oneof![
-        (n(), 0_usize..5000).prop_map(|(n, size)| Step::File(n, size)),
-        n().prop_map(Step::Append),
-        n().prop_map(Step::Flip),
-        (n(), n()).prop_map(|(a, b)| Step::Rename(a, b)),
-        (n(), n()).prop_map(|(a, b)| Step::Link(a, b)),
-        n().prop_map(Step::Symlink),
-        n().prop_map(Step::Directory),
-        n().prop_map(Step::Remove),
-        (n(), prop_oneof![Just(0o600), Just(0o755), Just(0o440)])
-            .prop_map(|(n, mode)| Step::Mode(n, mode)),
-        n().prop_map(Step::Truncate),
-        Just(Step::Copy),
-    ]
+/// What a copy finds as the index.
+#[derive(Clone, Copy, Debug)]
+enum Index {
+    OfTheLastCopy,
+    /// From a backup.
+    OfTheFirstCopy,
+    OfTheSpool,
+    /// The same changes elsewhere.
+    OfAnotherTree,
+    /// One bit of it, somewhere.
+    Damaged(usize),
+    CutShort(usize),
+    Lost,
 }
 
-/// Does a step to a tree, where it can be done.
-pub(super) fn apply(root: &Path, step: &Step) -> std::io::Result<()> {
-    let at = |n: &u8| root.join(name(*n));
-    let is_file = |n: &u8| fs::symlink_metadata(at(n)).is_ok_and(|m| m.is_file());
-    match step {
-        Step::File(n, size) => {
-            fs::create_dir_all(at(n).parent().unwrap())?;
-            fs::write(at(n), vec![*n; *size])
+fn round() -> impl Strategy<Value = Round> {
+    let index = prop_oneof![
+        6 => Just(Index::OfTheLastCopy),
+        1 => Just(Index::OfTheFirstCopy),
+        1 => Just(Index::OfTheSpool),
+        1 => Just(Index::OfAnotherTree),
+        1 => any::<usize>().prop_map(Index::Damaged),
+        1 => any::<usize>().prop_map(Index::CutShort),
+        1 => Just(Index::Lost),
+    ];
+    (
+        prop::collection::vec(mutation(), 0..12),
+        prop::collection::vec(mutation(), 0..3),
+        index,
+        prop_oneof![3 => Just(Settled::Yes), 1 => Just(Settled::No)],
+        prop::option::weighted(0.3, 1_u64..40),
+    )
+        .prop_map(|(here, there, index, settled, killed)| Round {
+            here,
+            there,
+            index,
+            settled,
+            killed,
+        })
+}
+
+impl Round {
+    /// `sofar` is how the home came to be what it is.
+    fn play(&self, bench: &Bench, sofar: &[&Mutation]) {
+        if !self.there.is_empty() {
+            // No later than a change by hand could be seen on kernels with a slow clock.
+            sleep(Duration::from_millis(20));
         }
-        Step::Append(n) if is_file(n) => OpenOptions::new()
-            .append(true)
-            .open(at(n))?
-            .write_all(b"more"),
-        Step::Flip(n) if is_file(n) => {
-            let before = fs::metadata(at(n))?;
-            let mut content = fs::read(at(n))?;
-            if let Some(byte) = content.last_mut() {
-                *byte ^= 1;
+        mutate(&bench.there(), &self.there);
+        mutate(&bench.home(), &self.here);
+        self.index.put(bench, sofar);
+        if self.settled == Settled::Yes {
+            sleep(Duration::from_millis(70));
+        }
+        match self.killed {
+            #[cfg(feature = "failpoints")]
+            Some(nth) => {
+                killed::copy(bench, &format!("*#{nth}"));
             }
-            fs::write(at(n), content)?;
-            OpenOptions::new()
-                .write(true)
-                .open(at(n))?
-                .set_modified(before.modified()?)
-        }
-        Step::Rename(a, b) => fs::rename(at(a), at(b)),
-        Step::Link(a, b) => fs::hard_link(at(a), at(b)),
-        Step::Symlink(n) => symlink("../x", at(n)),
-        Step::Directory(n) => fs::create_dir_all(at(n)),
-        Step::Remove(n) => fs::remove_file(at(n)).or_else(|_| fs::remove_dir_all(at(n))),
-        Step::Mode(n, mode) if is_file(n) => {
-            fs::set_permissions(at(n), fs::Permissions::from_mode(*mode))
-        }
-        Step::Truncate(n) if is_file(n) => OpenOptions::new().write(true).open(at(n))?.set_len(3),
-        _ => Ok(()),
-    }
-}
-
-pub(super) type Tree = BTreeMap<String, (u32, u32, i64, i64, Vec<u8>, usize)>;
-
-/// A tree as std sees it; names of one inode share a number.
-fn tree(root: &Path, dir: &Path, inodes: &mut Vec<u64>, out: &mut Tree) {
-    let mut entries: Vec<_> = fs::read_dir(dir)
-        .unwrap()
-        .map(|e| e.unwrap().path())
-        .collect();
-    entries.sort();
-    for path in entries {
-        let meta = fs::symlink_metadata(&path).unwrap();
-        let content = if meta.is_file() {
-            fs::read(&path).unwrap()
-        } else if meta.is_symlink() {
-            fs::read_link(&path)
-                .unwrap()
-                .into_os_string()
-                .into_encoded_bytes()
-        } else {
-            Vec::new()
-        };
-        let number = inodes
-            .iter()
-            .position(|&i| i == meta.ino())
-            .unwrap_or_else(|| {
-                inodes.push(meta.ino());
-                inodes.len() - 1
-            });
-        let key = path.strip_prefix(root).unwrap().display().to_string();
-        let value = (
-            meta.mode(),
-            meta.uid(),
-            meta.mtime(),
-            meta.mtime_nsec(),
-            content,
-            number,
-        );
-        out.insert(key, value);
-        if meta.is_dir() {
-            tree(root, &path, inodes, out);
-        }
-    }
-}
-
-pub(super) fn whole(root: &Path) -> Tree {
-    let mut out = Tree::new();
-    tree(root, root, &mut Vec::new(), &mut out);
-    out
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 120, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn a_copy_always_converges(
-        source in prop::collection::vec(step(), 1..25),
-        target in prop::collection::vec(step(), 0..8),
-        later in prop::collection::vec(step(), 0..15),
-        way in prop_oneof![2 => Just(Way::Here), 2 => Just(Way::Wire), 1 => Just(Way::Programs)],
-    ) {
-        let mut bench = Bench::new();
-        bench.way = way;
-        write(bench.source.join("mail/alice"), "mbox");
-        fs::create_dir(bench.there()).unwrap();
-        for step in &target {
-            let _impossible = apply(&bench.there(), step);
-        }
-        for step in source.iter().chain(&later) {
-            let _impossible = apply(&bench.home(), step);
-            if matches!(step, Step::Copy) {
+            _ => {
                 bench.copy();
             }
         }
+        let first = bench.dir.path().join("first-index");
+        if !first.exists() {
+            let _died_before = fs::copy(bench.index.join("home"), first);
+        }
+    }
+}
+
+impl Index {
+    /// Puts it where the next copy looks for it.
+    fn put(self, bench: &Bench, sofar: &[&Mutation]) {
+        let path = bench.index.join("home");
+        let from = |other: PathBuf| {
+            let _none_yet = fs::copy(other, &path);
+        };
+        match self {
+            Self::OfTheLastCopy => {}
+            Self::OfTheFirstCopy => from(bench.dir.path().join("first-index")),
+            Self::OfTheSpool => from(bench.index.join("spool")),
+            Self::OfAnotherTree => {
+                let other = Bench::new();
+                mutate(&other.home(), sofar.iter().copied());
+                sleep(Duration::from_millis(70));
+                other.copy();
+                from(other.index.join("home"));
+            }
+            Self::Damaged(at) => edit(&path, |bytes| {
+                let at = at % bytes.len().max(1);
+                if let Some(byte) = bytes.get_mut(at) {
+                    *byte ^= 1 << (at % 8);
+                }
+            }),
+            Self::CutShort(at) => edit(&path, |bytes| bytes.truncate(at % bytes.len().max(1))),
+            Self::Lost => {
+                let _none_yet = fs::remove_file(&path);
+            }
+        }
+    }
+}
+
+fn edit(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+    if let Ok(mut bytes) = fs::read(path) {
+        change(&mut bytes);
+        fs::write(path, bytes).unwrap();
+    }
+}
+
+#[derive(PartialEq, Eq, Debug)]
+pub(super) struct Entry {
+    mode: u32,
+    owner: (u32, u32),
+    mtime: (i64, i64),
+    content: Vec<u8>,
+    inode: u64,
+    links: u64,
+    xattrs: BTreeMap<String, Vec<u8>>,
+}
+
+pub(super) type Entries = BTreeMap<PathBuf, Entry>;
+
+/// A tree as std sees it.
+struct Tree<'a> {
+    root: &'a Path,
+    /// What a number of an account or a group is in the copy.
+    id: fn(u32) -> u32,
+    entries: Entries,
+}
+
+impl<'a> Tree<'a> {
+    fn read(root: &'a Path, id: fn(u32) -> u32) -> Entries {
+        let mut tree = Self {
+            root,
+            id,
+            entries: Entries::new(),
+        };
+        tree.walk(root);
+        tree.entries
+    }
+
+    fn walk(&mut self, dir: &Path) {
+        let entries = fs::read_dir(dir).unwrap();
+        let mut entries: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+        entries.sort();
+        for path in entries {
+            let entry = self.entry(&path);
+            let name = path.strip_prefix(self.root).unwrap().to_owned();
+            self.entries.insert(name, entry);
+            if fs::symlink_metadata(&path).unwrap().is_dir() {
+                self.walk(&path);
+            }
+        }
+    }
+
+    fn entry(&self, path: &Path) -> Entry {
+        let meta = fs::symlink_metadata(path).unwrap();
+        let content = if meta.is_file() {
+            fs::read(path).unwrap()
+        } else if meta.is_symlink() {
+            let text = fs::read_link(path).unwrap();
+            text.into_os_string().into_encoded_bytes()
+        } else {
+            Vec::new()
+        };
+        Entry {
+            mode: meta.mode(),
+            owner: ((self.id)(meta.uid()), (self.id)(meta.gid())),
+            mtime: (meta.mtime(), meta.mtime_nsec()),
+            content,
+            inode: meta.ino(),
+            links: meta.nlink(),
+            xattrs: self.xattrs(path),
+        }
+    }
+
+    /// Those that are a user's.
+    fn xattrs(&self, path: &Path) -> BTreeMap<String, Vec<u8>> {
+        let mut buffer = [0; 4096];
+        let length = rustix::fs::llistxattr(path, &mut buffer).unwrap();
+        let names = String::from_utf8(buffer[..length].to_vec()).unwrap();
+        let names = names.split_terminator('\0');
+        names
+            .filter(|name| !name.starts_with("security."))
+            .map(|name| {
+                let length = rustix::fs::lgetxattr(path, name, &mut buffer).unwrap();
+                let mut value = buffer[..length].to_vec();
+                if name.starts_with("system.posix_acl_") {
+                    self.translate(&mut value);
+                }
+                (name.to_owned(), value)
+            })
+            .collect()
+    }
+
+    /// Ids are the last four of each eight bytes, past the version.
+    fn translate(&self, acl: &mut [u8]) {
+        for entry in acl[4..].chunks_exact_mut(8) {
+            let id = u32::from_le_bytes(entry[4..].try_into().unwrap());
+            entry[4..].copy_from_slice(&(self.id)(id).to_le_bytes());
+        }
+    }
+}
+
+/// Files that are not copied, by design: linked, and not the user's own. Whatever the copy has there
+/// stays.
+fn passed_over(source: &Entries) -> Vec<PathBuf> {
+    let own = rustix::process::geteuid().as_raw();
+    let foreign = |entry: &Entry| entry.mode & 0o170_000 == 0o100_000 && entry.owner.0 != own;
+    let foreign = source
+        .iter()
+        .filter(|(_, entry)| entry.links > 1 && foreign(entry));
+    foreign.map(|(path, _)| path.clone()).collect()
+}
+
+/// The rest, with numbers that two trees can have in common for inodes.
+fn comparable(mut entries: Entries, passed_over: &[PathBuf]) -> Entries {
+    entries.retain(|path, _| !passed_over.iter().any(|top| path.starts_with(top)));
+    let mut inodes = BTreeMap::new();
+    for entry in entries.values_mut() {
+        let fresh = inodes.len() as u64;
+        entry.inode = *inodes.entry(entry.inode).or_insert(fresh);
+        entry.links = 0;
+    }
+    entries
+}
+
+/// Two trees that should be alike; `id` is what a number of the first one is in the second.
+pub(super) fn both(source: &Path, target: &Path, id: fn(u32) -> u32) -> (Entries, Entries) {
+    let source = Tree::read(source, id);
+    let target = Tree::read(target, |id| id);
+    let passed_over = passed_over(&source);
+    (
+        comparable(source, &passed_over),
+        comparable(target, &passed_over),
+    )
+}
+
+fn renumbered(id: u32) -> u32 {
+    if id == RENUMBERED { 1500 } else { id }
+}
+
+proptest! {
+    #![proptest_config(super::cases(100))]
+
+    #[test]
+    fn a_copy_always_converges(
+        here in prop::collection::vec(mutation(), 1..30),
+        there in prop::collection::vec(mutation(), 0..8),
+        rounds in prop::collection::vec(round(), 0..4),
+        way in prop_oneof![2 => Just(Way::Here), 2 => Just(Way::Wire), 1 => Just(Way::Programs)],
+    ) {
+        let mut bench = Bench::by(way);
+        bench.ids.uids = [(Uid(RENUMBERED), Uid(1500))].into();
+        bench.ids.gids = [(Gid(RENUMBERED), Gid(1500))].into();
+        write(bench.source.join("mail/alice"), "mbox");
+        fs::create_dir(bench.there()).unwrap();
+        mutate(&bench.there(), &there);
+        mutate(&bench.home(), &here);
+        let mut sofar: Vec<_> = here.iter().collect();
+        for round in &rounds {
+            sofar.extend(&round.here);
+            round.play(&bench, &sofar);
+        }
         bench.converge();
-        prop_assert_eq!(whole(&bench.home()), whole(&bench.there()));
+        for dir in ["home", "mail"] {
+            let (source, target) = (bench.source.join(dir), bench.target.join(dir));
+            let (source, target) = both(&source, &target, renumbered);
+            prop_assert_eq!(source, target);
+        }
     }
 }

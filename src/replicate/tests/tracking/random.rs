@@ -9,12 +9,12 @@ use proptest::test_runner::{TestError, TestRunner};
 use super::{Disk, Rounds};
 use crate::replicate::Depth;
 use crate::replicate::tests::bench::{Way, write};
-use crate::replicate::tests::random::{self, Step};
+use crate::replicate::tests::mutation::{self, Mutation, mutate};
 
 /// What happens on the source, and what is done about it.
 #[derive(Clone, Debug)]
 enum Move {
-    Step(Step),
+    Mutation(Mutation),
     /// A directory, or what has its name, goes where another one is.
     Directory(u8, u8),
     Out(u8),
@@ -38,7 +38,7 @@ fn moves() -> impl Strategy<Value = Move> {
     // A file in each of the first directories.
     let file = || 1_u8..4;
     prop_oneof![
-        4 => random::step().prop_map(Move::Step),
+        4 => mutation::mutation().prop_map(Move::Mutation),
         4 => (n(), n()).prop_map(|(a, b)| Move::Directory(a, b)),
         2 => n().prop_map(Move::Out),
         2 => n().prop_map(Move::In),
@@ -54,12 +54,12 @@ fn make(rounds: &mut Rounds, step: &Move) -> std::io::Result<()> {
     let link = |n: &u8| outside.join(format!("link{n}"));
     let away = |n: &u8| outside.join(format!("directory{n}"));
     match step {
-        Move::Step(Step::Copy) | Move::Round => rounds.round(),
-        Move::Step(step) => random::apply(&home, step)?,
+        Move::Round => rounds.round(),
+        Move::Mutation(mutation) => mutate(&home, [mutation]),
         Move::Directory(a, b) => fs::rename(home.join(directory(*a)), home.join(directory(*b)))?,
         Move::Out(n) => fs::rename(home.join(directory(*n)), away(n))?,
         Move::In(n) => fs::rename(away(n), home.join(directory(*n)))?,
-        Move::LinkOut(n) => fs::hard_link(home.join(random::name(*n)), link(n))?,
+        Move::LinkOut(n) => fs::hard_link(home.join(mutation::name(*n)), link(n))?,
         Move::WriteOut(n) => {
             let mut file = OpenOptions::new().append(true).open(link(n))?;
             file.write_all(b"through another name")?;
@@ -76,11 +76,7 @@ fn make(rounds: &mut Rounds, step: &Move) -> std::io::Result<()> {
 #[test]
 fn rounds_that_pass_over_what_has_not_changed_end_as_a_look_at_everything_does() {
     let Some(disk) = Disk::new() else { return };
-    let config = ProptestConfig {
-        cases: 100,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    };
+    let config = crate::replicate::tests::cases(100);
     let before = prop::collection::vec((1_u8..4).prop_map(Move::LinkOut), 0..2);
     let later = prop::collection::vec(moves(), 1..40);
     let way = prop_oneof![Just(Way::Here), Just(Way::Wire)];
