@@ -79,9 +79,11 @@ impl Bench {
 
     /// What changes while `change` is at work.
     fn changed(&self, change: impl FnOnce()) -> Vec<HostPath> {
+        // Longer than a tick of the coarsest kernel: what was there before is older, what comes is not.
+        let tick = Duration::from_millis(20);
+        std::thread::sleep(tick);
         let since = self.host.clock().unwrap();
-        // Longer than a tick of the coarsest kernel.
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(tick);
         change();
         let mut changed = self.host.changed_since(&self.trees(), since, 10).unwrap();
         changed.sort();
