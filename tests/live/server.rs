@@ -45,6 +45,8 @@ impl Host {
 
     /// These users have a Maildir in ~/Maildir, for Dovecot and procmail; the others' mail is as it
     /// was. It is to be called before they get mail, once for a host.
+    ///
+    /// On a full disk procmail's last resort is `ORGMAIL`, which would be an mbox that nobody reads.
     #[track_caller]
     pub(crate) fn maildir_users<S: AsRef<str>>(&self, names: impl IntoIterator<Item = S>) -> &Self {
         let names: Vec<String> = names
@@ -66,7 +68,7 @@ impl Host {
             self.run(format!(
                 "getent passwd {name} | awk -F: -v OFS=: '{{ print $1, \"\", $3, $4, \"\", $6, \"\", \
                  \"{fields}\" }}' >>/etc/dovecot/maildir-users\n\
-                 printf 'DEFAULT=$HOME/Maildir/\\n' >~{name}/.procmailrc\n\
+                 printf '%s=$HOME/Maildir/\\n' DEFAULT ORGMAIL >~{name}/.procmailrc\n\
                  chown {name}: ~{name}/.procmailrc"
             ));
         }
