@@ -9,6 +9,7 @@ use rustix::io::Errno;
 use super::origin::{Origin, Part, Refused, Seen, descend};
 use super::report::{End, Trouble};
 use super::scan::{Look, Moment};
+use super::walk::out_of_order;
 use crate::error::{Error, Kind, Result};
 use crate::raw::{HostPath, escape};
 
@@ -93,11 +94,12 @@ impl Walk<'_> {
                 self.leave();
                 Ok(flow)
             }
-            // What is told of changes is tracked by nobody.
-            Part::Leave | Part::Same => {
+            Part::Leave => {
                 self.leave();
                 Ok(ControlFlow::Continue(()))
             }
+            // A proof that nothing moves passes over nothing.
+            Part::Same => Err(out_of_order()),
         }
     }
 
