@@ -253,6 +253,7 @@ impl Agent {
             Request::AddressTowards(to) => host.address_towards(to).map(Outcome::Address),
             Request::IsProgram(path) => host.is_program(&path).map(Outcome::IsProgram),
             Request::PutProgram(path) => host.put_program(&path).map(done),
+            Request::KeepProgram { name, keep } => host.keep_program(&name, keep).map(done),
             Request::Writers(paths) => host.writers(&paths).map(Outcome::Writers),
             Request::Expose { address, ports } => {
                 host.expose(address, &ports).map(Outcome::Exposure)

@@ -71,6 +71,7 @@ fn operator(stop: &Arc<AtomicBool>) -> Operator {
         // The very program that runs, also after its file was replaced.
         program: PathBuf::from("/proc/self/exe"),
         base: PathBuf::new(),
+        migration: None,
         stop: Arc::clone(stop),
     }
 }

@@ -34,7 +34,7 @@ pub use scalar::{Cidr, HostAddress, IpAddress, MigrationName, Rate, Size, Span, 
 pub(crate) use scalar::{DnsName, InterfaceName, MetricsFile, SpoolPath, UserPattern};
 pub use services::{MtaOffer, OnOtherMail, Services, Units};
 pub use spool::{Every, Housekeeping, Spool, Timer, Unread};
-pub use transfer::{Transfer, TransferPath};
+pub use transfer::{SentProgram, Transfer, TransferPath};
 
 /// The JSON schema of a manifest, as `reconcile schema` prints it and
 /// `schemas/manifest.schema.json` holds it. Also what [`load`] holds a manifest to.

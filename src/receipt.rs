@@ -167,6 +167,11 @@ impl Receipt {
         HostPath::from(RECORDS).join(name.as_str())
     }
 
+    /// The copy of this program that a host keeps with `transfer.program: keep`.
+    pub fn program(name: &MigrationName) -> HostPath {
+        Self::directory(name).join("program")
+    }
+
     /// Reads the receipt of a migration from the target; `None` before its first apply.
     pub fn read(target: &dyn ReadHost, name: &MigrationName) -> Result<Option<Self>> {
         let path = Self::directory(name).join("receipt.json");

@@ -43,7 +43,7 @@ pub(super) fn vanish() {
     let path = path.into_bytes();
     let mut parts = path.rsplit(|&byte| byte == b'/');
     let (_, directory) = (parts.next(), parts.next());
-    if !directory.is_some_and(|name| name.starts_with(b"agent-")) {
+    if !directory.is_some_and(|name| name.starts_with(b"agent.")) {
         return;
     }
     let holder = &path[..path.iter().rposition(|&byte| byte == b'/').unwrap_or(0)];

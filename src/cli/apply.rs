@@ -12,7 +12,7 @@ use super::{Failure, local, plan, reporter, session};
 use crate::apply::{Outcome, Run, RunLock, execute};
 use crate::error::{Error, Exit, Kind, Result};
 use crate::host::Operator;
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, SentProgram};
 use crate::names::Side;
 use crate::plan::{PLAN_VERSION, Plan, Resource, render};
 use crate::planner;
@@ -130,15 +130,30 @@ fn apply_part(
         if !fresh.blocked.is_empty() {
             return Ok(Exit::Blocked);
         }
+        if !fresh.actions.is_empty() && !options.yes {
+            ask(&fresh)?;
+        }
+        keep_program(&session, reporter.as_ref());
         if fresh.actions.is_empty() {
             return Ok(Exit::Done);
-        }
-        if !options.yes {
-            ask(&fresh)?;
         }
         carry_out(&session, &fresh, reporter.as_ref(), stop)?;
         if !fresh.ends_leftovers() {
             return look_again(part, &session, &look);
+        }
+    }
+}
+
+/// Has the hosts keep what was sent to them, or not keep it any more. One that has no room for it is
+/// sent it each time.
+fn keep_program(session: &Session, reporter: &dyn Reporter) {
+    let Manifest { name, transfer, .. } = &session.manifest;
+    let source = session.change_source().and_then(|source| source.remote());
+    for host in [source, session.target().remote()].into_iter().flatten() {
+        let keep = transfer.program == SentProgram::Keep;
+        if let Err(error) = host.keep_program(name, keep) {
+            let text = crate::error::chain(&error);
+            reporter.event(&Event::Warning { text });
         }
     }
 }

@@ -59,7 +59,7 @@ impl Session {
                 None
             }
         };
-        let operator = &based(path, operator);
+        let operator = &based(&manifest, path, operator);
         // Looking reads, too.
         let pace = manifest.transfer.pace();
         target.set_pace(pace)?;
@@ -146,10 +146,11 @@ impl Session {
 }
 
 /// Relative roots start at the directory of the manifest, whose path this is.
-fn based(path: &Path, operator: &Operator) -> Operator {
+fn based(manifest: &Manifest, path: &Path, operator: &Operator) -> Operator {
     let base = path.parent().unwrap_or(Path::new("")).to_owned();
     Operator {
         base,
+        migration: Some(manifest.name.clone()),
         ..operator.clone()
     }
 }
@@ -163,7 +164,7 @@ pub(super) struct Reached {
 impl Reached {
     /// Opens both hosts, at the same time: connecting takes a while.
     pub(super) fn open(manifest: &Manifest, path: &Path, operator: &Operator) -> Self {
-        let operator = &based(path, operator);
+        let operator = &based(manifest, path, operator);
         std::thread::scope(|scope| {
             let source = scope.spawn(|| reach_source(&manifest.source, operator));
             let target = reach_target(&manifest.target, operator);

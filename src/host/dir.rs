@@ -33,6 +33,7 @@ use crate::exposure::{self, Exposure};
 use crate::manifest::MigrationName;
 use crate::names::{Gid, Side, Uid, UserName};
 use crate::raw::{HostPath, Raw};
+use crate::receipt::Receipt;
 use crate::replicate::{self, Depth, Held, Origin, OriginTree, Outflow, Pace, Report};
 
 mod account_lock;
@@ -98,6 +99,30 @@ impl DirHost {
             outflow: Arc::new(Outflow::of_live_host()),
             ..offline
         })
+    }
+
+    /// Keeps a copy of the running program for the runs of a migration to come, or keeps none
+    /// ([`crate::receipt::Receipt::program`]).
+    pub(crate) fn keep_program(&self, name: &MigrationName, keep: bool) -> Result<()> {
+        program::keep(self, name, keep)
+    }
+
+    /// Removes the directory of a migration's records if nothing is left there, and the one above
+    /// likewise.
+    fn remove_records(&self, name: &MigrationName) -> Result<()> {
+        let directory = Receipt::directory(name);
+        for path in [&directory, &directory.parent()] {
+            let Some((parent, file)) = self.locate_no_follow(path)? else {
+                continue;
+            };
+            match unlinkat(&parent, &file, AtFlags::REMOVEDIR) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                // A mount point is somebody's.
+                Err(Errno::NOTEMPTY | Errno::EXIST | Errno::BUSY) => return Ok(()),
+                Err(errno) => return Err(self.fail("remove", path, errno)),
+            }
+        }
+        Ok(())
     }
 
     /// What leaves this host.

@@ -101,6 +101,13 @@ impl RemoteHost {
         })
     }
 
+    /// Has the host keep a copy of this program for the runs of a migration to come
+    /// ([`crate::receipt::Receipt::program`]), or keep none.
+    pub fn keep_program(&self, name: &MigrationName, keep: bool) -> Result<()> {
+        let name = name.clone();
+        self.done(&Request::KeepProgram { name, keep })
+    }
+
     fn call(&self, request: &Request) -> Result<Outcome> {
         self.line.call(request)
     }

@@ -16,6 +16,28 @@ pub struct Transfer {
     /// that pays. It holds while mail is copied, and not in the freeze; default: no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<Rate>,
+    /// What becomes of this program on the hosts when `apply` has ended.
+    #[serde(skip_serializing_if = "SentProgram::is_removed")]
+    pub program: SentProgram,
+}
+
+/// What becomes of this program on the hosts that it was sent to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SentProgram {
+    /// It goes with each run.
+    #[default]
+    Remove,
+    /// It stays, as `/var/lib/reconcile/NAME/program` for root alone: later runs start it there instead
+    /// of sending it again.
+    Keep,
+}
+
+impl SentProgram {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+    fn is_removed(&self) -> bool {
+        *self == Self::Remove
+    }
 }
 
 /// Which way mail takes between two live hosts.

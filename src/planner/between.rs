@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::host::{HostState, ReadHost, Switch};
 use crate::manifest::{Freeze, Manifest};
 use crate::names::Side;
+use crate::parallel;
 use crate::receipt::{Pending, Receipt};
 
 /// What was seen.
@@ -64,19 +65,32 @@ pub(super) fn observe(manifest: &Manifest, hosts: Hosts<'_>) -> Result<Between> 
         (Side::Source, hosts.source),
         (Side::Target, Some(hosts.target)),
     ];
-    for (side, host) in sides {
+    let name = &manifest.name;
+    let looked = parallel::ask(&sides, |(side, host)| {
         let Some(host) = host.filter(|host| live(*host)) else {
+            return Ok(None);
+        };
+        let receipt = match side {
+            Side::Source => Receipt::read(host, name)?,
+            Side::Target => None,
+        };
+        Ok(Some((
+            Receipt::machine(host, name)?,
+            Switch::read(host, name)?,
+            Pending::read(host, name)?,
+            receipt,
+        )))
+    });
+    for ((side, _), looked) in sides.into_iter().zip(looked) {
+        let Some((machine, switch, pending, receipt)) = looked? else {
             continue;
         };
-        if let Some(machine) = Receipt::machine(host, &manifest.name)? {
-            seen.machines.insert(side, machine);
-        }
-        if let Some(switch) = Switch::read(host, &manifest.name)? {
-            seen.switches.insert(side, switch.epoch);
-        }
-        seen.pending |= Pending::read(host, &manifest.name)?.is_some();
+        seen.machines.extend(machine.map(|machine| (side, machine)));
+        seen.switches
+            .extend(switch.map(|switch| (side, switch.epoch)));
+        seen.pending |= pending.is_some();
         if side == Side::Source {
-            seen.source_receipt = Receipt::read(host, &manifest.name)?;
+            seen.source_receipt = receipt;
         }
     }
     if let Some(cutover) = &manifest.cutover

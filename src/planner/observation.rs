@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::host::{HostState, ReadHost};
 use crate::manifest::Manifest;
 use crate::names::Side;
+use crate::parallel;
 use crate::plan::change::{Count, Delta};
 use crate::receipt::Receipt;
 use crate::replicate::Oddities;
@@ -183,80 +184,95 @@ pub fn observe(
     hosts: Hosts<'_>,
     look: &mail::Look<'_>,
 ) -> Result<Observation> {
-    let between = between::observe(manifest, hosts)?;
+    let (between, accounts) = parallel::both(
+        || between::observe(manifest, hosts),
+        || accounts::observe(hosts.source, hosts.target),
+    );
+    let (between, accounts) = (between?, accounts?);
     let receipt = newest(
         Receipt::read(hosts.target, &manifest.name)?,
         between.source_receipt.as_ref(),
     );
     let receipt_ref = receipt.as_ref();
     let authority = receipt_ref.map_or(Side::Source, |receipt| receipt.authority);
-    let accounts = accounts::observe(hosts.source, hosts.target)?;
     let resolved = accounts::resolve(manifest, &accounts, receipt_ref);
-    let (mail, beside) = match (hosts.source, authority) {
-        (Some(source), Side::Source) => (
-            mail::observe(manifest, source, hosts.target, &resolved, receipt_ref, look)?,
-            beside::observe(source, hosts.target, &resolved)?,
-        ),
-        (Some(source), Side::Target) => {
-            let back = match receipt_ref.filter(|_| mail::reverses(manifest, receipt_ref)) {
-                Some(receipt) => {
-                    way_back(manifest, (source, hosts.target), &accounts, receipt, look)?
-                }
-                None => None,
-            };
-            let mail = mail::Actual {
-                back,
-                ..mail::Actual::default()
-            };
-            (mail, beside::Actual::default())
-        }
-        (None, _) => (mail::Actual::default(), beside::Actual::default()),
-    };
     let serving = match (hosts.source, authority) {
         (Some(source), Side::Source) => source,
         _ => hosts.target,
     };
-    let services = services::observe(
-        manifest,
-        (hosts.source, hosts.target),
-        &accounts,
-        &resolved,
-        receipt_ref,
-    )?;
-    let mx = observe_mx(manifest, hosts)?;
-    let queue = queue::observe(hosts.source, hosts.target)?;
-    Ok(Observation {
-        version: OBSERVATION_VERSION,
-        source: hosts.source.map_or(HostState::Offline, ReadHost::state),
-        limits: hosts.source.map_or_else(Vec::new, ReadHost::limits),
-        services,
-        mail,
-        beside,
-        dovecot: observe_dovecot(manifest, hosts, &resolved)?,
-        address: address::observe(manifest, hosts.source, hosts.target)?,
-        spool: spool::Actual {
+    // Over a wire most of the time goes to waiting for answers, and none of these waits for another.
+    std::thread::scope(|scope| {
+        let beside = scope.spawn(|| match (hosts.source, authority) {
+            (Some(source), Side::Source) => beside::observe(source, hosts.target, &resolved),
+            _ => Ok(beside::Actual::default()),
+        });
+        let services = scope.spawn(|| {
+            let both = (hosts.source, hosts.target);
+            services::observe(manifest, both, &accounts, &resolved, receipt_ref)
+        });
+        let dovecot = scope.spawn(|| observe_dovecot(manifest, hosts, &resolved));
+        let address = scope.spawn(|| address::observe(manifest, hosts.source, hosts.target));
+        let exchangers = scope.spawn(|| {
+            let mx = observe_mx(manifest, hosts)?;
+            let backup = observe_backup(manifest, hosts, (serving, &resolved), &mx)?;
+            Ok((mx, backup))
+        });
+        let mtas = scope.spawn(|| {
+            let queue = queue::observe(hosts.source, hosts.target)?;
+            let mta = mta::observe(manifest, hosts.source, hosts.target, &queue)?;
+            Ok((queue, mta))
+        });
+        let spool = scope.spawn(|| {
             // Nothing moves while a hand-over is under way.
-            old: if between.switches.is_empty() && !between.pending {
-                let users = resolved.users.keys();
-                let now = jiff::Timestamp::now();
-                spool::housekeeping::observe(manifest, hosts.target, receipt_ref, users, now)?
+            let quiet = between.switches.is_empty() && !between.pending;
+            let users = || resolved.users.keys();
+            let now = jiff::Timestamp::now();
+            let old = if quiet {
+                spool::housekeeping::observe(manifest, hosts.target, receipt_ref, users(), now)?
             } else {
                 None
+            };
+            Ok(spool::Actual {
+                old,
+                timer: spool::timer::observe(manifest, hosts.target)?,
+                ..spool::observe(serving, &mail::spool_dir(manifest, serving)?, users())?
+            })
+        });
+        let mail = match (hosts.source, authority) {
+            (Some(source), Side::Source) => {
+                mail::observe(manifest, source, hosts.target, &resolved, receipt_ref, look)?
+            }
+            (Some(source), Side::Target) => mail::Actual {
+                back: match receipt_ref.filter(|_| mail::reverses(manifest, receipt_ref)) {
+                    Some(receipt) => {
+                        way_back(manifest, (source, hosts.target), &accounts, receipt, look)?
+                    }
+                    None => None,
+                },
+                ..mail::Actual::default()
             },
-            timer: spool::timer::observe(manifest, hosts.target)?,
-            ..spool::observe(
-                serving,
-                &mail::spool_dir(manifest, serving)?,
-                resolved.users.keys(),
-            )?
-        },
-        accounts,
-        receipt,
-        between,
-        backup: observe_backup(manifest, hosts, (serving, &resolved), &mx)?,
-        mx,
-        mta: mta::observe(manifest, hosts.source, hosts.target, &queue)?,
-        queue,
+            (None, _) => mail::Actual::default(),
+        };
+        let (mx, backup) = parallel::joined(exchangers)?;
+        let (queue, mta) = parallel::joined(mtas)?;
+        Ok(Observation {
+            version: OBSERVATION_VERSION,
+            source: hosts.source.map_or(HostState::Offline, ReadHost::state),
+            limits: hosts.source.map_or_else(Vec::new, ReadHost::limits),
+            services: parallel::joined(services)?,
+            mail,
+            beside: parallel::joined(beside)?,
+            dovecot: parallel::joined(dovecot)?,
+            address: parallel::joined(address)?,
+            spool: parallel::joined(spool)?,
+            accounts: accounts.clone(),
+            receipt: receipt.clone(),
+            between: between.clone(),
+            backup,
+            mx,
+            mta,
+            queue,
+        })
     })
 }
 

@@ -23,6 +23,7 @@ use crate::error::Result;
 use crate::host::{FileKind, ReadHost};
 use crate::manifest::{Manifest, Size, Spool};
 use crate::names::{Side, UserName};
+use crate::parallel;
 use crate::plan::{Draft, Level, Resource};
 use crate::raw::HostPath;
 use crate::report::counted;
@@ -65,9 +66,10 @@ pub fn observe<'a>(
     users: impl Iterator<Item = &'a UserName>,
 ) -> Result<Actual> {
     let mut sizes = BTreeMap::new();
-    for user in users {
-        let file = host.stat(&spool_dir.join(user.as_bytes()))?;
-        if let Some(stat) = file.filter(|stat| stat.kind == FileKind::File) {
+    let users: Vec<&UserName> = users.collect();
+    let looked = parallel::ask(&users, |user| host.stat(&spool_dir.join(user.as_bytes())));
+    for (user, file) in users.into_iter().zip(looked) {
+        if let Some(stat) = file?.filter(|stat| stat.kind == FileKind::File) {
             sizes.insert(user.clone(), stat.size);
         }
     }

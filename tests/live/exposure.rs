@@ -209,6 +209,7 @@ fn probes(name: &str, address: &str, from: &str, service: Service) {
         },
         program: PathBuf::from(env!("CARGO_BIN_EXE_reconcile")),
         base: PathBuf::new(),
+        migration: None,
         stop: Arc::new(AtomicBool::new(false)),
     };
     let server = reach_target(&source(name), &operator).unwrap();

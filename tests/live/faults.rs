@@ -165,6 +165,9 @@ fn try_cases(table: &Mutex<Table>) {
             Ok(None) => return,
             Err(panic) => {
                 open().failed(&name, &*panic);
+                if let Some(stand) = &stand {
+                    stand.tell();
+                }
                 stand = None;
             }
         }

@@ -355,6 +355,7 @@ impl Work {
             },
             program: PathBuf::from(env!("CARGO_BIN_EXE_reconcile")),
             base: PathBuf::new(),
+            migration: None,
             stop: Arc::new(AtomicBool::new(false)),
         };
         Self {

@@ -88,12 +88,17 @@ impl Lab {
         self.dir().join("operator/home/.ssh").join(name)
     }
 
-    /// Writes `migration.yaml`: from host `old` to host `new`, and `rest`.
+    /// Writes `migration.yaml`: from host `old` to host `new`, and `rest`. Unless that says otherwise,
+    /// the hosts keep the program: sending it takes a good part of a test's time.
     #[track_caller]
     pub(crate) fn manifest(&self, serve_from: &str, rest: &str) -> &Self {
+        let transfer = match rest.contains("transfer:") {
+            true => "",
+            false => "transfer: { program: keep }\n",
+        };
         let text = format!(
             "version: 1\nname: live\nsource:\n  host: ssh://root@old\ntarget:\n  \
-             host: ssh://root@new\nserve_from: {serve_from}\n{rest}"
+             host: ssh://root@new\nserve_from: {serve_from}\n{transfer}{rest}"
         );
         fs::write(self.work("migration.yaml"), text).unwrap();
         self

@@ -64,6 +64,7 @@ fn inside() {
         },
         program: PathBuf::from(env!("CARGO_BIN_EXE_reconcile")),
         base: PathBuf::new(),
+        migration: None,
         stop: Arc::new(AtomicBool::new(false)),
     };
     let host = reach_target(&source, &operator).unwrap();

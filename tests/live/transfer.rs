@@ -1,4 +1,4 @@
-//! A copy between live hosts over a slow network: what it takes of it, and how fast.
+//! What goes over a network: a copy over a slow one, how much and how fast; and the program itself.
 
 use std::fs;
 use std::process::Stdio;
@@ -12,6 +12,60 @@ use crate::operator::BINARY;
 fn sent(host: &Host) -> u64 {
     let count = host.run("cat /sys/class/net/mgmt0/statistics/tx_bytes");
     count.trim().parse().unwrap()
+}
+
+/// Bytes that a host has got from the operator.
+fn got(host: &Host) -> u64 {
+    let count = host.run("cat /sys/class/net/mgmt0/statistics/rx_bytes");
+    count.trim().parse().unwrap()
+}
+
+#[test]
+fn hosts_that_keep_the_program_are_sent_it_once() {
+    let Some(lab) = Lab::start(["old=bookworm", "new=trixie"]) else {
+        return;
+    };
+    let hosts = [lab.host("old"), lab.host("new")];
+    hosts[0].users(["alice"]);
+    let size = fs::metadata(BINARY).unwrap().len();
+    let kept = "/var/lib/reconcile/live/program";
+    let sent_by = |arguments: [&str; 2]| {
+        let before = hosts.map(got);
+        lab.reconcile(arguments).exits(0).done();
+        let after = hosts.map(got);
+        [after[0] - before[0], after[1] - before[1]]
+    };
+    let rest = "dovecot: { accept: [userdb] }\n";
+    lab.manifest("source", &format!("{rest}transfer: {{ program: keep }}\n"));
+    for bytes in sent_by(["apply", "--yes"]) {
+        assert!(bytes > size, "{bytes}");
+    }
+    for host in hosts {
+        assert_eq!(host.run(format!("stat -c '%U %a' {kept}")), "root 700\n");
+    }
+    for bytes in sent_by(["plan", "--detailed-exitcode"]) {
+        assert!(bytes < size / 10, "{bytes}");
+    }
+    // Another version of the same size is found out, and replaced once there is something to do.
+    hosts[1].run(format!(
+        "printf x | dd of={kept} seek={} bs=1 conv=notrunc",
+        size - 1
+    ));
+    let [old, new] = sent_by(["apply", "--yes"]);
+    assert!(old < size / 10 && new > size, "{old} {new}");
+    let [old, new] = sent_by(["apply", "--yes"]);
+    assert!(old < size / 10 && new < size / 10, "{old} {new}");
+    // A torn one does not run.
+    hosts[0].run(format!("head -c {size} /dev/zero >{kept}"));
+    let [old, new] = sent_by(["plan", "--detailed-exitcode"]);
+    assert!(old > size && new < size / 10, "{old} {new}");
+    // It goes once it is not wanted any more; what the target has besides stays.
+    lab.manifest("source", &format!("{rest}transfer: {{}}\n"));
+    sent_by(["apply", "--yes"]);
+    hosts[0].run("test ! -e /var/lib/reconcile");
+    hosts[1].run(format!(
+        "test ! -e {kept} && test -e /var/lib/reconcile/live/receipt.json"
+    ));
 }
 
 /// 5 MB/s, as `tc tbf` makes it.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use reconcile::error::Kind;
 use reconcile::host::ssh::{Connection, Running, Start};
+use reconcile::raw::HostPath;
 
 use crate::operator::{Operator, root_at, told};
 use crate::server::{Server, Special, or_leave_out};
@@ -52,7 +53,7 @@ fn a_program_is_root_s_alone_and_speaks_over_its_pipes() {
     let mut agent = running(started.unwrap());
     assert_eq!(agent.version, "stand-in 1.2");
     let stat =
-        "cd /var/lib && stat -c '%n %U %G %a' reconcile reconcile/agent-* reconcile/agent-*/*";
+        "cd /var/lib && stat -c '%n %U %G %a' reconcile reconcile/agent.* reconcile/agent.*/*";
     let there = server.look(stat);
     let modes: Vec<&str> = there
         .lines()
@@ -65,7 +66,7 @@ fn a_program_is_root_s_alone_and_speaks_over_its_pipes() {
     let mut output = String::new();
     agent.stdout.read_to_string(&mut output).unwrap();
     let said: Vec<&str> = output.split('|').collect();
-    assert!(said[0].starts_with("/var/lib/reconcile/agent-"), "{output}");
+    assert!(said[0].starts_with("/var/lib/reconcile/agent."), "{output}");
     assert_eq!(said[1..], ["agent", "two words", "hello"]);
     assert_eq!(agent.remote.wait().unwrap().status, Some(0));
 }
@@ -84,7 +85,7 @@ fn a_program_of_many_megabytes_arrives_whole() {
     let began = Instant::now();
     let agent = running(connection.start_agent(&path, &[]).unwrap());
     eprintln!("40 MiB and a start in {:?}", began.elapsed());
-    let there = server.look("cat /var/lib/reconcile/agent-*/reconcile | sha256sum");
+    let there = server.look("cat /var/lib/reconcile/agent.*/reconcile | sha256sum");
     let here = server.look(&format!("sha256sum <{}", path.display()));
     assert_eq!(there, here);
     drop(agent);
@@ -133,8 +134,8 @@ fn what_killed_runs_left_is_swept_after_an_hour() {
     let (operator, connection) = connected(&server);
     server.look(
         "cd /var/lib && mkdir -m 700 reconcile && cd reconcile && \
-         mkdir agent-old agent-new agent-empty a-migration && touch agent-old/reconcile && \
-         touch -d '2 hours ago' agent-old agent-empty a-migration",
+         mkdir agent.old agent.new agent.empty agent-move && touch agent.old/reconcile agent-move/reconcile && \
+         touch -d '2 hours ago' agent.old agent.empty agent-move",
     );
     let agent = connection
         .start_agent(&program(&operator, CAT), &[])
@@ -143,10 +144,74 @@ fn what_killed_runs_left_is_swept_after_an_hour() {
     let left = server.look(LIST);
     let left: Vec<&str> = left.lines().collect();
     assert_eq!(left.len(), 3, "{left:?}");
+    // A migration may be called anything.
     assert!(
-        left.contains(&"a-migration") && left.contains(&"agent-new"),
+        left.contains(&"agent-move") && left.contains(&"agent.new"),
         "{left:?}"
     );
+}
+
+const KEPT: &str = "/var/lib/reconcile/move/reconcile";
+
+/// What starts the kept program says, if it is started.
+fn start_kept(connection: &Connection, binary: &Path) -> Option<String> {
+    let kept = connection.start_kept(&HostPath::from(KEPT), binary, &["agent"]);
+    let mut agent = kept.unwrap()?;
+    drop(agent.stdin);
+    let mut output = String::new();
+    agent.stdout.read_to_string(&mut output).unwrap();
+    Some(output)
+}
+
+#[test]
+fn a_program_that_is_kept_is_not_sent_again() {
+    or_leave_out!();
+    let server = Server::start();
+    let (operator, connection) = connected(&server);
+    let binary = program(&operator, CAT);
+    assert_eq!(start_kept(&connection, &binary), None);
+    server.look("install -d -m 700 /var/lib/reconcile /var/lib/reconcile/move");
+    assert_eq!(start_kept(&connection, &binary), None);
+    let put = format!("cat {} >{KEPT} && chmod 700 {KEPT}", binary.display());
+    server.look(&put);
+    assert_eq!(
+        start_kept(&connection, &binary),
+        Some(format!("{KEPT}|agent|"))
+    );
+    assert_eq!(server.look(LIST), "move\n");
+    // Of another size it is another one.
+    let other = operator.home().join("other");
+    fs::write(&other, format!("{CAT}\n")).unwrap();
+    assert_eq!(start_kept(&connection, &other), None);
+}
+
+#[test]
+fn a_kept_program_that_others_can_have_changed_is_not_started() {
+    or_leave_out!();
+    let server = Server::start();
+    let (operator, connection) = connected(&server);
+    let binary = program(&operator, CAT);
+    let dir = "/var/lib/reconcile/move";
+    server.look(&format!(
+        "install -d -m 700 {dir} && cat {} >{KEPT} && chmod 700 {KEPT}",
+        binary.display()
+    ));
+    for (spoil, mend) in [
+        (format!("chmod g+w {KEPT}"), format!("chmod g-w {KEPT}")),
+        (format!("chmod o+w {dir}"), format!("chmod o-w {dir}")),
+        (format!("chmod 775 {dir}/.."), format!("chmod 700 {dir}/..")),
+        (format!("chown nobody {KEPT}"), format!("chown root {KEPT}")),
+        (format!("chown nobody {dir}"), format!("chown root {dir}")),
+        (
+            format!("mv {KEPT} /tmp/aside && ln -s /tmp/aside {KEPT}"),
+            format!("mv /tmp/aside {KEPT}"),
+        ),
+    ] {
+        server.look(&spoil);
+        assert_eq!(start_kept(&connection, &binary), None, "{spoil}");
+        server.look(&mend);
+        assert!(start_kept(&connection, &binary).is_some(), "{mend}");
+    }
 }
 
 /// The reason why the program cannot run, after which nothing of it is left.
@@ -228,7 +293,7 @@ fn a_full_disk_is_named() {
         ..Special::default()
     });
     assert!(
-        message.starts_with("cannot write /var/lib/reconcile/agent-")
+        message.starts_with("cannot write /var/lib/reconcile/agent.")
             && message.contains("/reconcile on source (old): the file system is full: "),
         "{message}"
     );

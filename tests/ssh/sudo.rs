@@ -56,7 +56,7 @@ fn everything_is_done_as_root() {
     let Start::Running(mut agent) = agent else {
         panic!("{agent:?}");
     };
-    let there = server.look("stat -c '%U %a' /var/lib/reconcile/agent-*/reconcile");
+    let there = server.look("stat -c '%U %a' /var/lib/reconcile/agent.*/reconcile");
     assert_eq!(there, "root 700\n");
     let sent: Vec<u8> = (0..=255).cycle().take(1 << 20).collect();
     let mut back = vec![0; sent.len()];

@@ -113,6 +113,10 @@ pub(crate) enum Request {
     Writers(Vec<HostPath>),
     IsProgram(HostPath),
     PutProgram(HostPath),
+    KeepProgram {
+        name: MigrationName,
+        keep: bool,
+    },
     Arm(Arming),
     Advance(Advance),
     Trip(MigrationName),

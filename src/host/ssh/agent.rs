@@ -2,7 +2,8 @@
 //!
 //! It is put into a fresh directory that only root can enter, and is first asked for its version on the
 //! very channel that it then talks on: whether it can run over there is known before it is relied on,
-//! and costs no round trip. The agent itself removes its directory when it starts.
+//! and costs no round trip. The agent itself removes its directory when it starts. Where a migration is
+//! under way, a copy is kept beside its records, for the dead man's switch; that one is not sent again.
 
 mod upload;
 
@@ -17,6 +18,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::process::{Ended, Remote};
 use super::{Connection, quote};
 use crate::error::{Doing as _, Error, Kind, Result};
+use crate::raw::HostPath;
 
 /// The machine that this program is made for, as `uname -m` says it.
 const MACHINE: &str = std::env::consts::ARCH;
@@ -76,14 +78,39 @@ pub enum Start {
 }
 
 impl Connection {
+    /// Starts a copy of `binary` that is kept on the host at this path, as [`Connection::start_agent`]
+    /// does; `None` if none is there that only root can have put there, or if it does not run. It may be
+    /// of another version: whoever talks to it has to see to that.
+    pub fn start_kept(
+        &self,
+        kept: &HostPath,
+        binary: &Path,
+        arguments: &[&str],
+    ) -> Result<Option<Running>> {
+        let size = std::fs::metadata(binary)
+            .doing(Kind::Host, || format!("cannot read {}", binary.display()))?
+            .len();
+        let kept = kept.to_string();
+        if self.machine() != MACHINE || !self.is_there(&kept, size)? {
+            return Ok(None);
+        }
+        match self.start(&kept, arguments)? {
+            Start::Running(running) => Ok(Some(running)),
+            Start::CannotRun(_) => Ok(None),
+        }
+    }
+
+    /// The kind of machine that the host is.
+    fn machine(&self) -> String {
+        let master = self.master.lock();
+        let master = master.unwrap_or_else(std::sync::PoisonError::into_inner);
+        master.facts().machine.clone()
+    }
+
     /// Uploads `binary`, an executable of this machine, and starts it as root with these arguments. It
     /// has to answer `--version` with one line.
     pub fn start_agent(&self, binary: &Path, arguments: &[&str]) -> Result<Start> {
-        let machine = {
-            let master = self.master.lock();
-            let master = master.unwrap_or_else(std::sync::PoisonError::into_inner);
-            master.facts().machine.clone()
-        };
+        let machine = self.machine();
         if machine != MACHINE {
             let why = format!("the host's machine is {machine}, not {MACHINE}");
             return Ok(self.cannot_run(why));

@@ -111,7 +111,7 @@ pub(super) fn session<R: io::Read, S: Session>(
             None => return Ok(None),
             Some(Line::Said(line)) => session.line(line),
             Some(Line::Words(more)) => words.add(more),
-            Some(Line::End(_)) => return Ok(Some(session.end(&words.text))),
+            Some(Line::End(_)) => return Ok(Some(session.end(words.told()))),
             Some(_) => return Err(malformed("a session without its end")),
         }
     }
@@ -121,6 +121,8 @@ pub(super) fn session<R: io::Read, S: Session>(
 #[derive(Debug, Default)]
 pub(super) struct Words {
     pub(super) text: String,
+    /// Why a session ended, which is no complaint: "Disconnected: ...".
+    parting: String,
 }
 
 impl Words {
@@ -132,11 +134,25 @@ impl Words {
         words.text
     }
 
+    /// The complaints, or else how the session ended.
+    fn told(&self) -> &str {
+        if self.text.is_empty() {
+            &self.parting
+        } else {
+            &self.text
+        }
+    }
+
     pub(super) fn add(&mut self, line: &[u8]) {
+        let says = |words: &[u8]| line.windows(words.len()).any(|window| window == words);
+        if says(b": Info: ") && !says(b": Logged out") {
+            let length = line.len().min(LONGEST_WORDS);
+            self.parting = crate::raw::escape(&line[..length]);
+        }
         // That somebody logged out is no complaint; a backtrace is none that helps.
         let noise = [&b": Info: "[..], b": Debug: ", b"Raw backtrace: "];
-        let is_noise = |n: &&[u8]| line.windows(n.len()).any(|window| window == *n);
-        if line.is_empty() || self.text.len() >= LONGEST_WORDS || noise.iter().any(is_noise) {
+        let is_noise = noise.iter().any(|noise| says(noise));
+        if line.is_empty() || self.text.len() >= LONGEST_WORDS || is_noise {
             return;
         }
         if !self.text.is_empty() {

@@ -247,6 +247,11 @@ pub(super) fn transfer(page: &mut Section) {
         "50MB/s",
         "an example: so much may leave the source each second while it serves; none unless given",
     );
+    section.off(
+        "program",
+        "remove",
+        "of this program, after each run; or `keep`: later runs need not send it again",
+    );
     page.section(section);
 }
 

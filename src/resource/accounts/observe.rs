@@ -9,6 +9,7 @@ use super::{group, login_defs, passwd};
 use crate::error::Result;
 use crate::host::ReadHost;
 use crate::names::{GroupName, UserName};
+use crate::parallel;
 use crate::raw::{HostPath, Raw};
 use crate::secret::DigestKey;
 
@@ -17,24 +18,23 @@ const LOGIN_DEFS: &str = "/etc/login.defs";
 /// Looks at both hosts. The digests are keyed by the source's secrets, or, when the source is gone,
 /// by the target's.
 pub fn observe(source: Option<&dyn ReadHost>, target: &dyn ReadHost) -> Result<Actual> {
-    let host = source;
-    let old = source
-        .map(|host| Ok((Files::read(host)?, host)))
-        .transpose()?;
-    let new = Files::read(target)?;
-    let key = old.as_ref().map_or(&new, |(files, _)| files).digest_key();
-    let source = old
-        .map(|(files, host)| Ok(database(&files, &key, ranges(host)?)))
-        .transpose()?;
+    let look = |host| Ok((Files::read(host)?, ranges(host)?, crypt(host)?));
+    let (old, new) = parallel::both(|| source.map(look), || look(target));
+    let (old, (new, new_ranges, crypt)) = (old.transpose()?, new?);
+    let key = old.as_ref().map_or(&new, |(files, ..)| files).digest_key();
+    let (source, source_crypt) = match old {
+        Some((files, ranges, crypt)) => (Some(database(&files, &key, ranges)), crypt),
+        None => (None, Crypt::default()),
+    };
     let missing_shells = match &source {
         Some(source) => missing_shells(source, target)?,
         None => BTreeSet::new(),
     };
     Ok(Actual {
         source,
-        target: database(&new, &key, ranges(target)?),
-        crypt: crypt(target)?,
-        source_crypt: host.map_or(Ok(Crypt::default()), crypt)?,
+        target: database(&new, &key, new_ranges),
+        crypt,
+        source_crypt,
         missing_shells,
     })
 }
@@ -144,13 +144,16 @@ fn missing_shells(source: &Database, target: &dyn ReadHost) -> Result<BTreeSet<R
         .map(|user| &user.shell)
         .filter(|shell| !shell.is_empty())
         .collect();
-    let mut missing = BTreeSet::new();
-    for shell in shells {
+    let shells: Vec<&Raw> = shells.into_iter().collect();
+    let there = parallel::ask(&shells, |shell| {
         let path = shell.as_bytes();
-        let there = path.starts_with(b"/")
+        Ok(path.starts_with(b"/")
             && path.len() <= PATH_MAX
-            && target.stat(&HostPath::from(path))?.is_some();
-        if !there {
+            && target.stat(&HostPath::from(path))?.is_some())
+    });
+    let mut missing = BTreeSet::new();
+    for (shell, there) in shells.into_iter().zip(there) {
+        if !there? {
             missing.insert(shell.clone());
         }
     }

@@ -12,6 +12,7 @@ use crate::error::{Doing as _, Error, Kind, Result};
 use crate::host::network::{Held, Network};
 use crate::host::{HostState, Probe, ReadHost};
 use crate::manifest::{Cutover, Manifest};
+use crate::parallel;
 use crate::resource::edit;
 
 /// Reads what `diff` needs; nothing for a migration without `cutover`. A file of the target that is
@@ -24,13 +25,13 @@ pub fn observe(
     let Some(cutover) = &manifest.cutover else {
         return Ok(Actual::default());
     };
-    let (source_files, source_network) = match source {
-        Some(source) => (read(source)?, network(source, cutover)?),
-        None => (Files::default(), None),
-    };
+    let look = |host| Ok((read(host)?, network(host, cutover)?));
+    let (on_source, on_target) = parallel::both(|| source.map(look), || look(target));
+    let (source_files, source_network) = on_source.transpose()?.unwrap_or_default();
+    let (target_files, target_network) = on_target?;
     Ok(Actual {
-        target_files: read(target)?,
-        target_network: network(target, cutover)?,
+        target_files,
+        target_network,
         hosts: edit::text(target, &HOSTS.into())?,
         source_files,
         source_network,

@@ -13,6 +13,7 @@ use super::settings::{Location, SPOOL};
 use crate::error::Result;
 use crate::host::{FileKind, ReadHost};
 use crate::names::UserName;
+use crate::parallel;
 use crate::raw::{HostPath, Raw};
 use crate::resource::accounts::Chosen;
 
@@ -42,8 +43,10 @@ pub(super) fn observe(
     users: &BTreeMap<UserName, Chosen>,
 ) -> Result<Vec<Layout>> {
     let mut by_location: BTreeMap<Location, Vec<UserName>> = BTreeMap::new();
-    for (name, chosen) in users {
-        if let Some(location) = of_user(host, &chosen.source_home)? {
+    let users: Vec<_> = users.iter().collect();
+    let found = parallel::ask(&users, |(_, chosen)| of_user(host, &chosen.source_home));
+    for ((name, _), location) in users.into_iter().zip(found) {
+        if let Some(location) = location? {
             by_location.entry(location).or_default().push(name.clone());
         }
     }

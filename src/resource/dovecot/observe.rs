@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use crate::error::Result;
 use crate::host::{Answer, HostState, Probe, ReadHost};
 use crate::names::{Side, UserName};
+use crate::parallel;
 use crate::raw::HostPath;
 use crate::resource::accounts::Chosen;
 
@@ -47,17 +48,21 @@ pub fn observe(
     target: &dyn ReadHost,
     around: &Around<'_>,
 ) -> Result<Actual> {
-    let source = source
-        .map(|source| host(source, around.source_spool, around))
-        .transpose()?;
-    let on_target = host(target, around.target_spool, around)?;
-    let drop_in = match on_target.version.syntax() {
-        Some(syntax) => drop_in_on(target, syntax)?,
-        None => DropIn::default(),
+    let on_source = || source.map(|source| host(source, around.source_spool, around));
+    let on_target = || {
+        let seen = host(target, around.target_spool, around)?;
+        let drop_in = match seen.version.syntax() {
+            Some(syntax) => drop_in_on(target, syntax)?,
+            None => DropIn::default(),
+        };
+        Ok((seen, drop_in))
     };
+    let (source, target) = parallel::both(on_source, on_target);
+    let source = source.transpose()?;
+    let (target, drop_in) = target?;
     Ok(Actual {
         source,
-        target: on_target,
+        target,
         drop_in,
     })
 }

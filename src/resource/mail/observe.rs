@@ -48,9 +48,8 @@ pub fn observe(
         .users
         .iter()
         .filter(|(_, chosen)| chosen.blocked == Clearance::Clear);
-    // Many small questions: several users at a time, because a host may be far away.
     let clear: Vec<_> = clear.collect();
-    let looked = parallel::map(&clear, |(name, chosen)| observer.user(name, chosen, &spool));
+    let looked = parallel::ask(&clear, |(name, chosen)| observer.user(name, chosen, &spool));
     let named = clear.iter().zip(looked);
     let mut users: BTreeMap<UserName, UserMail> = named
         .map(|((name, _), user)| Ok(((*name).clone(), user?)))

@@ -8,6 +8,7 @@ use crate::host::queue::Accepting;
 use crate::host::{Probe, ReadHost, real_path};
 use crate::manifest::Manifest;
 use crate::names::Side;
+use crate::parallel;
 use crate::raw::HostPath;
 use crate::resource::mail::spool_dir;
 use crate::resource::queue;
@@ -19,23 +20,25 @@ pub fn observe(
     target: &dyn ReadHost,
     queues: &queue::Actual,
 ) -> Result<Actual> {
-    let mut actual = Actual::default();
-    for (side, host) in [(Side::Source, source), (Side::Target, Some(target))] {
+    let on = |side, host: Option<&dyn ReadHost>| {
         let accepting = queues.of(side).and_then(|seen| seen.accepting.as_ref());
         let (Some(host), Some(accepting)) = (host, accepting) else {
-            continue;
+            return Ok(None);
         };
         let spool = spool_dir(manifest, host)?;
-        let mta = match accepting {
-            Accepting::Postfix { .. } => on_postfix(host, spool)?,
-            Accepting::Sendmail { .. } => Some(on_sendmail(host, spool)?),
-        };
-        match side {
-            Side::Source => actual.source = mta,
-            Side::Target => actual.target = mta,
+        match accepting {
+            Accepting::Postfix { .. } => on_postfix(host, spool),
+            Accepting::Sendmail { .. } => on_sendmail(host, spool).map(Some),
         }
-    }
-    Ok(actual)
+    };
+    let (source, target) = parallel::both(
+        || on(Side::Source, source),
+        || on(Side::Target, Some(target)),
+    );
+    Ok(Actual {
+        source: source?,
+        target: target?,
+    })
 }
 
 /// `None` where postconf does not answer.

@@ -6,6 +6,7 @@ use super::{Actual, HostQueues};
 use crate::error::Result;
 use crate::host::queue::{Accepting, QUARANTINE, QueueDirectory, QueueKind, waiting, weight};
 use crate::host::{FileKind, Probe, ReadHost, real_path};
+use crate::parallel;
 use crate::raw::HostPath;
 use crate::receipt::RECORDS;
 use crate::resource::mail::Volume;
@@ -15,9 +16,10 @@ const POSTFIX: &str = "/var/spool/postfix";
 
 /// Looks at the queues of both hosts.
 pub fn observe(source: Option<&dyn ReadHost>, target: &dyn ReadHost) -> Result<Actual> {
+    let (source, target) = parallel::both(|| source.map(on), || on(target));
     Ok(Actual {
-        source: source.map(on).transpose()?,
-        target: Some(on(target)?),
+        source: source.transpose()?,
+        target: Some(target?),
     })
 }
 

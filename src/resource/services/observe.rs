@@ -11,6 +11,7 @@ use crate::error::{Error, Kind, Result};
 use crate::host::{FileKind, HostState, Probe, ReadHost};
 use crate::manifest::{Manifest, Services};
 use crate::names::Side;
+use crate::parallel;
 use crate::raw::HostPath;
 use crate::receipt::Receipt;
 use crate::resource::accounts;
@@ -29,22 +30,26 @@ pub fn observe(
     let (source, target) = hosts;
     let running = |host: &dyn ReadHost| host.state() == HostState::Live;
     let source = source.filter(|host| running(*host));
-    let mut actual = Actual {
-        source: source
-            .map(|host| look(&manifest.services, host))
-            .transpose()?,
-        target: None,
-    };
-    if running(target) {
+    let on_target = || {
+        if !running(target) {
+            return Ok(None);
+        }
         let mut seen = look(&manifest.services, target)?;
         let free = receipt.is_none_or(|r| r.authority == Side::Source && r.services.is_empty());
         if free && seen.programs.iter().any(|program| program.serves()) {
             let strangers = others::strangers(&accounts.target, resolved, receipt);
             seen.others = others::look(manifest, target, &seen, &strangers)?;
         }
-        actual.target = Some(seen);
-    }
-    Ok(actual)
+        Ok(Some(seen))
+    };
+    let (source, target) = parallel::both(
+        || source.map(|host| look(&manifest.services, host)),
+        on_target,
+    );
+    Ok(Actual {
+        source: source.transpose()?,
+        target: target?,
+    })
 }
 
 /// Looks at one running host.

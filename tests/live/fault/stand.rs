@@ -105,6 +105,14 @@ impl Stand {
             .concat()
     }
 
+    /// Prints what the hosts' mail servers said last, for whoever looks for the cause of a failure.
+    pub(crate) fn tell(&self) {
+        for name in ["old", "new"] {
+            let said = self.lab.host(name).recent_log();
+            eprintln!("--- {name} said:\n{said}");
+        }
+    }
+
     /// Who gets mail meanwhile. An mbox is rewritten in place, by whoever flags or expunges: a power cut
     /// tears it by itself, with or without us. So where power is cut, only Maildirs are in use.
     pub(super) fn people(kind: Kind) -> Vec<&'static str> {

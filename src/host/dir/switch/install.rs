@@ -6,9 +6,6 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{AtFlags, unlinkat};
-use rustix::io::Errno;
-
 use super::super::DirHost;
 use super::file::{Lock, Taken, WATCHER_LOCK, end_holders};
 use super::steps::program;
@@ -240,21 +237,4 @@ pub(super) fn remove(host: &DirHost, name: &MigrationName) -> Result<()> {
         Init::Scripts(_) => {}
     }
     host.remove_file(&program_path(name))
-}
-
-/// Removes the migration's directory if nothing is kept there, and the one above likewise.
-pub(super) fn remove_directory(host: &DirHost, name: &MigrationName) -> Result<()> {
-    let directory = Receipt::directory(name);
-    for path in [&directory, &directory.parent()] {
-        let Some((parent, file)) = host.locate_no_follow(path)? else {
-            continue;
-        };
-        match unlinkat(&parent, &file, AtFlags::REMOVEDIR) {
-            Ok(()) | Err(Errno::NOENT) => {}
-            // A mount point is somebody's.
-            Err(Errno::NOTEMPTY | Errno::EXIST | Errno::BUSY) => return Ok(()),
-            Err(errno) => return Err(host.fail("remove", path, errno)),
-        }
-    }
-    Ok(())
 }

@@ -216,7 +216,7 @@ impl Watcher<'_> {
                 // Who arms next must not take us for a watcher.
                 shown.take();
                 host.remove_file(&directory.join(SWITCH_LOCK))?;
-                install::remove_directory(host, name)?;
+                host.remove_records(name)?;
                 drop(lock);
                 Ok(Acted::Left)
             }

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! /var/lib/reconcile/             root's alone; the receipts are here as well
-//! /var/lib/reconcile/agent-ID/    root's alone
-//! /var/lib/reconcile/agent-ID/reconcile
+//! /var/lib/reconcile/agent.ID/    root's alone; no migration has such a name
+//! /var/lib/reconcile/agent.ID/reconcile
 //! ```
 //!
 //! SFTP has one word for most failures, so after one the file system is asked whether it is full.
@@ -21,7 +21,7 @@ use futures_core::Stream as _;
 use openssh_sftp_client::error::SftpErrorKind;
 use openssh_sftp_client::file::File as RemoteFile;
 use openssh_sftp_client::fs::{DirEntry, Fs};
-use openssh_sftp_client::metadata::Permissions;
+use openssh_sftp_client::metadata::{MetaData, Permissions};
 use openssh_sftp_client::{Error as SftpError, UnixTimeStamp};
 use tokio::io::AsyncSeekExt as _;
 use tokio::task::JoinSet;
@@ -39,7 +39,7 @@ pub(super) const NAME: &str = "reconcile";
 const TOP: &str = "/var/lib/reconcile";
 
 /// Begins the names of the directories.
-const PREFIX: &str = "agent-";
+const PREFIX: &str = "agent.";
 
 /// For root alone.
 const PRIVATE: u16 = 0o700;
@@ -120,6 +120,38 @@ impl Connection {
         Ok(dir)
     }
 
+    /// Whether a program of this size is there that nobody but root can have put there or changed.
+    pub(super) fn is_there(&self, program: &str, size: u64) -> Result<bool> {
+        let holders = Path::new(program).ancestors().skip(1);
+        let holders = holders.take_while(|holder| holder.starts_with(TOP));
+        let mut looks = JoinSet::new();
+        self.with_files(|files| {
+            self.runtime.block_on(async {
+                for (path, file) in std::iter::once((Path::new(program), true))
+                    .chain(holders.map(|dir| (dir, false)))
+                {
+                    let (mut fs, path) = (files.sftp.fs(), path.to_owned());
+                    looks.spawn(async move {
+                        let Ok(found) = fs.symlink_metadata(path).await else {
+                            return false;
+                        };
+                        let fits = match found.file_type() {
+                            Some(kind) if file => kind.is_file() && found.len() == Some(size),
+                            Some(kind) => kind.is_dir(),
+                            None => false,
+                        };
+                        fits && is_private(&found)
+                    });
+                }
+                let mut there = true;
+                while let Some(look) = looks.join_next().await {
+                    there &= look.unwrap_or(false);
+                }
+                Ok(there)
+            })
+        })
+    }
+
     /// Takes a program away again that does not run.
     pub(super) fn remove_upload(&self, dir: &str) -> Result<()> {
         self.with_files(|files| {
@@ -197,8 +229,7 @@ async fn prepare(fs: &mut Fs, dir: &str) -> Step<()> {
     match fs.symlink_metadata(TOP).await {
         Ok(found) => {
             let is_dir = found.file_type().is_some_and(|kind| kind.is_dir());
-            let open = |mode: Permissions| mode.write_by_group() || mode.write_by_other();
-            if !is_dir || found.uid() != Some(0) || found.permissions().is_none_or(open) {
+            if !is_dir || !is_private(&found) {
                 return Err(Failed {
                     doing: "use",
                     path: TOP.to_owned(),
@@ -211,6 +242,12 @@ async fn prepare(fs: &mut Fs, dir: &str) -> Step<()> {
     }
     make(fs, dir).await?;
     sweep(fs, dir).await
+}
+
+/// Whether nobody but root may write to it.
+fn is_private(found: &MetaData) -> bool {
+    let open = |mode: Permissions| mode.write_by_group() || mode.write_by_other();
+    found.uid() == Some(0) && !found.permissions().is_none_or(open)
 }
 
 async fn make(fs: &mut Fs, dir: &str) -> Step<()> {
