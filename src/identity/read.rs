@@ -196,7 +196,7 @@ fn user<R: io::Read>(
                 imap = match listed.take() {
                     Some(Ok(listed)) => match session(frames, Opening::of(listed))? {
                         Some((imap, opened)) => {
-                            access = opened;
+                            access = Some(opened);
                             Some(imap)
                         }
                         None => return Ok(None),
@@ -208,7 +208,7 @@ fn user<R: io::Read>(
                     None => return Err(malformed("folders before their list")),
                 }
             }
-            Line::Begin(b"inbox") => access = session(frames, Opened::default())?.flatten(),
+            Line::Begin(b"inbox") => access = session(frames, Opened::default())?,
             Line::Done(n) if n == number => break,
             _ => return Err(malformed("an answer about somebody else")),
         }

@@ -96,11 +96,18 @@ impl Host {
         self.await_deliveries()
     }
 
-    /// Waits until the MTA's queue is empty.
+    /// Waits until the MTA's queue is empty, and has it try again what it could not deliver.
     #[track_caller]
     pub(crate) fn await_deliveries(&self) -> &Self {
-        // Postfix; sendmail.
-        self.await_that("mailq | grep -qE 'queue is empty|Total requests: 0'")
+        // Postfix; sendmail. On a full disk procmail waits for a minute before it gives up.
+        self.run(
+            "for n in $(seq 150); do
+                 mailq | grep -qE 'queue is empty|Total requests: 0' && exit 0
+                 if [ $((n % 10)) = 0 ]; then sendmail -q || true; fi
+                 sleep 0.5
+             done; mailq; exit 1",
+        );
+        self
     }
 
     /// Delivers a letter by procmail, as the MTA does.

@@ -52,7 +52,7 @@ impl Opening {
 }
 
 impl Session for Opening {
-    type Said = (Read<Folders>, Option<Read<Access>>);
+    type Said = (Read<Folders>, Read<Access>);
 
     fn line(&mut self, line: &[u8]) {
         self.inbox.line(line);
@@ -75,12 +75,12 @@ impl Session for Ignored {
     }
 }
 
-/// The answer to SELECT, if there is one.
+/// The answer to SELECT.
 #[derive(Default)]
 pub(super) struct Opened(Option<Read<Access>>);
 
 impl Session for Opened {
-    type Said = Option<Read<Access>>;
+    type Said = Read<Access>;
 
     fn line(&mut self, line: &[u8]) {
         if let Some(end) = imap::completion(line, "I") {
@@ -95,8 +95,8 @@ impl Session for Opened {
     }
 
     fn end(self, words: &str) -> Self::Said {
-        let why = |refusal: Refusal| refusal.because(words);
-        self.0.map(|access| access.map_err(why))
+        let answer = self.0.unwrap_or_else(|| Err(Refusal::silence()));
+        answer.map_err(|refusal| refusal.because(words))
     }
 }
 
@@ -109,7 +109,10 @@ pub(super) fn session<R: io::Read, S: Session>(
     loop {
         match frames.next()? {
             None => return Ok(None),
-            Some(Line::Said(line)) => session.line(line),
+            Some(Line::Said(line)) => {
+                words.parting(line);
+                session.line(line);
+            }
             Some(Line::Words(more)) => words.add(more),
             Some(Line::End(_)) => return Ok(Some(session.end(words.told()))),
             Some(_) => return Err(malformed("a session without its end")),
@@ -121,7 +124,7 @@ pub(super) fn session<R: io::Read, S: Session>(
 #[derive(Debug, Default)]
 pub(super) struct Words {
     pub(super) text: String,
-    /// Why a session ended, which is no complaint: "Disconnected: ...".
+    /// Why a session ended, where nobody logged out: `* BYE`, or what is logged as information.
     parting: String,
 }
 
@@ -143,11 +146,17 @@ impl Words {
         }
     }
 
+    /// Takes what the server says, which may be why it ends the session (RFC 9051, 7.1.5).
+    fn parting(&mut self, line: &[u8]) {
+        if line.starts_with(b"* BYE ") && !line.starts_with(b"* BYE Logging out") {
+            self.parting = crate::raw::escape(&line[..line.len().min(LONGEST_WORDS)]);
+        }
+    }
+
     pub(super) fn add(&mut self, line: &[u8]) {
         let says = |words: &[u8]| line.windows(words.len()).any(|window| window == words);
-        if says(b": Info: ") && !says(b": Logged out") {
-            let length = line.len().min(LONGEST_WORDS);
-            self.parting = crate::raw::escape(&line[..length]);
+        if says(b": Info: ") && !says(b": Logged out") && self.parting.is_empty() {
+            self.parting = crate::raw::escape(&line[..line.len().min(LONGEST_WORDS)]);
         }
         // That somebody logged out is no complaint; a backtrace is none that helps.
         let noise = [&b": Info: "[..], b": Debug: ", b"Raw backtrace: "];
