@@ -22,7 +22,7 @@ def manifest(way):
     of mail, and only files are measured here."""
     return (
         f"version: 1\nname: bench\nsource: {{ host: 'ssh://root@old' }}\ntarget: {{ host: 'ssh://root@new' }}\n"
-        f"serve_from: source\ntransfer: {{ path: {way} }}\ndovecot: {{ accept: [mail_location, userdb] }}\n"
+        f"serve_from: source\ntransfer: {{ path: {way}, program: keep }}\ndovecot: {{ accept: [mail_location, userdb] }}\n"
     )
 
 
