@@ -23,6 +23,7 @@ use std::any::Any;
 use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -171,6 +172,10 @@ pub trait ReadHost: Send + Sync {
     fn origin(&self, tree: &OriginTree) -> Result<Origin>;
     /// The same for an engine elsewhere: questions go in, `answers` gets the answers in their order.
     fn relay(&self, tree: &OriginTree, answers: Answers) -> Result<Box<dyn Relay>>;
+    /// How long a question to this host takes to be answered, besides the work that it makes.
+    fn round_trip(&self) -> Duration {
+        Duration::ZERO
+    }
     /// This host as one that an agent serves, if it is one.
     fn remote(&self) -> Option<&RemoteHost> {
         None

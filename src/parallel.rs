@@ -3,12 +3,24 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread::ScopedJoinHandle;
+use std::time::Duration;
 
 /// More threads than this do not make a disk faster, and fewer leave a distant host idle.
 const THREADS: usize = 4;
 
 /// So many small questions to a distant host are on their way at a time.
 const QUESTIONS: usize = 32;
+
+/// More of what reads and writes files is not begun at a time however distant a host is: each takes
+/// memory.
+const MOST: usize = 12;
+
+/// How many users' files are worked on at a time, where a question to a host takes so long to be
+/// answered: the more of it is waiting, the more.
+pub(crate) fn abreast(round_trip: Duration) -> usize {
+    let wait = usize::try_from(round_trip.as_millis() / 2).unwrap_or(MOST);
+    THREADS.saturating_add(wait).min(MOST)
+}
 
 /// Maps items in a few threads. The results come in the order of the items.
 pub(crate) fn map<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
@@ -20,7 +32,12 @@ pub(crate) fn ask<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) 
     map_in(QUESTIONS, items, work)
 }
 
-fn map_in<T: Sync, R: Send>(threads: usize, items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+/// The same in so many threads.
+pub(crate) fn map_in<T: Sync, R: Send>(
+    threads: usize,
+    items: &[T],
+    work: impl Fn(&T) -> R + Sync,
+) -> Vec<R> {
     let next = AtomicUsize::new(0);
     let slots: Vec<Mutex<Option<R>>> = items.iter().map(|_| Mutex::new(None)).collect();
     std::thread::scope(|scope| {
@@ -66,6 +83,14 @@ pub(crate) fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    #[test]
+    fn more_is_begun_at_a_time_the_more_distant_a_host_is() {
+        let abreast = [0, 1, 20, 200, 100_000].map(|ms| super::abreast(Duration::from_millis(ms)));
+        assert_eq!(abreast, [4, 4, 12, 12, 12]);
+    }
+
     #[test]
     fn results_keep_the_order_of_the_items() {
         let items: Vec<u64> = (0..1000).collect();

@@ -14,6 +14,7 @@ use super::{backup, hand_over, housekeeping, mail, progress, services, timer, tr
 use crate::error::{Error, Kind, Result};
 use crate::host::{Host, ReadHost};
 use crate::names::Side;
+use crate::parallel;
 use crate::plan::change::{AccountsMerge, HandOverRecord, IdMap, Rename};
 use crate::plan::{Action, ActionId, Change, Fact, Plan};
 use crate::raw::HostPath;
@@ -61,6 +62,12 @@ impl<'a> Run<'a> {
                 .source
                 .ok_or_else(|| Error::new(Kind::Host, "the source is gone")),
         }
+    }
+
+    /// How many users' mail is brought over at a time.
+    pub(super) fn abreast(&self) -> usize {
+        let round_trips = self.hosts().map(ReadHost::round_trip);
+        parallel::abreast(round_trips.max().unwrap_or_default())
     }
 
     /// Both hosts, as far as they are there.

@@ -63,7 +63,8 @@ pub(super) fn perform(context: &Context<'_>, actions: &[&Action]) -> Result<Vec<
         HostState::Offline => Stillness::Frozen,
     };
     let batch = Batch::new(context, stillness);
-    let written = parallel::map(actions, |action| batch.write(action));
+    let abreast = context.run.abreast();
+    let written = parallel::map_in(abreast, actions, |action| batch.write(action));
     transfer::tell_loss(context.run);
     batch.flush()?;
     crate::failpoint::hit("mail:written");
@@ -72,7 +73,7 @@ pub(super) fn perform(context: &Context<'_>, actions: &[&Action]) -> Result<Vec<
         .zip(written)
         .map(|pair| Mutex::new(Some(pair)))
         .collect();
-    Ok(parallel::map(&work, |item| {
+    Ok(parallel::map_in(abreast, &work, |item| {
         let pair = item.lock().unwrap_or_else(PoisonError::into_inner).take();
         let (action, written) = pair.expect("each item is taken once");
         batch.commit(action, written?)
@@ -95,9 +96,10 @@ pub(super) fn bring_over(
     stillness: Stillness,
 ) -> Result<BTreeSet<UserName>> {
     let batch = Batch::new(context, stillness);
+    let abreast = context.run.abreast();
     let mut changed = BTreeSet::new();
     for some in copies.chunks(BATCH_USERS) {
-        let written = parallel::map(some, |copy| batch.copy(&ours_by_now(copy)));
+        let written = parallel::map_in(abreast, some, |copy| batch.copy(&ours_by_now(copy)));
         transfer::tell_loss(context.run);
         batch.flush()?;
         let work: Vec<_> = some
@@ -105,7 +107,7 @@ pub(super) fn bring_over(
             .zip(written)
             .map(|(copy, written)| Mutex::new(Some((copy, written))))
             .collect();
-        let ended = parallel::map(&work, |item| {
+        let ended = parallel::map_in(abreast, &work, |item| {
             let taken = item.lock().unwrap_or_else(PoisonError::into_inner).take();
             let (copy, written) = taken.expect("each item is taken once");
             let mut written = written?;
@@ -128,6 +130,8 @@ struct Batch<'a> {
     index: HostPath,
     /// Trees that were written, or have to be durable for another reason, by the side that has them.
     written: Mutex<BTreeMap<Side, BTreeSet<HostPath>>>,
+    /// Directories that are there by now.
+    made: Mutex<BTreeSet<(Side, HostPath)>>,
 }
 
 impl<'a> Batch<'a> {
@@ -139,6 +143,7 @@ impl<'a> Batch<'a> {
             looks: &context.memory.looks,
             index: context.store.index_directory(),
             written: Mutex::default(),
+            made: Mutex::default(),
         }
     }
 }
@@ -164,8 +169,8 @@ impl Batch<'_> {
         for tree in &change.trees {
             let onto = change.from.other();
             let (from, to) = (self.run.read(change.from)?, self.run.change(onto)?);
-            to.make_dirs(&tree.paths.on(onto).parent(), 0o755)?;
-            to.make_dirs(&self.index, 0o700)?;
+            self.make(onto, &tree.paths.on(onto).parent(), 0o755)?;
+            self.make(onto, &self.index, 0o700)?;
             let job = self.job(change, tree, Depth::Index);
             let mut watch = self.watch(self.progress);
             let copied = to.copy(&job, from, &mut watch)?;
@@ -176,6 +181,17 @@ impl Batch<'_> {
             self.wrote(onto, tree.paths.on(onto));
         }
         Ok(written)
+    }
+
+    /// Makes a directory, once in a batch: most trees are in the same few.
+    fn make(&self, side: Side, dir: &HostPath, mode: u32) -> Result<()> {
+        let made = || self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = (side, dir.clone());
+        if !made().contains(&place) {
+            self.run.change(side)?.make_dirs(dir, mode)?;
+            made().insert(place);
+        }
+        Ok(())
     }
 
     /// Remembers that a tree has to be made durable.

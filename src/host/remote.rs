@@ -18,6 +18,7 @@ use std::fmt;
 use std::io::{Read, Write};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
@@ -48,6 +49,7 @@ pub struct RemoteHost {
     /// The ids that the agent was told last.
     ids: Mutex<Option<Arc<IdMap>>>,
     direct: Mutex<Direct>,
+    round_trip: Duration,
 }
 
 impl fmt::Debug for RemoteHost {
@@ -93,12 +95,17 @@ impl RemoteHost {
             return Err(Error::new(Kind::Host, what)
                 .hint(format!("log in as root, or write `{side}.become: sudo`")));
         }
-        Ok(Self {
+        let mut host = Self {
             side,
             line: Line::open(label, from, to, bearer),
             ids: Mutex::default(),
             direct: Mutex::default(),
-        })
+            round_trip: Duration::ZERO,
+        };
+        let began = Instant::now();
+        host.lstat(&HostPath::from("/"))?;
+        host.round_trip = began.elapsed();
+        Ok(host)
     }
 
     /// Has the host keep a copy of this program for the runs of a migration to come
@@ -232,6 +239,10 @@ impl ReadHost for RemoteHost {
 
     fn relay(&self, tree: &OriginTree, answers: Answers) -> Result<Box<dyn Relay>> {
         job::relay(&self.line, tree, answers)
+    }
+
+    fn round_trip(&self) -> Duration {
+        self.round_trip
     }
 
     fn remote(&self) -> Option<&RemoteHost> {

@@ -51,7 +51,7 @@ const SETTLING: Duration = Duration::from_mins(3);
 pub(crate) enum Pace {
     /// More than five letters a second; it keeps a core busy.
     Brisk,
-    /// About two letters a second: for tests that ask what becomes of them, not how many there are.
+    /// About one letter a second: for tests that ask what becomes of them, not how many there are.
     Gentle,
 }
 
@@ -60,7 +60,7 @@ impl Pace {
     const fn slowed(self, brisk: Duration) -> Duration {
         match self {
             Self::Brisk => brisk,
-            Self::Gentle => brisk.saturating_mul(4),
+            Self::Gentle => brisk.saturating_mul(6),
         }
     }
 }

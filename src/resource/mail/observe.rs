@@ -216,6 +216,10 @@ impl Observer<'_> {
         Ok(volumes.into_iter().map(|(_, volume)| volume).collect())
     }
 
+    fn abreast(&self) -> usize {
+        parallel::abreast(self.source.round_trip().max(self.target.round_trip()))
+    }
+
     /// Walks the trees of all users, a few at a time.
     fn compare_all(&self, users: &mut BTreeMap<UserName, UserMail>) -> Result<()> {
         let sound = |user: &UserMail| user.problems.is_empty();
@@ -223,7 +227,7 @@ impl Observer<'_> {
             users.iter().filter(|(_, user)| sound(user)).collect();
         let compare = |(name, user): &(&UserName, &UserMail)| self.compare_user(name, user);
         let compared = match self.look.order {
-            Order::Any => parallel::map(&work, compare),
+            Order::Any => parallel::map_in(self.abreast(), &work, compare),
             Order::ByName => work.iter().map(compare).collect(),
         };
         for (user, compared) in users.values_mut().filter(|user| sound(user)).zip(compared) {
