@@ -18,6 +18,7 @@ use reconcile::error::Kind;
 use reconcile::error::Result;
 use reconcile::host::DirHost;
 use reconcile::names::Side;
+use reconcile::resource::dovecot::config::files::Files;
 use reconcile::resource::dovecot::config::include;
 use reconcile::resource::dovecot::config::syntax::unquote;
 use reconcile::resource::dovecot::config::tree::Tree;
@@ -93,7 +94,7 @@ fn settings_are_read_by_meaning_whoever_reads_them() {
         };
         let root = DirHost::open(Side::Target, &case).unwrap();
         let main = "/etc/dovecot/dovecot.conf".into();
-        let reading = include::read(&root, &main, None, &[]).unwrap();
+        let reading = include::read(&Files::of(&root), &main, None, &[]).unwrap();
         let own = |protocol: &str| Tree::of_reading(&reading, protocol, syntax);
         let (imap, pop3) = (printed("imap"), printed("pop3"));
         let (own_imap, own_pop3) = (own("imap"), own("pop3"));

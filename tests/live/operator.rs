@@ -92,9 +92,10 @@ impl Lab {
     /// the hosts keep the program: sending it takes a good part of a test's time.
     #[track_caller]
     pub(crate) fn manifest(&self, serve_from: &str, rest: &str) -> &Self {
-        let transfer = match rest.contains("transfer:") {
-            true => "",
-            false => "transfer: { program: keep }\n",
+        let transfer = if rest.contains("transfer:") {
+            ""
+        } else {
+            "transfer: { program: keep }\n"
         };
         let text = format!(
             "version: 1\nname: live\nsource:\n  host: ssh://root@old\ntarget:\n  \

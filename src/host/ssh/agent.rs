@@ -87,9 +87,9 @@ impl Connection {
         binary: &Path,
         arguments: &[&str],
     ) -> Result<Option<Running>> {
-        let size = std::fs::metadata(binary)
-            .doing(Kind::Host, || format!("cannot read {}", binary.display()))?
-            .len();
+        let size = File::open(binary)
+            .and_then(|file| Ok(file.metadata()?.len()))
+            .doing(Kind::Host, || format!("cannot read {}", binary.display()))?;
         let kept = kept.to_string();
         if self.machine() != MACHINE || !self.is_there(&kept, size)? {
             return Ok(None);

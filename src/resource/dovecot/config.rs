@@ -5,6 +5,7 @@
 //! POP3 session sees can be told ([`effective`]). What doveconf or this reader found is a [`tree`]. It knows nothing of what a setting means.
 
 mod braces;
+pub mod files;
 pub mod include;
 pub mod syntax;
 pub mod tree;

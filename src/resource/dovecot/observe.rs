@@ -11,6 +11,7 @@ use crate::parallel;
 use crate::raw::HostPath;
 use crate::resource::accounts::Chosen;
 
+use super::config::files::Files;
 use super::config::include::{self, Overlay, Reading};
 use super::config::syntax::unquote;
 use super::config::tree::Tree;
@@ -83,7 +84,8 @@ fn host(host: &dyn ReadHost, spool: &HostPath, around: &Around<'_>) -> Result<Ho
     let (Some(main), Installed::Yes(..) | Installed::Unknown) = (main, &installed) else {
         return Ok(HostDovecot::default());
     };
-    let reading = include::read(host, &main, None, &[SETTING, VERSION_SETTING])?;
+    let files = &Files::of(host);
+    let reading = include::read(files, &main, None, &[SETTING, VERSION_SETTING])?;
     let (version, evidence) = match installed {
         Installed::Yes(version, evidence) => (version, evidence),
         Installed::No | Installed::Unknown => version::by_configuration(&reading),
@@ -149,7 +151,7 @@ fn host(host: &dyn ReadHost, spool: &HostPath, around: &Around<'_>) -> Result<Ho
         spool: spool::observe(host, spool)?,
         layouts,
         certificates,
-        lines_go_to: Some(last_file(host, &main)?),
+        lines_go_to: Some(last_file(host, files, &main)?),
     })
 }
 
@@ -197,10 +199,10 @@ fn running(host: &dyn ReadHost) -> Result<Running> {
 }
 
 /// Debian's `local.conf` is read last, where the main file includes it.
-fn last_file(host: &dyn ReadHost, main: &HostPath) -> Result<HostPath> {
+fn last_file(host: &dyn ReadHost, files: &Files<'_>, main: &HostPath) -> Result<HostPath> {
     let local = main.parent().join("local.conf");
     if host.stat(&local)?.is_some() {
-        let reading = include::read(host, main, None, &[])?;
+        let reading = include::read(files, main, None, &[])?;
         let is_last = reading.files.last() == Some(&local);
         return Ok(if is_last { local } else { main.clone() });
     }
@@ -208,7 +210,7 @@ fn last_file(host: &dyn ReadHost, main: &HostPath) -> Result<HostPath> {
         path: &local,
         content: "",
     };
-    let reading = include::read(host, main, Some(overlay), &[])?;
+    let reading = include::read(files, main, Some(overlay), &[])?;
     let is_last = reading.files.last() == Some(&local);
     Ok(if is_last { local } else { main.clone() })
 }
@@ -290,7 +292,8 @@ fn drop_in_on(target: &dyn ReadHost, syntax: Syntax) -> Result<DropIn> {
         path: &path,
         content: &would_be,
     };
-    let reading = include::read(target, &main, Some(overlay), &[SETTING])?;
+    let files = &Files::of(target);
+    let reading = include::read(files, &main, Some(overlay), &[SETTING])?;
     let effect = match effective(reading.of(SETTING), syntax) {
         _ if !reading.files.contains(&path) => Effect::NotIncluded { main },
         Some(winner) if winner.file != path => Effect::Beaten { by: winner.clone() },

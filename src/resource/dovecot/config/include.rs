@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use globset::GlobBuilder;
 
 use super::braces;
+use super::files::Files;
 use super::syntax::{self, Statement};
 use super::{Assignment, Scope};
 use crate::error::{Error, Kind, Result};
-use crate::host::{FileKind, ReadHost};
+use crate::host::FileKind;
 use crate::raw::{HostPath, Raw};
 
 /// More would be a mistake; Dovecot itself only refuses a file that includes itself.
@@ -78,7 +79,7 @@ impl Reading {
 /// A file that does not follow the grammar, an include that matches nothing and an include loop are
 /// [`Kind::Malformed`], with host, file and line.
 pub fn read(
-    host: &dyn ReadHost,
+    host: &Files<'_>,
     main: &HostPath,
     overlay: Option<Overlay<'_>>,
     keys: &[&str],
@@ -97,7 +98,7 @@ pub fn read(
 }
 
 struct Reader<'a> {
-    host: &'a dyn ReadHost,
+    host: &'a Files<'a>,
     overlay: Option<Overlay<'a>>,
     keys: &'a [&'a str],
     /// The files that are being read, each included by the one before.
@@ -225,6 +226,7 @@ impl Reader<'_> {
                 found.iter().map(|dir| dir.join(component)).collect()
             };
         }
+        self.host.ahead(&found);
         let mut present = Vec::new();
         for path in found {
             if self.is_overlay(&path) || self.host.stat(&path)?.is_some() {
