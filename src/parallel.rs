@@ -1,7 +1,7 @@
 //! Work in several threads.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread::ScopedJoinHandle;
 use std::time::Duration;
 
@@ -62,6 +62,41 @@ pub(crate) fn map_in<T: Sync, R: Send>(
         .collect()
 }
 
+/// So many at a time, of any number of threads.
+#[derive(Debug)]
+pub(crate) struct Turns {
+    free: Mutex<usize>,
+    freed: Condvar,
+}
+
+impl Turns {
+    pub(crate) const fn new(at_a_time: usize) -> Self {
+        Self {
+            free: Mutex::new(at_a_time),
+            freed: Condvar::new(),
+        }
+    }
+
+    /// Waits for a turn, which ends when it is dropped.
+    pub(crate) fn take(&self) -> Turn<'_> {
+        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.freed.wait_while(free, |free| *free == 0);
+        *waited.unwrap_or_else(PoisonError::into_inner) -= 1;
+        Turn(self)
+    }
+}
+
+/// See [`Turns::take`].
+#[derive(Debug)]
+pub(crate) struct Turn<'a>(&'a Turns);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        *self.0.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.0.freed.notify_one();
+    }
+}
+
 /// Two things at the same time, such as looking at two hosts.
 pub(crate) fn both<A: Send, B>(
     one: impl FnOnce() -> A + Send,
@@ -83,7 +118,21 @@ pub(crate) fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
+
+    #[test]
+    fn no_more_have_a_turn_than_may() {
+        let turns = super::Turns::new(3);
+        let [now, most] = [(); 2].map(|()| AtomicUsize::new(0));
+        super::ask(&[(); 100], |()| {
+            let _turn = turns.take();
+            most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            std::thread::sleep(Duration::from_millis(1));
+            now.fetch_sub(1, Ordering::SeqCst);
+        });
+        assert_eq!(most.into_inner(), 3);
+    }
 
     #[test]
     fn more_is_begun_at_a_time_the_more_distant_a_host_is() {

@@ -14,11 +14,12 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use super::{
-    Answers, CONTROL_FILE_LIMIT, Ended, FileKind, Hearing, HostState, Probe, ReadHost, Relay,
-    Space, Stat, TreeJob, Watch, dir, failed, tree,
+    Answer, Answers, CONTROL_FILE_LIMIT, Ended, FileKind, Hearing, HostState, Probe, ReadHost,
+    Relay, Space, Stat, TreeJob, Watch, dir, failed, probe, tree,
 };
 use crate::error::{Doing as _, Error, Kind, Result};
 use crate::names::Side;
+use crate::parallel::Turns;
 use crate::raw::{HostPath, Raw};
 use crate::replicate::commands::find::{self, Follow, Found};
 use crate::replicate::commands::{Finished, Output, Programs, Tools, complaint, hear};
@@ -37,7 +38,12 @@ pub struct CommandHost {
     /// Why this program cannot run there.
     why: String,
     outflow: Arc<Outflow>,
+    turns: Turns,
 }
+
+/// So many questions are asked at a time: each is a session of its own, of which sshd allows ten a
+/// connection (`MaxSessions`, `sshd_config(5)`), and users' files are read in others meanwhile.
+const QUESTIONS: usize = 3;
 
 impl CommandHost {
     /// Makes sure that the programs are there. `why` says why ours cannot run.
@@ -53,10 +59,12 @@ impl CommandHost {
             tools,
             why,
             outflow: Arc::default(),
+            turns: Turns::new(QUESTIONS),
         })
     }
 
     fn find(&self, doing: &str, path: &HostPath, follow: Follow) -> Result<Option<Found>> {
+        let _turn = self.turns.take();
         find::at(self.programs.as_ref(), path.as_bytes(), follow)?
             .map_err(|error| failed(self.programs.label(), doing, path, error))
     }
@@ -69,6 +77,23 @@ impl CommandHost {
             .filter(|found| found.kind != b'l')
             .as_ref()
             .map(stat_of))
+    }
+
+    /// Whether there is a program that can answer a probe.
+    fn is_program(&self, probe: &Probe) -> Result<bool> {
+        let program = self.stat(&HostPath::from(probe.argv()[0].as_str()))?;
+        Ok(program.is_some_and(|stat| stat.kind == FileKind::File && stat.mode & 0o001 != 0))
+    }
+
+    fn begin(&self, probe: &Probe) -> Result<Box<dyn Hearing>> {
+        let argv = probe.argv();
+        let argv: Vec<&[u8]> = argv.iter().map(String::as_bytes).collect();
+        let patience = Some(probe.patience());
+        let input = probe.input().to_vec();
+        let output = self.programs.start_patiently(&argv, input, patience)?;
+        Ok(Box::new(Heard {
+            output: Some(output),
+        }))
     }
 
     fn told(&self, tree: &OriginTree) -> Result<Session> {
@@ -155,6 +180,7 @@ impl ReadHost for CommandHost {
     }
 
     fn list(&self, dir: &HostPath) -> Result<Option<Vec<Raw>>> {
+        let _turn = self.turns.take();
         let found = find::list(self.programs.as_ref(), dir.as_bytes())?
             .map_err(|error| failed(self.programs.label(), "list", dir, error))?;
         let names = found.map(|found| {
@@ -179,6 +205,7 @@ impl ReadHost for CommandHost {
             }
             Some(_) => {}
         }
+        let _turn = self.turns.take();
         let input = [b"if=", path.as_bytes()].concat();
         // Should a fifo take the file's place, it must not hang us.
         let argv: [&[u8]; 4] = [b"dd", &input, b"bs=65536", b"iflag=nonblock"];
@@ -218,6 +245,7 @@ impl ReadHost for CommandHost {
             path.as_bytes(),
         ];
         let doing = "measure the space at";
+        let _turn = self.turns.take();
         let mut output = self.programs.start(&argv, Vec::new())?;
         let said = hear(output.as_mut(), 4096)?;
         let ended = output.end()?;
@@ -232,18 +260,19 @@ impl ReadHost for CommandHost {
     }
 
     fn ask(&self, probe: &Probe) -> Result<Option<Box<dyn Hearing>>> {
-        let argv = probe.argv();
-        match self.stat(&HostPath::from(argv[0].as_str()))? {
-            Some(stat) if stat.kind == FileKind::File && stat.mode & 0o001 != 0 => {}
-            Some(_) | None => return Ok(None),
+        if self.is_program(probe)? {
+            self.begin(probe).map(Some)
+        } else {
+            Ok(None)
         }
-        let argv: Vec<&[u8]> = argv.iter().map(String::as_bytes).collect();
-        let patience = Some(probe.patience());
-        let input = probe.input().to_vec();
-        let output = self.programs.start_patiently(&argv, input, patience)?;
-        Ok(Some(Box::new(Heard {
-            output: Some(output),
-        })))
+    }
+
+    fn probe(&self, probe: &Probe) -> Result<Option<Answer>> {
+        if !self.is_program(probe)? {
+            return Ok(None);
+        }
+        let _turn = self.turns.take();
+        probe::whole(self.begin(probe)?, probe)
     }
 
     fn origin(&self, tree: &OriginTree) -> Result<Origin> {

@@ -194,7 +194,10 @@ impl Connection {
                 format!("cannot start {what} on {}", self.login.label),
                 failure::flat(error),
             )
-            .hint("look into the log of sshd there; its MaxSessions has to be 4 or more"),
+            .hint(
+                "look into the log of sshd there; its MaxSessions has to be 4 or more, and 10 where \
+                 reconcile cannot run",
+            ),
         }
     }
 }

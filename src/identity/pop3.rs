@@ -64,6 +64,11 @@ impl Session {
         }
     }
 
+    /// Whether everything was answered, or refused.
+    pub(super) fn is_whole(&self) -> bool {
+        matches!(self.at, At::Quit | At::Refused(_))
+    }
+
     /// The end of the session. `words` is what the program complained of.
     pub(super) fn end(self, words: &str) -> Read<Maildrop> {
         match self.at {

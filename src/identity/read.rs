@@ -16,7 +16,8 @@ use session::{Ignored, Opened, Opening, Words, session};
 /// What one question yields: the next user's mailboxes, the end, or that nobody can be read.
 #[derive(Debug)]
 pub(super) enum Next {
-    User(Box<Seen>),
+    /// Whether one of the sessions was cut off as well.
+    User(Box<Seen>, bool),
     End,
     Unable(Unable),
 }
@@ -89,9 +90,9 @@ impl Reader<Box<dyn Hearing>> {
         let outcome = one(frames, self.next, self.inbox);
         let what = || self.what.clone();
         match outcome.doing(Kind::Host, what)? {
-            Some(One::User(seen)) if self.next < self.users => {
+            Some(One::User(seen, cut)) if self.next < self.users => {
                 self.next += 1;
-                Ok(Next::User(seen))
+                Ok(Next::User(seen, cut))
             }
             Some(One::Unable(unable)) => Ok(Next::Unable(unable)),
             // One that is left out without a word would pass for one without mail.
@@ -99,7 +100,7 @@ impl Reader<Box<dyn Hearing>> {
                 self.frames = None;
                 Ok(Next::End)
             }
-            Some(One::User(_) | One::Finished) => {
+            Some(One::User(..) | One::Finished) => {
                 let what = format!(
                     "{what}: {} of {} users were read",
                     self.next,
@@ -149,7 +150,7 @@ impl<R> std::fmt::Debug for Reader<R> {
 
 /// What is said between two users.
 pub(super) enum One {
-    User(Box<Seen>),
+    User(Box<Seen>, bool),
     Unable(Unable),
     Finished,
 }
@@ -171,7 +172,7 @@ pub(super) fn one<R: io::Read>(
             Line::Failed(why) => return Ok(Some(One::Unable(Unable::new(why, words.text)))),
             Line::Finished => return Ok(Some(One::Finished)),
             Line::User { number: n, asked } if n == number => {
-                return user(frames, number, asked, inbox).map(|seen| seen.map(One::User));
+                return user(frames, number, asked, inbox);
             }
             _ => return Err(malformed("an answer about nobody")),
         }
@@ -183,47 +184,58 @@ fn user<R: io::Read>(
     number: usize,
     asked: u64,
     inbox: Inbox,
-) -> io::Result<Option<Box<Seen>>> {
-    let (mut pop3, mut listed, mut imap, mut access) = (None, None, None, None);
+) -> io::Result<Option<One>> {
+    let (mut pop3, mut listed, mut imap, mut opened) = (None, None, None, None);
+    let mut cut = false;
     loop {
         let Some(line) = frames.next()? else {
             return Ok(None);
         };
         match line {
-            Line::Begin(b"pop3") => pop3 = session(frames, pop3::Session::default())?,
-            Line::Begin(b"list") => listed = session(frames, list::Session::default())?,
+            Line::Begin(b"pop3") => pop3 = session(frames, pop3::Session::default(), &mut cut)?,
+            Line::Begin(b"list") => {
+                listed = session(frames, list::Session::default(), &mut cut)?;
+            }
             Line::Begin(b"folders") => {
                 imap = match listed.take() {
-                    Some(Ok(listed)) => match session(frames, Opening::of(listed))? {
-                        Some((imap, opened)) => {
-                            access = Some(opened);
+                    Some(Ok(listed)) => match session(frames, Opening::of(listed), &mut cut)? {
+                        Some((imap, answer)) => {
+                            opened = Some(answer);
                             Some(imap)
                         }
                         None => return Ok(None),
                     },
                     // What the program complained of comes at its end.
-                    Some(Err(refusal)) => {
-                        session(frames, Ignored)?.map(|words| Err(refusal.because(&words)))
-                    }
+                    Some(Err(refusal)) => session(frames, Ignored, &mut cut)?
+                        .map(|words| Err(refusal.because(&words))),
                     None => return Err(malformed("folders before their list")),
                 }
             }
-            Line::Begin(b"inbox") => access = session(frames, Opened::default())?,
+            Line::Begin(b"inbox") => opened = session(frames, Opened::default(), &mut cut)?,
             Line::Done(n) if n == number => break,
             _ => return Err(malformed("an answer about somebody else")),
         }
     }
     let access = match inbox {
         Inbox::Leave => None,
-        Inbox::Select => Some(access.unwrap_or_else(|| Err(Refusal::silence()))),
+        Inbox::Select => Some(match opened {
+            Some(answer) => {
+                cut |= answer.cut;
+                answer.access
+            }
+            None => Err(Refusal::silence()),
+        }),
     };
     match (pop3, imap) {
-        (Some(pop3), Some(imap)) => Ok(Some(Box::new(Seen {
-            asked,
-            pop3,
-            imap,
-            inbox: access,
-        }))),
+        (Some(pop3), Some(imap)) => {
+            let seen = Seen {
+                asked,
+                pop3,
+                imap,
+                inbox: access,
+            };
+            Ok(Some(One::User(Box::new(seen), cut)))
+        }
         _ => Err(malformed("an answer about a user with parts missing")),
     }
 }

@@ -92,14 +92,19 @@ impl Lab {
     /// the hosts keep the program: sending it takes a good part of a test's time.
     #[track_caller]
     pub(crate) fn manifest(&self, serve_from: &str, rest: &str) -> &Self {
-        let transfer = if rest.contains("transfer:") {
-            ""
-        } else {
-            "transfer: { program: keep }\n"
-        };
+        if rest.contains("transfer:") {
+            return self.bare_manifest(serve_from, rest);
+        }
+        let rest = format!("transfer: {{ program: keep }}\n{rest}");
+        self.bare_manifest(serve_from, &rest)
+    }
+
+    /// The same, and nothing else.
+    #[track_caller]
+    pub(crate) fn bare_manifest(&self, serve_from: &str, rest: &str) -> &Self {
         let text = format!(
             "version: 1\nname: live\nsource:\n  host: ssh://root@old\ntarget:\n  \
-             host: ssh://root@new\nserve_from: {serve_from}\n{transfer}{rest}"
+             host: ssh://root@new\nserve_from: {serve_from}\n{rest}"
         );
         fs::write(self.work("migration.yaml"), text).unwrap();
         self

@@ -70,7 +70,7 @@ fn the_story_of_two_live_servers_is_what_really_happens() {
         imap.logout();
         old.pop3(user).quit();
     }
-    lab.manifest("source", "");
+    lab.bare_manifest("source", "");
     let program = env!("CARGO_BIN_EXE_reconcile");
     for (command, expected) in sessions() {
         let script = format!("reconcile() {{ {program} \"$@\"; }}\n{command}");

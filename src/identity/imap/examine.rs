@@ -212,6 +212,11 @@ impl Session {
         self.broken = Some(crate::raw::escape(&line[..line.len().min(300)]));
     }
 
+    /// Whether everything was answered, or refused.
+    pub(in crate::identity) fn is_whole(&self) -> bool {
+        self.broken.is_some() || self.left.is_empty()
+    }
+
     /// The end of the session.
     pub(in crate::identity) fn end(self, words: &str) -> Read<Folders> {
         match (self.broken, self.left.front()) {

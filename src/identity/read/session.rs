@@ -16,6 +16,8 @@ pub(super) trait Session {
     type Said;
     /// Takes a line without its end.
     fn line(&mut self, line: &[u8]);
+    /// Whether everything was answered, or refused.
+    fn is_whole(&self) -> bool;
     /// The end, and what the program complained of.
     fn end(self, words: &str) -> Self::Said;
 }
@@ -26,6 +28,9 @@ macro_rules! session {
             type Said = Read<$said>;
             fn line(&mut self, line: &[u8]) {
                 <$type>::line(self, line);
+            }
+            fn is_whole(&self) -> bool {
+                <$type>::is_whole(self)
             }
             fn end(self, words: &str) -> Self::Said {
                 <$type>::end(self, words)
@@ -52,11 +57,16 @@ impl Opening {
 }
 
 impl Session for Opening {
-    type Said = (Read<Folders>, Read<Access>);
+    type Said = (Read<Folders>, Answer);
 
     fn line(&mut self, line: &[u8]) {
         self.inbox.line(line);
         self.folders.line(line);
+    }
+
+    /// Where the INBOX is opened in a session of its own it is not in this one.
+    fn is_whole(&self) -> bool {
+        self.folders.is_whole()
     }
 
     fn end(self, words: &str) -> Self::Said {
@@ -70,6 +80,9 @@ pub(super) struct Ignored;
 impl Session for Ignored {
     type Said = String;
     fn line(&mut self, _: &[u8]) {}
+    fn is_whole(&self) -> bool {
+        true
+    }
     fn end(self, words: &str) -> String {
         words.to_owned()
     }
@@ -79,8 +92,15 @@ impl Session for Ignored {
 #[derive(Default)]
 pub(super) struct Opened(Option<Read<Access>>);
 
+/// What became of a SELECT.
+pub(super) struct Answer {
+    pub(super) access: Read<Access>,
+    /// The session ended before its answer, without a word.
+    pub(super) cut: bool,
+}
+
 impl Session for Opened {
-    type Said = Read<Access>;
+    type Said = Answer;
 
     fn line(&mut self, line: &[u8]) {
         if let Some(end) = imap::completion(line, "I") {
@@ -94,16 +114,27 @@ impl Session for Opened {
         }
     }
 
+    /// Whether it was wanted is known to who asked.
+    fn is_whole(&self) -> bool {
+        true
+    }
+
     fn end(self, words: &str) -> Self::Said {
-        let answer = self.0.unwrap_or_else(|| Err(Refusal::silence()));
-        answer.map_err(|refusal| refusal.because(words))
+        let cut = self.0.is_none() && words.is_empty();
+        let access = self.0.unwrap_or_else(|| Err(Refusal::silence()));
+        Answer {
+            access: access.map_err(|refusal| refusal.because(words)),
+            cut,
+        }
     }
 }
 
-/// Hears a session to its end; `None` at the end of the stream.
+/// Hears a session to its end; `None` at the end of the stream. One that ended before it had answered
+/// everything, without a complaint, is `cut`.
 pub(super) fn session<R: io::Read, S: Session>(
     frames: &mut Frames<R>,
     mut session: S,
+    cut: &mut bool,
 ) -> io::Result<Option<S::Said>> {
     let mut words = Words::default();
     loop {
@@ -114,7 +145,10 @@ pub(super) fn session<R: io::Read, S: Session>(
                 session.line(line);
             }
             Some(Line::Words(more)) => words.add(more),
-            Some(Line::End(_)) => return Ok(Some(session.end(words.told()))),
+            Some(Line::End(_)) => {
+                *cut |= !session.is_whole() && words.text.is_empty();
+                return Ok(Some(session.end(words.told())));
+            }
             Some(_) => return Err(malformed("a session without its end")),
         }
     }

@@ -26,7 +26,8 @@ fn all(answer: &[u8]) -> io::Result<Vec<Seen>> {
     let mut users = Vec::new();
     loop {
         match one(&mut frames, users.len(), Inbox::Select)? {
-            Some(One::User(seen)) => users.push(*seen),
+            Some(One::User(seen, false)) => users.push(*seen),
+            Some(One::User(_, true)) => return Err(malformed("a session that was cut")),
             Some(One::Finished) => return Ok(users),
             Some(One::Unable(unable)) => panic!("{unable}"),
             None => return Err(malformed("cut")),
@@ -123,6 +124,23 @@ fn an_answer_that_is_cut_is_never_taken_for_whole() {
         assert!(all(&answer[..at]).is_err(), "{at}");
     }
     assert!(all(&answer).is_ok());
+}
+
+#[test]
+fn a_session_that_ends_without_a_word_is_told_from_one_that_is_refused() {
+    let answer = String::from_utf8(recorded("2.4.1-4")).unwrap();
+    // Each of the first user's sessions, from its last answer on: POP3, LIST, the folders, SELECT.
+    for last in ["\n.\r\n\n=B= end pop3", "\nS OK", "\nF0 OK", "\nI OK"] {
+        let from = answer.find(last).unwrap();
+        let to = from + answer[from..].find("\n=B= ").unwrap();
+        let cut = [&answer[..from], &answer[to..]].concat();
+        let told = all(cut.as_bytes()).unwrap_err().to_string();
+        assert_eq!(told, "a session that was cut", "{last:?}");
+        // With a complaint it is no accident; of a user whom nobody knows there is one each.
+        let words = "\n=B= words imap(alice): Panic: so";
+        let refused = [&answer[..from], words, &answer[to..]].concat();
+        assert!(all(refused.as_bytes()).is_ok(), "{last:?}");
+    }
 }
 
 #[test]

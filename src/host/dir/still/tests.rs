@@ -8,6 +8,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use super::open_files::Search;
+use jiff::Timestamp;
+
 use crate::error::{Kind, chain};
 use crate::host::{DirHost, ReadHost as _};
 use crate::names::{Side, Uid};
@@ -77,13 +79,19 @@ impl Bench {
         ]
     }
 
-    /// What changes while `change` is at work.
-    fn changed(&self, change: impl FnOnce()) -> Vec<HostPath> {
-        // Longer than a tick of the coarsest kernel: what was there before is older, what comes is not.
+    /// What was there before is older by the clock of file systems, and what comes is not: longer than a
+    /// tick of the coarsest kernel on either side.
+    fn now(&self) -> Timestamp {
         let tick = Duration::from_millis(20);
         std::thread::sleep(tick);
-        let since = self.host.clock().unwrap();
+        let now = self.host.clock().unwrap();
         std::thread::sleep(tick);
+        now
+    }
+
+    /// What changes while `change` is at work.
+    fn changed(&self, change: impl FnOnce()) -> Vec<HostPath> {
+        let since = self.now();
         change();
         let mut changed = self.host.changed_since(&self.trees(), since, 10).unwrap();
         changed.sort();
@@ -117,8 +125,7 @@ fn what_changed_is_told_whatever_its_modification_time_says() {
 #[test]
 fn no_more_is_told_than_was_asked_for() {
     let bench = Bench::new();
-    let since = bench.host.clock().unwrap();
-    std::thread::sleep(Duration::from_millis(20));
+    let since = bench.now();
     for number in 0..50 {
         bench.append(&format!("home/alice/mail/{number}"));
     }
@@ -136,8 +143,7 @@ fn what_cannot_be_read_is_no_proof_that_nothing_changed() {
         deep.push("d");
         fs::create_dir(&deep).unwrap();
     }
-    let since = bench.host.clock().unwrap();
-    std::thread::sleep(Duration::from_millis(20));
+    let since = bench.now();
     let error = bench
         .host
         .changed_since(&bench.trees(), since, 10)
