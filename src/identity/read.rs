@@ -206,8 +206,11 @@ fn user<R: io::Read>(
                         None => return Ok(None),
                     },
                     // What the program complained of comes at its end.
-                    Some(Err(refusal)) => session(frames, Ignored, &mut cut)?
-                        .map(|words| Err(refusal.because(&words))),
+                    Some(Err(refusal)) => {
+                        let whole = refusal != Refusal::silence();
+                        let words = session(frames, Ignored { whole }, &mut cut)?;
+                        words.map(|words| Err(refusal.because(&words)))
+                    }
                     None => return Err(malformed("folders before their list")),
                 }
             }

@@ -115,11 +115,6 @@ impl Session {
             .get_or_insert_with(|| crate::raw::escape(&line[..line.len().min(300)]));
     }
 
-    /// Whether everything was answered, or refused.
-    pub(in crate::identity) fn is_whole(&self) -> bool {
-        self.odd.is_some() || (self.list.is_some() && self.lsub.is_some())
-    }
-
     /// The end of the session.
     pub(in crate::identity) fn end(self, words: &str) -> Read<Listed> {
         if let Some(odd) = self.odd {

@@ -23,14 +23,15 @@ pub(super) trait Session {
 }
 
 macro_rules! session {
-    ($type:ty, $said:ty) => {
+    ($type:ty, $said:ty, $is_whole:expr) => {
         impl Session for $type {
             type Said = Read<$said>;
             fn line(&mut self, line: &[u8]) {
                 <$type>::line(self, line);
             }
             fn is_whole(&self) -> bool {
-                <$type>::is_whole(self)
+                let is_whole: fn(&Self) -> bool = $is_whole;
+                is_whole(self)
             }
             fn end(self, words: &str) -> Self::Said {
                 <$type>::end(self, words)
@@ -38,8 +39,9 @@ macro_rules! session {
         }
     };
 }
-session!(pop3::Session, Maildrop);
-session!(list::Session, list::Listed);
+session!(pop3::Session, Maildrop, pop3::Session::is_whole);
+// The same program goes on: how it ended is told with the folders.
+session!(list::Session, list::Listed, |_| true);
 
 /// The folders, and the opening of the INBOX at the end of the same session.
 pub(super) struct Opening {
@@ -74,14 +76,17 @@ impl Session for Opening {
     }
 }
 
-/// A session that is passed over, because its first part was refused: the complaints at its end.
-pub(super) struct Ignored;
+/// A session that is passed over, because its first part was refused, or not whole: the complaints at
+/// its end.
+pub(super) struct Ignored {
+    pub(super) whole: bool,
+}
 
 impl Session for Ignored {
     type Said = String;
     fn line(&mut self, _: &[u8]) {}
     fn is_whole(&self) -> bool {
-        true
+        self.whole
     }
     fn end(self, words: &str) -> String {
         words.to_owned()
