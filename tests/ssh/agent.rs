@@ -151,7 +151,7 @@ fn what_killed_runs_left_is_swept_after_an_hour() {
     );
 }
 
-const KEPT: &str = "/var/lib/reconcile/move/reconcile";
+const KEPT: &str = "/var/lib/reconcile/move/program";
 
 /// What starts the kept program says, if it is started.
 fn start_kept(connection: &Connection, binary: &Path) -> Option<String> {

@@ -2,8 +2,8 @@
 //!
 //! It is put into a fresh directory that only root can enter, and is first asked for its version on the
 //! very channel that it then talks on: whether it can run over there is known before it is relied on,
-//! and costs no round trip. The agent itself removes its directory when it starts. Where a migration is
-//! under way, a copy is kept beside its records, for the dead man's switch; that one is not sent again.
+//! and costs no round trip. The agent itself removes its directory when it starts. A host that keeps a
+//! copy for a migration ([`crate::receipt::Receipt::program`]) is sent none.
 
 mod upload;
 

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use super::open_files::Search;
 use jiff::Timestamp;
 
+use super::open_files::Search;
 use crate::error::{Kind, chain};
 use crate::host::{DirHost, ReadHost as _};
 use crate::names::{Side, Uid};
