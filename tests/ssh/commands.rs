@@ -123,3 +123,23 @@ fn a_host_that_allows_too_few_sessions_is_named() {
         assert!(hint.contains("MaxSessions"), "{hint}");
     }
 }
+
+#[test]
+fn a_command_waits_for_one_of_the_few_sessions_to_end() {
+    or_leave_out!();
+    let server = Server::special(&Special {
+        sshd: "MaxSessions 2",
+        ..Special::default()
+    });
+    let operator = Operator::of(&server);
+    let connection = operator.connect(&root_at(server.port)).unwrap();
+    let others = [(), ()].map(|()| connection.exec(&[b"sleep", b"1"], b""));
+    let (output, ended) = run(&connection, &[b"echo", b"there"], b"");
+    assert_eq!(
+        (output.as_slice(), ended.status),
+        (&b"there\n"[..], Some(0))
+    );
+    for other in others {
+        assert_eq!(other.unwrap().wait().unwrap().status, Some(0));
+    }
+}

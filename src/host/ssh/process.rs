@@ -8,12 +8,12 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use openssh::{Child, OwningCommand, Session};
 use tokio::runtime::Runtime;
 
-use super::failure::{Failure, refusal_of_sudo};
+use super::failure::{Failure, flat, refusal_of_sudo};
 use super::{Connection, quote};
 use crate::error::{Doing as _, Kind, Result};
 
@@ -22,6 +22,17 @@ const TAIL: usize = 16 << 10;
 
 /// How long standard error may stay open after a process has ended, by a child of its.
 const LINGER: Duration = Duration::from_secs(2);
+
+/// How long sshd may take to give us a session: one that has ended here may not have ended there.
+const SESSION_ENDS: Duration = Duration::from_secs(10);
+
+/// What a started process reads, what it writes, and itself.
+type Spawned = (PipeWriter, PipeReader, Remote);
+
+/// Whether sshd opens no further session, by `MaxSessions` of `sshd_config(5)`: nothing was run.
+fn is_full(error: &openssh::Error) -> bool {
+    flat(error).contains("Session open refused by peer")
+}
 
 /// A process on the host whose standard streams are elsewhere. Dropping it closes its streams.
 pub struct Remote {
@@ -139,12 +150,22 @@ impl Connection {
         })
     }
 
-    /// Starts a command line of the login's shell.
-    pub(super) fn spawn(
-        &self,
-        what: &str,
-        line: &[u8],
-    ) -> Result<(PipeWriter, PipeReader, Remote)> {
+    /// Starts a command line of the login's shell. While sshd has as many sessions as it lets a
+    /// connection have, it waits for one of them to end.
+    pub(super) fn spawn(&self, what: &str, line: &[u8]) -> Result<Spawned> {
+        let began = Instant::now();
+        loop {
+            match self.try_to_spawn(line)? {
+                Ok(spawned) => return Ok(spawned),
+                Err(error) if is_full(&error) && began.elapsed() < SESSION_ENDS => {
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+                Err(error) => return Err(self.channel(what, &error)),
+            }
+        }
+    }
+
+    fn try_to_spawn(&self, line: &[u8]) -> Result<Result<Spawned, openssh::Error>> {
         let pipe = || io::pipe().doing(Kind::Internal, || "cannot make a pipe".to_owned());
         let (stdin, ours_in, ours_out, stdout) = {
             let (read, write) = pipe()?;
@@ -163,13 +184,15 @@ impl Connection {
         let spawned = self.runtime.block_on(command.spawn());
         // With it go our copies of the master's ends: else no stream would ever end.
         drop(command);
-        let child = spawned.map_err(|error| self.channel(what, &error))?;
-        let remote = Remote {
-            child: Box::new(child),
-            runtime: Arc::clone(&self.runtime),
-            stderr: tail,
+        let running = |child| {
+            let remote = Remote {
+                child: Box::new(child),
+                runtime: Arc::clone(&self.runtime),
+                stderr: tail,
+            };
+            (ours_in, ours_out, remote)
         };
-        Ok((ours_in, ours_out, remote))
+        Ok(spawned.map(running))
     }
 
     /// The failure of a process that should have run as root: sudo's refusal, or none.

@@ -159,6 +159,8 @@ fn program(args: &str) -> Option<Program> {
     let has = |word: &str| args.split_whitespace().any(|arg| arg == word);
     let has_start = |start: &str| args.split_whitespace().any(|arg| arg.starts_with(start));
     Some(match name {
+        // Whoever asks for its version or its settings, as we do, is no server; dovecot(1).
+        "dovecot" if has_start("--") || has("-n") || has("-a") => return None,
         "dovecot" => Program::Dovecot,
         "master" if first.contains("postfix") => Program::Postfix,
         "sendmail:" => Program::Sendmail,

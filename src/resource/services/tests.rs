@@ -162,7 +162,8 @@ fn sessions_are_no_news_while_their_master_runs() {
 #[test]
 fn what_others_call_themselves_is_no_program_of_mail() {
     let text = "  1 0 /sbin/init\n 7 0 tail -f /var/log/dovecot.log\n 8 0 local --verbose\n\
-                9 0 /usr/lib/jenkins/master -w\n 10 1000 /usr/sbin/sendmail -t -i\n";
+                9 0 /usr/lib/jenkins/master -w\n 10 1000 /usr/sbin/sendmail -t -i\n\
+                11 0 /usr/sbin/dovecot --version\n 12 0 dovecot -n\n";
     assert_eq!(process::known(text), []);
     // FC 13 and a session with verbose_proctitle; postfix's local(8) at work.
     let text =
