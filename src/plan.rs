@@ -73,6 +73,12 @@ impl Plan {
         self.actions.iter().any(ends)
     }
 
+    /// Whether the mail of the other host counts afterwards.
+    pub fn hands_over(&self) -> bool {
+        let hands_over = |action: &Action| matches!(action.change, Change::HandOver { .. });
+        self.actions.iter().any(hands_over)
+    }
+
     /// Whether nothing is left but old messages that somebody read since they were looked at last.
     pub fn is_housekeeping_only(&self) -> bool {
         let moves = |action: &Action| {

@@ -5,7 +5,7 @@
 //! than [`LARGEST`], and memory for it is taken as its bytes arrive, not as they are announced.
 
 use std::io::{self, Read, Write};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Version of the frames and of everything in them. Both ends are the same program; the version is
@@ -137,9 +137,23 @@ impl<W: Write> Sender<W> {
 
     /// Sends one frame, whole.
     pub fn send(&self, kind: Kind, channel: u32, body: &[u8]) -> io::Result<()> {
-        let mut stream = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut stream = self.stream();
         write(&mut *stream, kind, channel, body)?;
         stream.flush()
+    }
+
+    /// Sends one frame, whole, which may leave with a later one: at the latest with [`Self::flush`].
+    pub fn queue(&self, kind: Kind, channel: u32, body: &[u8]) -> io::Result<()> {
+        write(&mut *self.stream(), kind, channel, body)
+    }
+
+    /// Has everything leave that was queued.
+    pub fn flush(&self) -> io::Result<()> {
+        self.stream().flush()
+    }
+
+    fn stream(&self) -> MutexGuard<'_, W> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

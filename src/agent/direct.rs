@@ -183,10 +183,27 @@ impl Link {
 
     /// Sends a frame.
     pub(super) fn send(&self, kind: wire::Kind, channel: u32, body: &[u8]) -> Result<()> {
-        self.out.send(kind, channel, body).map_err(|error| {
-            self.break_off(&error.to_string());
-            lost(&error.to_string())
-        })
+        self.out
+            .send(kind, channel, body)
+            .map_err(|error| self.broke(&error))
+    }
+
+    /// Sends a frame that may leave with a later one, at the latest with [`Self::flush`]: many small ones
+    /// cost each end as much as a large one.
+    pub(super) fn queue(&self, kind: wire::Kind, channel: u32, body: &[u8]) -> Result<()> {
+        self.out
+            .queue(kind, channel, body)
+            .map_err(|error| self.broke(&error))
+    }
+
+    /// Has everything leave.
+    pub(super) fn flush(&self) -> Result<()> {
+        self.out.flush().map_err(|error| self.broke(&error))
+    }
+
+    fn broke(&self, error: &io::Error) -> Error {
+        self.break_off(&error.to_string());
+        lost(&error.to_string())
     }
 
     fn take(&self, frame: Frame) -> Result<(), &'static str> {

@@ -1,7 +1,7 @@
 //! Both ends of replications: sessions with the source's, jobs of the target's.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -43,8 +43,29 @@ impl Pipe for Way {
         }
     }
 
+    fn queue(&mut self, question: Vec<u8>) -> Result<()> {
+        match &self.road {
+            Road::Relay { .. } => self.send(question),
+            Road::Direct { link, session } => link.queue(wire::Kind::Question, *session, &question),
+        }
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        match &self.road {
+            Road::Relay { .. } => Ok(()),
+            Road::Direct { link, .. } => link.flush(),
+        }
+    }
+
     fn receive(&mut self) -> Result<Vec<u8>> {
-        let Ok(answer) = self.answers.recv() else {
+        let answer = match self.answers.try_recv() {
+            Err(TryRecvError::Empty) => {
+                self.flush()?;
+                self.answers.recv().ok()
+            }
+            answer => answer.ok(),
+        };
+        let Some(answer) = answer else {
             if let Road::Direct { link, .. } = &self.road
                 && let Some(why) = link.broken()
             {
@@ -69,30 +90,42 @@ impl Drop for Way {
 impl Agent {
     /// Answers questions about a tree of this host until nobody asks any more.
     pub(super) fn answer(&self, channel: u32, tree: &OriginTree, questions: &Receiver<Vec<u8>>) {
-        self.answer_all(tree, questions, |answer| {
-            let sent = self.out.send(wire::Kind::Answer, channel, answer);
-            sent.doing(Kind::Host, || {
-                "the connection to the operator broke".to_owned()
-            })
-        });
-    }
-
-    fn answer_all(
-        &self,
-        tree: &OriginTree,
-        questions: &Receiver<Vec<u8>>,
-        send: impl Fn(&[u8]) -> Result<()>,
-    ) {
         let mut session = self.host.here(tree).map(Session::from);
         for question in questions {
-            let answer = match &mut session {
-                Ok(session) => session.answer(&question),
-                Err(error) => Session::refusal(error),
-            };
+            let answer = answer(&mut session, &question);
             // If nobody hears it, the connection has ended, and so does this.
-            if send(&answer).is_err() {
+            if self.out.send(wire::Kind::Answer, channel, &answer).is_err() {
                 return;
             }
+        }
+    }
+
+    /// The same over the data connection. Answers that are short gather while more is asked for.
+    fn answer_directly(
+        &self,
+        channel: u32,
+        tree: &OriginTree,
+        questions: &Receiver<Vec<u8>>,
+        link: &Link,
+    ) -> Result<()> {
+        let mut session = self.host.here(tree).map(Session::from);
+        loop {
+            let question = match questions.try_recv() {
+                Ok(question) => question,
+                Err(TryRecvError::Empty) => {
+                    link.flush()?;
+                    let Ok(question) = questions.recv() else {
+                        return Ok(());
+                    };
+                    question
+                }
+                Err(TryRecvError::Disconnected) => return link.flush(),
+            };
+            if Session::takes_time(&question) {
+                link.flush()?;
+            }
+            let answer = answer(&mut session, &question);
+            link.queue(wire::Kind::Answer, channel, &answer)?;
         }
     }
 
@@ -108,9 +141,10 @@ impl Agent {
         let agent = Arc::clone(self);
         std::thread::spawn(move || {
             agent.tell(channel, &Event::Ready);
-            agent.answer_all(&tree, &questions, |answer| {
-                link.send(wire::Kind::Answer, channel, answer)
-            });
+            // If nobody hears it, the connection has ended, and so does this.
+            agent
+                .answer_directly(channel, &tree, &questions, &link)
+                .ok();
         });
     }
 
@@ -244,6 +278,14 @@ impl Agent {
         self.out
             .send(wire::Kind::Event, channel, &encode(event))
             .ok();
+    }
+}
+
+/// The answer to a question; a refusal if there is no tree to ask about.
+fn answer(session: &mut Result<Session>, question: &[u8]) -> Vec<u8> {
+    match session {
+        Ok(session) => session.answer(question),
+        Err(error) => Session::refusal(error),
     }
 }
 

@@ -2,8 +2,8 @@
 //! depends on a failed one left out and named.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 
@@ -13,7 +13,7 @@ use super::store::Store;
 use super::{backup, hand_over, housekeeping, mail, progress, services, timer, transfer, uidl};
 use crate::error::{Error, Kind, Result};
 use crate::host::{Host, ReadHost};
-use crate::names::Side;
+use crate::names::{Side, UserName};
 use crate::parallel;
 use crate::plan::change::{AccountsMerge, HandOverRecord, IdMap, Rename};
 use crate::plan::{Action, ActionId, Change, Fact, Plan};
@@ -107,6 +107,8 @@ pub struct Outcome {
     pub failed: Vec<(ActionId, Error)>,
     /// Actions left out, and the fact that each misses.
     pub skipped: Vec<(ActionId, Fact)>,
+    /// Whose mail was copied and still moved when it was looked at again. That of all others was equal.
+    pub moving: BTreeSet<UserName>,
 }
 
 /// Everything that a single action works with.
@@ -116,6 +118,7 @@ pub(super) struct Context<'a> {
     pub(super) store: &'a Store<'a>,
     pub(super) progress: &'a Progress,
     pub(super) memory: &'a hand_over::Memory,
+    pub(super) moving: &'a Mutex<BTreeSet<UserName>>,
 }
 
 /// Carries out the plan. An `Err` means that nothing more could be recorded; failures of single
@@ -136,6 +139,7 @@ pub fn execute(run: &Run<'_>) -> Result<Outcome> {
     transfer::open(run)?;
     journal.write(Moment::Begin)?;
     let ended = AtomicBool::new(false);
+    let moving = Mutex::default();
     let outcome = std::thread::scope(|scope| {
         let watcher = scope.spawn(|| {
             progress::watch(&progress, bytes, run.reporter, &|| run.held(), &ended);
@@ -146,6 +150,7 @@ pub fn execute(run: &Run<'_>) -> Result<Outcome> {
             store: &store,
             progress: &progress,
             memory: &hand_over::Memory::default(),
+            moving: &moving,
         };
         let outcome = walk(&context);
         ended.store(true, Ordering::Release);
@@ -154,7 +159,10 @@ pub fn execute(run: &Run<'_>) -> Result<Outcome> {
     });
     transfer::tell_loss(run);
     let outcome = match outcome {
-        Ok(outcome) => outcome,
+        Ok(outcome) => Outcome {
+            moving: moving.into_inner().unwrap_or_else(PoisonError::into_inner),
+            ..outcome
+        },
         // An interruption has no end of its own, and a journal that cannot be written says nothing.
         Err(error) if error.kind() == Kind::Interrupted => return Err(error),
         Err(error) => {

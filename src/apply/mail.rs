@@ -18,10 +18,14 @@ use crate::replicate::{Depth, Oddity, OriginTree, Progress, Report};
 use crate::report::Event;
 use crate::resource::mail::index_file;
 
+/// Users and bytes whose actions are recorded together.
+const BATCH_USERS: usize = 256;
+const BATCH_BYTES: u64 = 1 << 30;
+
 /// Users and bytes between two flushes: enough to spread the cost of a flush, few enough that a run
-/// that dies repeats little.
-const BATCH_USERS: usize = 128;
-const BATCH_BYTES: u64 = 512 << 20;
+/// that dies repeats little. While some are flushed and looked at again, the next are copied.
+const FLUSH_USERS: usize = 48;
+const FLUSH_BYTES: u64 = 128 << 20;
 
 /// How often mail that moves on a live source is copied in one run.
 const TRIES: u32 = 3;
@@ -63,21 +67,16 @@ pub(super) fn perform(context: &Context<'_>, actions: &[&Action]) -> Result<Vec<
         HostState::Offline => Stillness::Frozen,
     };
     let batch = Batch::new(context, stillness);
-    let abreast = context.run.abreast();
-    let written = parallel::map_in(abreast, actions, |action| batch.write(action));
-    transfer::tell_loss(context.run);
-    batch.flush()?;
-    crate::failpoint::hit("mail:written");
-    let work: Vec<_> = actions
-        .iter()
-        .zip(written)
-        .map(|pair| Mutex::new(Some(pair)))
-        .collect();
-    Ok(parallel::map_in(abreast, &work, |item| {
-        let pair = item.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let (action, written) = pair.expect("each item is taken once");
-        batch.commit(action, written?)
-    }))
+    let bytes = |action: &&Action| match &action.change {
+        Change::CopyMail(copy) => copy.delta.bytes(),
+        _ => 0,
+    };
+    batch.flush_behind(
+        actions,
+        bytes,
+        |action| batch.write(action),
+        |action, written| batch.commit(action, written),
+    )
 }
 
 /// Whether mail moves while it is copied.
@@ -96,29 +95,28 @@ pub(super) fn bring_over(
     stillness: Stillness,
 ) -> Result<BTreeSet<UserName>> {
     let batch = Batch::new(context, stillness);
-    let abreast = context.run.abreast();
-    let mut changed = BTreeSet::new();
-    for some in copies.chunks(BATCH_USERS) {
-        let written = parallel::map_in(abreast, some, |copy| batch.copy(&ours_by_now(copy)));
-        transfer::tell_loss(context.run);
-        batch.flush()?;
-        let work: Vec<_> = some
-            .iter()
-            .zip(written)
-            .map(|(copy, written)| Mutex::new(Some((copy, written))))
-            .collect();
-        let ended = parallel::map_in(abreast, &work, |item| {
-            let taken = item.lock().unwrap_or_else(PoisonError::into_inner).take();
-            let (copy, written) = taken.expect("each item is taken once");
-            let mut written = written?;
+    let ended = batch.flush_behind(
+        copies,
+        |copy| copy.delta.bytes(),
+        |copy| batch.copy(&ours_by_now(copy)),
+        |copy, mut written| {
             batch.settle(copy, &mut written)?;
             Ok(written.changed.then(|| copy.user.clone()))
-        });
-        for user in ended {
-            changed.extend(user?);
-        }
-    }
-    Ok(changed)
+        },
+    )?;
+    let changed = ended.into_iter().collect::<Result<Vec<_>>>()?;
+    Ok(changed.into_iter().flatten().collect())
+}
+
+/// How many items from the first on are flushed together: one at least.
+fn together_at_most<T>(items: &[T], bytes: impl Fn(&T) -> u64) -> usize {
+    let mut sum = 0_u64;
+    let fits = |item: &&T| {
+        let room = sum < FLUSH_BYTES;
+        sum = sum.saturating_add(bytes(item));
+        room
+    };
+    items.iter().take(FLUSH_USERS).take_while(fits).count()
 }
 
 struct Batch<'a> {
@@ -126,6 +124,8 @@ struct Batch<'a> {
     stillness: Stillness,
     progress: &'a Progress,
     looks: &'a Looks,
+    /// Whose mail moves faster than it is copied.
+    moving: &'a Mutex<BTreeSet<UserName>>,
     /// The directory of the indexes.
     index: HostPath,
     /// Trees that were written, or have to be durable for another reason, by the side that has them.
@@ -141,6 +141,7 @@ impl<'a> Batch<'a> {
             stillness,
             progress: context.progress,
             looks: &context.memory.looks,
+            moving: context.moving,
             index: context.store.index_directory(),
             written: Mutex::default(),
             made: Mutex::default(),
@@ -149,6 +150,46 @@ impl<'a> Batch<'a> {
 }
 
 impl Batch<'_> {
+    /// Writes some items, several at a time, has them durable and ends them, again several at a time;
+    /// meanwhile the next are written. The results come in the order of the items.
+    fn flush_behind<T: Sync, R: Send>(
+        &self,
+        items: &[T],
+        bytes: impl Fn(&T) -> u64,
+        write: impl Fn(&T) -> Result<Written> + Sync,
+        end: impl Fn(&T, Written) -> Result<R> + Sync,
+    ) -> Result<Vec<Result<R>>> {
+        let abreast = self.run.abreast();
+        let finish = |some: &[T], written: Vec<Result<Written>>| {
+            self.flush()?;
+            crate::failpoint::hit("mail:written");
+            let work = some.iter().zip(written);
+            let work: Vec<_> = work.map(|pair| Mutex::new(Some(pair))).collect();
+            Ok(parallel::map_in(abreast, &work, |item| {
+                let pair = item.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let (item, written) = pair.expect("each item is taken once");
+                end(item, written?)
+            }))
+        };
+        let mut ended = Vec::new();
+        std::thread::scope(|scope| {
+            let finish = &finish;
+            let mut behind = None;
+            let mut rest = items;
+            while !rest.is_empty() {
+                let (some, later) = rest.split_at(together_at_most(rest, &bytes));
+                rest = later;
+                let written = parallel::map_in(abreast, some, &write);
+                transfer::tell_loss(self.run);
+                let before = behind.replace(scope.spawn(move || finish(some, written)));
+                ended.extend(before.map_or(Ok(Vec::new()), parallel::joined)?);
+            }
+            ended.extend(behind.map_or(Ok(Vec::new()), parallel::joined)?);
+            Ok(())
+        })?;
+        Ok(ended)
+    }
+
     /// Copies a user's trees, or compares them by content.
     fn write(&self, action: &Action) -> Result<Written> {
         match &action.change {
@@ -200,9 +241,13 @@ impl Batch<'_> {
         written.entry(side).or_default().insert(tree.clone());
     }
 
-    /// One flush for each file system that was written.
+    /// One flush for each file system that was written. Others write meanwhile, and may flush what we did:
+    /// that is no reason to wait for less.
     fn flush(&self) -> Result<()> {
-        let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let written = {
+            let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+            written.clone()
+        };
         let mut sides = written.iter();
         sides.try_for_each(|(&side, trees)| self.run.change(side)?.sync(trees))
     }
@@ -217,6 +262,8 @@ impl Batch<'_> {
             return Ok(());
         };
         if let Some(found) = self.settle(copy, &mut written)? {
+            let mut moving = self.moving.lock().unwrap_or_else(PoisonError::into_inner);
+            moving.insert(copy.user.clone());
             let action = action.id.clone();
             let what = found.to_string();
             self.run.reporter.event(&Event::Moving { action, what });

@@ -1,5 +1,6 @@
 //! `reconcile apply`.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use crate::apply::{Outcome, Run, RunLock, execute};
 use crate::error::{Error, Exit, Kind, Result};
 use crate::host::Operator;
 use crate::manifest::{Manifest, SentProgram};
-use crate::names::Side;
+use crate::names::{Side, UserName};
 use crate::plan::{PLAN_VERSION, Plan, Resource, render};
 use crate::planner;
 use crate::report::terminal::tell;
@@ -137,8 +138,13 @@ fn apply_part(
         if fresh.actions.is_empty() {
             return Ok(Exit::Done);
         }
-        carry_out(&session, &fresh, reporter.as_ref(), stop)?;
+        let moving = carry_out(&session, &fresh, reporter.as_ref(), stop)?;
         if !fresh.ends_leftovers() {
+            let look = if fresh.hands_over() {
+                look
+            } else {
+                look.only(&moving)
+            };
             return look_again(part, &session, &look);
         }
     }
@@ -230,7 +236,7 @@ fn carry_out(
     plan: &Plan,
     reporter: &dyn Reporter,
     stop: &AtomicBool,
-) -> Result<()> {
+) -> Result<BTreeSet<UserName>> {
     let target = session.target();
     let outcome = execute(&Run {
         plan,
@@ -250,10 +256,11 @@ fn carry_out(
     conclude(outcome)
 }
 
-fn conclude(outcome: Outcome) -> Result<()> {
+/// Whose mail still moves, or what went wrong.
+fn conclude(outcome: Outcome) -> Result<BTreeSet<UserName>> {
     let mut failed = outcome.failed.into_iter();
     let Some((action, error)) = failed.next() else {
-        return Ok(());
+        return Ok(outcome.moving);
     };
     // A refusal in the middle of a run is no "blocked": that would say that nothing was changed.
     let kind = match error.kind() {
@@ -272,7 +279,8 @@ fn conclude(outcome: Outcome) -> Result<()> {
     })))
 }
 
-/// Success means that the state afterwards was observed to be right.
+/// Success means that the state afterwards was observed to be right. Mail trees were looked at after
+/// they were copied, or needed no copy.
 fn look_again(part: Part, session: &Session, look: &Look<'_>) -> Result<Exit, Failure> {
     let plan = part.of(planner::plan(&session.manifest, &session.observe(look)?)?)?;
     if plan.is_empty() {

@@ -244,7 +244,9 @@ fn translate_acl(blob: &[u8], ids: Option<&IdMap>) -> io::Result<Vec<u8>> {
 pub(super) fn settle(fd: BorrowedFd<'_>, expected: &Expected, xattrs: &Xattrs) -> io::Result<()> {
     let now = Look::of(fd)?;
     if (now.uid, now.gid) != (expected.uid, expected.gid) {
-        fchmod(fd, Mode::empty())?;
+        if now.mode != 0 {
+            fchmod(fd, Mode::empty())?;
+        }
         fchown(
             fd,
             Some(rustix::fs::Uid::from_raw(expected.uid.0)),

@@ -96,7 +96,7 @@ impl Writer<'_> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         self.staging
             .dir()
-            .and_then(|dir| openat(dir, name, flags | OFlags::NOFOLLOW, Mode::RUSR | Mode::WUSR))
+            .and_then(|dir| openat(dir, name, flags | OFlags::NOFOLLOW, Mode::empty()))
             .map_err(|e| at.refused("make a file in the staging directory", e).into())
     }
 

@@ -207,6 +207,18 @@ impl Session {
         }
     }
 
+    /// Whether the answer needs more than a glance: a file is read to its end.
+    pub fn takes_time(question: &[u8]) -> bool {
+        let question = postcard::from_bytes(question).map(|Asked { question, .. }| question);
+        !matches!(
+            question,
+            Ok(Question::File {
+                want: Want::Copy | Want::Attributes,
+                ..
+            })
+        )
+    }
+
     /// Answers one question, and returns when the answer may leave. To be called from one thread only.
     pub fn answer(&mut self, question: &[u8]) -> Vec<u8> {
         let asked = Instant::now();

@@ -29,6 +29,15 @@ use crate::replicate::transfer::write_all;
 pub trait Pipe {
     /// Sends a question.
     fn send(&mut self, question: Vec<u8>) -> Result<()>;
+    /// Sends a question that need not leave at once: it does when [`Pipe::receive`] has to wait, or by
+    /// [`Pipe::flush`].
+    fn queue(&mut self, question: Vec<u8>) -> Result<()> {
+        self.send(question)
+    }
+    /// Has everything leave that was queued.
+    fn flush(&mut self) -> Result<()> {
+        Ok(())
+    }
     /// Waits for the next answer.
     fn receive(&mut self) -> Result<Vec<u8>>;
 }
@@ -38,6 +47,9 @@ const PARTS_AHEAD: usize = 2;
 /// Files that are under way, and what their answers may come to.
 const FILES_AHEAD: usize = 256;
 const BYTES_AHEAD: u64 = 2 << 20;
+/// What of it is asked for at once: few large messages cost less than many small ones.
+const FILES_TOGETHER: usize = 16;
+const BYTES_TOGETHER: u64 = BYTES_AHEAD / 4;
 /// Answers to `More` that are under way, each of at most 256 KiB.
 const MORE_AHEAD: u64 = 8;
 
@@ -55,6 +67,8 @@ pub struct There {
     wishes: VecDeque<Wish>,
     /// What the answers for `asked_files` may come to.
     bytes_ahead: u64,
+    /// What of it was asked for and may not have left yet: files, bytes.
+    queued: (usize, u64),
 }
 
 #[derive(PartialEq, Eq)]
@@ -97,16 +111,28 @@ pub(super) struct Line {
 
 impl Line {
     pub(super) fn ask(&mut self, question: Question) -> Result<u64> {
+        let question = self.encode(question)?;
+        self.pipe.send(question)?;
+        self.asked += 1;
+        Ok(self.asked - 1)
+    }
+
+    /// Asks what may wait for more questions.
+    fn queue(&mut self, question: Question) -> Result<u64> {
+        let question = self.encode(question)?;
+        self.pipe.queue(question)?;
+        self.asked += 1;
+        Ok(self.asked - 1)
+    }
+
+    fn encode(&self, question: Question) -> Result<Vec<u8>> {
         let question = session::Asked {
             waited: u64::try_from(self.waited.as_micros()).unwrap_or(u64::MAX),
             question,
         };
-        let bytes = postcard::to_stdvec(&question).doing(Kind::Internal, || {
+        postcard::to_stdvec(&question).doing(Kind::Internal, || {
             "cannot put a question to the end that is read".to_owned()
-        })?;
-        self.pipe.send(bytes)?;
-        self.asked += 1;
-        Ok(self.asked - 1)
+        })
     }
 
     /// The answer to a question.
@@ -193,6 +219,7 @@ impl There {
             asked_files: VecDeque::new(),
             wishes: VecDeque::new(),
             bytes_ahead: 0,
+            queued: (0, 0),
         })
     }
 
@@ -203,8 +230,14 @@ impl There {
             && let Some(wish) = self.wishes.pop_front()
         {
             self.bytes_ahead += wish.bytes;
+            self.queued.0 += 1;
+            self.queued.1 += wish.bytes;
             let asked = self.ask_file(wish)?;
             self.asked_files.push_back(asked);
+        }
+        if self.queued.0 >= FILES_TOGETHER || self.queued.1 >= BYTES_TOGETHER {
+            self.line.borrow_mut().pipe.flush()?;
+            self.queued = (0, 0);
         }
         Ok(())
     }
@@ -214,7 +247,7 @@ impl There {
             path: wish.path.clone(),
             want: wish.want,
         };
-        let number = self.line.borrow_mut().ask(question)?;
+        let number = self.line.borrow_mut().queue(question)?;
         Ok(Asked { number, wish })
     }
 
@@ -389,11 +422,13 @@ impl OpenThere {
         let size = self.opened.look.stamp.size;
         let mut under_way = VecDeque::new();
         let mut written = 0;
+        let mut end = 0;
         let mut begun = false;
         loop {
             for (offset, bytes) in &extents.data {
                 write_all(target, bytes, *offset).map_err(|e| at.refused("write", e))?;
                 written += bytes.len() as u64;
+                end = end.max(offset + bytes.len() as u64);
                 job.progress
                     .copied
                     .fetch_add(bytes.len() as u64, Ordering::Relaxed);
@@ -426,7 +461,10 @@ impl OpenThere {
         for number in under_way {
             line.forget(number)?;
         }
-        ftruncate(target, size).map_err(|e| at.refused("set the size", e))?;
+        // It was empty, and ends where the last of it was written, unless that is a hole.
+        if end != size {
+            ftruncate(target, size).map_err(|e| at.refused("set the size", e))?;
+        }
         Ok(())
     }
 

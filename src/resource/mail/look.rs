@@ -1,5 +1,6 @@
 //! How closely mail trees are looked at, and who is told.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::atomic::AtomicBool;
 
@@ -17,6 +18,8 @@ pub struct Look<'a> {
     pub(super) stop: &'a AtomicBool,
     pub(super) listener: Option<Listener<'a>>,
     pub(super) order: Order,
+    /// Whose trees are walked; `None` is everybody's.
+    pub(super) only: Option<&'a BTreeSet<UserName>>,
 }
 
 /// In which order users are looked at.
@@ -44,6 +47,7 @@ impl<'a> Look<'a> {
             stop,
             listener: None,
             order: Order::Any,
+            only: None,
         }
     }
 
@@ -54,7 +58,22 @@ impl<'a> Look<'a> {
             stop,
             listener: None,
             order: Order::Any,
+            only: None,
         }
+    }
+
+    /// Takes the trees of all other users for equal: this run has looked at them already.
+    #[must_use]
+    pub fn only(self, users: &'a BTreeSet<UserName>) -> Self {
+        Self {
+            only: Some(users),
+            ..self
+        }
+    }
+
+    /// Whether a user's trees are walked.
+    pub(super) fn walks(&self, user: &UserName) -> bool {
+        self.only.is_none_or(|users| users.contains(user))
     }
 
     /// Also tells every difference to `listener`.

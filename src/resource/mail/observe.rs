@@ -222,15 +222,18 @@ impl Observer<'_> {
 
     /// Walks the trees of all users, a few at a time.
     fn compare_all(&self, users: &mut BTreeMap<UserName, UserMail>) -> Result<()> {
-        let sound = |user: &UserMail| user.problems.is_empty();
+        let walked =
+            |name: &UserName, user: &UserMail| user.problems.is_empty() && self.look.walks(name);
+        let all = users.iter();
         let work: Vec<(&UserName, &UserMail)> =
-            users.iter().filter(|(_, user)| sound(user)).collect();
+            all.filter(|(name, user)| walked(name, user)).collect();
         let compare = |(name, user): &(&UserName, &UserMail)| self.compare_user(name, user);
         let compared = match self.look.order {
             Order::Any => parallel::map_in(self.abreast(), &work, compare),
             Order::ByName => work.iter().map(compare).collect(),
         };
-        for (user, compared) in users.values_mut().filter(|user| sound(user)).zip(compared) {
+        let walked = users.iter_mut().filter(|(name, user)| walked(name, user));
+        for ((_, user), compared) in walked.zip(compared) {
             *user = compared?;
         }
         Ok(())
