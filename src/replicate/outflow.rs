@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 use bucket::Bucket;
 use compression::Decision;
 pub use held::{Held, HeldBy};
-pub(super) use packing::{Packer, Unpacker};
+pub(super) use packing::{Packer, Spare, Unpacker};
 
 /// How a host is read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -77,6 +77,7 @@ pub struct Outflow {
     changed: Condvar,
     held: Mutex<Held>,
     decision: Mutex<Decision>,
+    spare: Arc<Spare>,
 }
 
 /// Whether a host has work of its own.
@@ -117,6 +118,7 @@ impl Outflow {
             changed: Condvar::new(),
             held: Mutex::default(),
             decision: Mutex::default(),
+            spare: Arc::default(),
         }
     }
 
@@ -304,6 +306,11 @@ impl Stream {
     /// In the middle of long work.
     pub(super) fn breathe(&mut self, worked: Duration) {
         self.outflow.rest(worked, &mut self.owed);
+    }
+
+    /// What compresses its answers.
+    pub(super) fn packer(&self) -> Packer {
+        Packer::with(&self.outflow.spare)
     }
 
     /// Whether the next answer is to be compressed.

@@ -6,6 +6,7 @@
 //! window.
 
 use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use zstd::stream::raw::{CParameter, DParameter, Decoder, Encoder, InBuffer, Operation, OutBuffer};
 
@@ -33,10 +34,44 @@ const SHRINKS: usize = 16;
 /// After some that did not shrink, this many are left as they are.
 const MOST_SKIPPED: u32 = 32;
 
+/// So many encoders that nobody uses are kept, about a megabyte each.
+const MOST_SPARE: usize = 8;
+
+/// Encoders that nobody uses: to make one takes longer than to compress what a small home holds.
+#[derive(Default)]
+pub(in crate::replicate) struct Spare(Mutex<Vec<Encoder<'static>>>);
+
+impl std::fmt::Debug for Spare {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Spare").finish_non_exhaustive()
+    }
+}
+
+impl Spare {
+    fn take(&self) -> io::Result<Encoder<'static>> {
+        let spare = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        if let Some(encoder) = spare {
+            return Ok(encoder);
+        }
+        let mut encoder = Encoder::new(LEVEL)?;
+        encoder.set_parameter(CParameter::WindowLog(WINDOW))?;
+        Ok(encoder)
+    }
+
+    /// Takes one back, if it can be used for another stream.
+    fn put(&self, mut encoder: Encoder<'static>) {
+        let mut spare = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if spare.len() < MOST_SPARE && encoder.reinit().is_ok() {
+            spare.push(encoder);
+        }
+    }
+}
+
 /// The sending end.
 #[derive(Default)]
 pub(in crate::replicate) struct Packer {
     encoder: Option<Encoder<'static>>,
+    spare: Arc<Spare>,
     /// How many to leave as they are, and how many were the last time.
     skip: u32,
     skipped: u32,
@@ -48,7 +83,25 @@ impl std::fmt::Debug for Packer {
     }
 }
 
+impl Drop for Packer {
+    fn drop(&mut self) {
+        if let Some(encoder) = self.encoder.take() {
+            self.spare.put(encoder);
+        }
+    }
+}
+
 impl Packer {
+    /// One that uses an encoder which others have used.
+    pub(in crate::replicate) fn with(spare: &Arc<Spare>) -> Self {
+        Self {
+            encoder: None,
+            spare: Arc::clone(spare),
+            skip: 0,
+            skipped: 0,
+        }
+    }
+
     /// An answer as it is.
     pub(in crate::replicate) fn plain(mut answer: Vec<u8>) -> Vec<u8> {
         answer.push(PLAIN);
@@ -75,11 +128,7 @@ impl Packer {
     pub(in crate::replicate) fn packed(&mut self, answer: &[u8]) -> io::Result<Vec<u8>> {
         let encoder = match &mut self.encoder {
             Some(encoder) => encoder,
-            none => {
-                let mut encoder = Encoder::new(LEVEL)?;
-                encoder.set_parameter(CParameter::WindowLog(WINDOW))?;
-                none.insert(encoder)
-            }
+            none => none.insert(self.spare.take()?),
         };
         // Room for all of it at once, also if it grows: a frame's head, and one for each block.
         let mut packed = Vec::with_capacity(answer.len() + answer.len() / 64 + 1024);
@@ -209,6 +258,19 @@ mod tests {
         }
         let sizes = |of: &[Vec<u8>]| of.iter().map(Vec::len).sum::<usize>();
         assert!(sizes(&sent) * 3 < sizes(&letters), "{}", sizes(&sent));
+    }
+
+    #[test]
+    fn an_encoder_that_was_used_begins_anew() {
+        let spare = Arc::new(Spare::default());
+        for number in 0..3 {
+            let mut packer = Packer::with(&spare);
+            let sent = packer.packed(&letter(number)).unwrap();
+            let unpacked = Unpacker::default().unpack(sent).unwrap();
+            assert_eq!(unpacked, letter(number));
+            drop(packer);
+            assert_eq!(spare.0.lock().unwrap().len(), 1);
+        }
     }
 
     #[test]
