@@ -30,29 +30,34 @@ enum Road {
     Direct { link: Arc<Link>, session: u32 },
 }
 
+fn relay_broke() -> String {
+    "the connection to the operator broke".to_owned()
+}
+
 impl Pipe for Way {
     fn send(&mut self, question: Vec<u8>) -> Result<()> {
         match &self.road {
             Road::Relay { agent, channel } => agent
                 .out
                 .send(wire::Kind::Question, *channel, &question)
-                .doing(Kind::Host, || {
-                    "the connection to the operator broke".to_owned()
-                }),
+                .doing(Kind::Host, relay_broke),
             Road::Direct { link, session } => link.send(wire::Kind::Question, *session, &question),
         }
     }
 
     fn queue(&mut self, question: Vec<u8>) -> Result<()> {
         match &self.road {
-            Road::Relay { .. } => self.send(question),
+            Road::Relay { agent, channel } => agent
+                .out
+                .queue(wire::Kind::Question, *channel, &question)
+                .doing(Kind::Host, relay_broke),
             Road::Direct { link, session } => link.queue(wire::Kind::Question, *session, &question),
         }
     }
 
     fn flush(&mut self) -> Result<()> {
         match &self.road {
-            Road::Relay { .. } => Ok(()),
+            Road::Relay { agent, .. } => agent.out.flush().doing(Kind::Host, relay_broke),
             Road::Direct { link, .. } => link.flush(),
         }
     }
@@ -90,42 +95,54 @@ impl Drop for Way {
 impl Agent {
     /// Answers questions about a tree of this host until nobody asks any more.
     pub(super) fn answer(&self, channel: u32, tree: &OriginTree, questions: &Receiver<Vec<u8>>) {
-        let mut session = self.host.here(tree).map(Session::from);
-        for question in questions {
-            let answer = answer(&mut session, &question);
-            // If nobody hears it, the connection has ended, and so does this.
-            if self.out.send(wire::Kind::Answer, channel, &answer).is_err() {
-                return;
-            }
-        }
+        self.answer_all(
+            tree,
+            questions,
+            |answer| {
+                let queued = self.out.queue(wire::Kind::Answer, channel, answer);
+                queued.doing(Kind::Host, relay_broke)
+            },
+            || self.out.flush().doing(Kind::Host, relay_broke),
+        );
     }
 
-    /// The same over the data connection. Answers that are short gather while more is asked for.
-    fn answer_directly(
+    /// Answers that are short gather while more is asked for. If nobody hears one, the connection has
+    /// ended, and so does this.
+    fn answer_all(
         &self,
-        channel: u32,
         tree: &OriginTree,
         questions: &Receiver<Vec<u8>>,
-        link: &Link,
-    ) -> Result<()> {
+        queue: impl Fn(&[u8]) -> Result<()>,
+        flush: impl Fn() -> Result<()>,
+    ) {
         let mut session = self.host.here(tree).map(Session::from);
         loop {
             let question = match questions.try_recv() {
                 Ok(question) => question,
                 Err(TryRecvError::Empty) => {
-                    link.flush()?;
+                    if flush().is_err() {
+                        return;
+                    }
                     let Ok(question) = questions.recv() else {
-                        return Ok(());
+                        return;
                     };
                     question
                 }
-                Err(TryRecvError::Disconnected) => return link.flush(),
+                Err(TryRecvError::Disconnected) => {
+                    flush().ok();
+                    return;
+                }
             };
-            if Session::takes_time(&question) {
-                link.flush()?;
+            if Session::takes_time(&question) && flush().is_err() {
+                return;
             }
-            let answer = answer(&mut session, &question);
-            link.queue(wire::Kind::Answer, channel, &answer)?;
+            let answer = match &mut session {
+                Ok(session) => session.answer(&question),
+                Err(error) => Session::refusal(error),
+            };
+            if queue(&answer).is_err() {
+                return;
+            }
         }
     }
 
@@ -141,10 +158,12 @@ impl Agent {
         let agent = Arc::clone(self);
         std::thread::spawn(move || {
             agent.tell(channel, &Event::Ready);
-            // If nobody hears it, the connection has ended, and so does this.
-            agent
-                .answer_directly(channel, &tree, &questions, &link)
-                .ok();
+            agent.answer_all(
+                &tree,
+                &questions,
+                |answer| link.queue(wire::Kind::Answer, channel, answer),
+                || link.flush(),
+            );
         });
     }
 
@@ -278,14 +297,6 @@ impl Agent {
         self.out
             .send(wire::Kind::Event, channel, &encode(event))
             .ok();
-    }
-}
-
-/// The answer to a question; a refusal if there is no tree to ask about.
-fn answer(session: &mut Result<Session>, question: &[u8]) -> Vec<u8> {
-    match session {
-        Ok(session) => session.answer(question),
-        Err(error) => Session::refusal(error),
     }
 }
 

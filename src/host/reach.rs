@@ -1,7 +1,7 @@
 //! From a host as a manifest describes it to a host that can be worked with.
 
 use std::ffi::OsStr;
-use std::io::BufReader;
+use std::io::{BufReader, BufWriter};
 use std::net::IpAddr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -200,7 +200,8 @@ fn over_ssh(
         side,
         login.label.clone(),
         BufReader::with_capacity(256 * 1024, stdout),
-        stdin,
+        // The head and the body of a message leave together.
+        BufWriter::with_capacity(64 * 1024, stdin),
         digest,
         Arc::new(carried),
     )

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::bench::{Bench, Way, root, run, write};
@@ -322,4 +323,24 @@ fn links_in_a_maildir_of_the_spool_stay_links() {
         let ino = |name| fs::metadata(there.join(name)).unwrap().ino();
         assert_eq!(ino("cur/1"), ino("new/2"), "{way:?}");
     }
+}
+
+#[test]
+fn what_a_tree_holds_is_told_in_less_than_its_names() {
+    let bench = Bench::by(Way::Wire);
+    let names = 1000 * "1700000000.M123456P1000.old.example.org,S=2048,W=2096:2,S".len() as u64;
+    for number in 0..1000_u32 {
+        let name = format!(
+            "{}.M{}P{}.old.example.org,S=2048,W=2096:2,S",
+            1_700_000_000 + number * 1709,
+            100_000 + (number * 7919) % 900_000,
+            1000 + (number * 31) % 9000
+        );
+        write(bench.home().join("Maildir/cur").join(name), b"");
+    }
+    bench.copy();
+    bench.wire.store(0, Ordering::Relaxed);
+    assert!(bench.compare().delta.is_empty());
+    let wire = bench.wire.load(Ordering::Relaxed);
+    assert!(wire < names, "{wire} of {names}");
 }

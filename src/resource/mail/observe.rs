@@ -351,3 +351,6 @@ pub fn occupied(host: &dyn ReadHost, path: &HostPath) -> Result<bool> {
         FileKind::Symlink | FileKind::Special => true,
     })
 }
+
+#[cfg(test)]
+mod tests;
