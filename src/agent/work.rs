@@ -39,16 +39,6 @@ impl Pipe for Way {
         match &self.road {
             Road::Relay { agent, channel } => agent
                 .out
-                .send(wire::Kind::Question, *channel, &question)
-                .doing(Kind::Host, relay_broke),
-            Road::Direct { link, session } => link.send(wire::Kind::Question, *session, &question),
-        }
-    }
-
-    fn queue(&mut self, question: Vec<u8>) -> Result<()> {
-        match &self.road {
-            Road::Relay { agent, channel } => agent
-                .out
                 .queue(wire::Kind::Question, *channel, &question)
                 .doing(Kind::Host, relay_broke),
             Road::Direct { link, session } => link.queue(wire::Kind::Question, *session, &question),

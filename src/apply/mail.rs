@@ -35,20 +35,27 @@ pub(super) fn batch(actions: &[Action]) -> usize {
     let Some(first) = actions.first() else {
         return 0;
     };
-    let mut bytes = 0_u64;
-    let fits = |action: &&Action| {
-        let room = bytes < BATCH_BYTES;
-        if let Change::CopyMail(copy) = &action.change {
-            bytes = bytes.saturating_add(copy.delta.bytes());
-        }
-        room && together(first, action)
+    let alike = actions.iter().take_while(|action| together(first, action));
+    let alike = &actions[..alike.count()];
+    at_most(alike, BATCH_USERS, BATCH_BYTES, to_copy).max(1)
+}
+
+/// How many items from the first on are taken together: one at least, if there is one.
+fn at_most<T>(items: &[T], most: usize, bytes: u64, of: impl Fn(&T) -> u64) -> usize {
+    let mut sum = 0_u64;
+    let fits = |item: &&T| {
+        let room = sum < bytes;
+        sum = sum.saturating_add(of(item));
+        room
     };
-    actions
-        .iter()
-        .take(BATCH_USERS)
-        .take_while(fits)
-        .count()
-        .max(1)
+    items.iter().take(most).take_while(fits).count()
+}
+
+fn to_copy(action: &Action) -> u64 {
+    match &action.change {
+        Change::CopyMail(copy) => copy.delta.bytes(),
+        _ => 0,
+    }
 }
 
 /// Whether two actions are carried out side by side.
@@ -67,15 +74,11 @@ pub(super) fn perform(context: &Context<'_>, actions: &[&Action]) -> Result<Vec<
         HostState::Offline => Stillness::Frozen,
     };
     let batch = Batch::new(context, stillness);
-    let bytes = |action: &&Action| match &action.change {
-        Change::CopyMail(copy) => copy.delta.bytes(),
-        _ => 0,
-    };
     batch.flush_behind(
         actions,
-        bytes,
+        |action| to_copy(action),
         |action| batch.write(action),
-        |action, written| batch.commit(action, written),
+        |action, written| Ok(written.and_then(|written| batch.commit(action, written))),
     )
 }
 
@@ -88,7 +91,7 @@ pub(super) enum Stillness {
     Frozen,
 }
 
-/// Makes the trees of all these users equal; tells whose were not.
+/// Makes the trees of all these users equal; tells whose were not. Ends soon after the first failure.
 pub(super) fn bring_over(
     context: &Context<'_>,
     copies: &[MailCopy],
@@ -99,24 +102,13 @@ pub(super) fn bring_over(
         copies,
         |copy| copy.delta.bytes(),
         |copy| batch.copy(&ours_by_now(copy)),
-        |copy, mut written| {
+        |copy, written| {
+            let mut written = written?;
             batch.settle(copy, &mut written)?;
             Ok(written.changed.then(|| copy.user.clone()))
         },
     )?;
-    let changed = ended.into_iter().collect::<Result<Vec<_>>>()?;
-    Ok(changed.into_iter().flatten().collect())
-}
-
-/// How many items from the first on are flushed together: one at least.
-fn together_at_most<T>(items: &[T], bytes: impl Fn(&T) -> u64) -> usize {
-    let mut sum = 0_u64;
-    let fits = |item: &&T| {
-        let room = sum < FLUSH_BYTES;
-        sum = sum.saturating_add(bytes(item));
-        room
-    };
-    items.iter().take(FLUSH_USERS).take_while(fits).count()
+    Ok(ended.into_iter().flatten().collect())
 }
 
 struct Batch<'a> {
@@ -151,25 +143,27 @@ impl<'a> Batch<'a> {
 
 impl Batch<'_> {
     /// Writes some items, several at a time, has them durable and ends them, again several at a time;
-    /// meanwhile the next are written. The results come in the order of the items.
+    /// meanwhile the next are written. The results come in the order of the items. Once an item cannot be
+    /// ended, no more are begun.
     fn flush_behind<T: Sync, R: Send>(
         &self,
         items: &[T],
         bytes: impl Fn(&T) -> u64,
         write: impl Fn(&T) -> Result<Written> + Sync,
-        end: impl Fn(&T, Written) -> Result<R> + Sync,
-    ) -> Result<Vec<Result<R>>> {
+        end: impl Fn(&T, Result<Written>) -> Result<R> + Sync,
+    ) -> Result<Vec<R>> {
         let abreast = self.run.abreast();
         let finish = |some: &[T], written: Vec<Result<Written>>| {
             self.flush()?;
             crate::failpoint::hit("mail:written");
             let work = some.iter().zip(written);
             let work: Vec<_> = work.map(|pair| Mutex::new(Some(pair))).collect();
-            Ok(parallel::map_in(abreast, &work, |item| {
+            let ended = parallel::map_in(abreast, &work, |item| {
                 let pair = item.lock().unwrap_or_else(PoisonError::into_inner).take();
                 let (item, written) = pair.expect("each item is taken once");
-                end(item, written?)
-            }))
+                end(item, written)
+            });
+            ended.into_iter().collect::<Result<Vec<R>>>()
         };
         let mut ended = Vec::new();
         std::thread::scope(|scope| {
@@ -177,7 +171,7 @@ impl Batch<'_> {
             let mut behind = None;
             let mut rest = items;
             while !rest.is_empty() {
-                let (some, later) = rest.split_at(together_at_most(rest, &bytes));
+                let (some, later) = rest.split_at(at_most(rest, FLUSH_USERS, FLUSH_BYTES, &bytes));
                 rest = later;
                 let written = parallel::map_in(abreast, some, &write);
                 transfer::tell_loss(self.run);

@@ -207,7 +207,8 @@ impl Session {
         }
     }
 
-    /// Whether the answer needs more than a glance: a file is read to its end.
+    /// Whether the answer may take a while, as when a large file is read to its end, or is large itself:
+    /// what is ready should not wait for it.
     pub fn takes_time(question: &[u8]) -> bool {
         let question = postcard::from_bytes(question).map(|Asked { question, .. }| question);
         !matches!(

@@ -27,14 +27,9 @@ use crate::replicate::transfer::write_all;
 
 /// The way to a [`super::Session`] and back: messages, in order.
 pub trait Pipe {
-    /// Sends a question.
+    /// Sends a question, which may not leave before [`Pipe::receive`] has to wait, or [`Pipe::flush`].
     fn send(&mut self, question: Vec<u8>) -> Result<()>;
-    /// Sends a question that need not leave at once: it does when [`Pipe::receive`] has to wait, or by
-    /// [`Pipe::flush`].
-    fn queue(&mut self, question: Vec<u8>) -> Result<()> {
-        self.send(question)
-    }
-    /// Has everything leave that was queued.
+    /// Has everything leave that was sent.
     fn flush(&mut self) -> Result<()> {
         Ok(())
     }
@@ -111,28 +106,23 @@ pub(super) struct Line {
 
 impl Line {
     pub(super) fn ask(&mut self, question: Question) -> Result<u64> {
-        let question = self.encode(question)?;
-        self.pipe.send(question)?;
-        self.asked += 1;
-        Ok(self.asked - 1)
+        let number = self.queue(question)?;
+        self.pipe.flush()?;
+        Ok(number)
     }
 
     /// Asks what may wait for more questions.
     fn queue(&mut self, question: Question) -> Result<u64> {
-        let question = self.encode(question)?;
-        self.pipe.queue(question)?;
-        self.asked += 1;
-        Ok(self.asked - 1)
-    }
-
-    fn encode(&self, question: Question) -> Result<Vec<u8>> {
         let question = session::Asked {
             waited: u64::try_from(self.waited.as_micros()).unwrap_or(u64::MAX),
             question,
         };
-        postcard::to_stdvec(&question).doing(Kind::Internal, || {
+        let bytes = postcard::to_stdvec(&question).doing(Kind::Internal, || {
             "cannot put a question to the end that is read".to_owned()
-        })
+        })?;
+        self.pipe.send(bytes)?;
+        self.asked += 1;
+        Ok(self.asked - 1)
     }
 
     /// The answer to a question.
