@@ -84,11 +84,11 @@ struct Agent {
 
 /// Where frames go that belong to a request under way.
 enum Inbox {
-    /// A session with the source's end of a replication.
+    /// A session with the sources' end of replications.
     Questions(mpsc::Sender<Vec<u8>>),
     /// One that is asked over the data connection, by the number of the channel.
     Direct(Arc<Link>),
-    /// A job of the engine.
+    /// Jobs of the engine.
     Job {
         answers: Answers,
         stop: Arc<AtomicBool>,
@@ -98,7 +98,7 @@ enum Inbox {
     Output(mpsc::Sender<()>),
 }
 
-/// Where the answers for a job come from.
+/// Where the answers for jobs come from.
 enum Answers {
     /// Through the operator's machine.
     Relay(mpsc::Sender<Vec<u8>>),
@@ -188,12 +188,12 @@ impl Agent {
     fn begin(self: &Arc<Self>, channel: u32, request: Request) {
         let agent = Arc::clone(self);
         match request {
-            Request::Origin(tree) => {
+            Request::Origins(trees) => {
                 let (to, questions) = mpsc::channel();
                 lock(&self.boxes).insert(channel, Inbox::Questions(to));
-                std::thread::spawn(move || agent.answer(channel, &tree, &questions));
+                std::thread::spawn(move || agent.answer(channel, trees, &questions));
             }
-            Request::DirectOrigin(tree) => agent.begin_direct_answers(channel, tree),
+            Request::DirectOrigins(trees) => agent.begin_direct_answers(channel, trees),
             Request::Ask(probe) => {
                 let (to, more) = mpsc::channel();
                 lock(&self.boxes).insert(channel, Inbox::Output(to));
@@ -273,13 +273,17 @@ impl Agent {
                 Ok(Outcome::Done)
             }
             Request::SetPace(pace) => host.set_pace(pace).map(done),
-            Request::Commit(number) => {
-                let index = lock(&self.things).indexes.remove(&number);
+            Request::Commit(numbers) => {
                 let missing = || Error::new(Kind::Internal, "no index of this number waits");
-                index.ok_or_else(missing)?.commit().map(done)
+                let commit = |number| {
+                    let index = lock(&self.things).indexes.remove(&number);
+                    index.ok_or_else(missing)?.commit()
+                };
+                numbers.into_iter().try_for_each(commit).map(done)
             }
-            Request::Forget(number) => {
-                lock(&self.things).indexes.remove(&number);
+            Request::Forget(numbers) => {
+                let mut things = lock(&self.things);
+                things.indexes.retain(|number, _| !numbers.contains(number));
                 Ok(Outcome::Done)
             }
             Request::Introduce => self.direct.introduce().map(Outcome::Key),
@@ -291,8 +295,8 @@ impl Agent {
             Request::Connect { peer, to } => {
                 self.direct.connect(&peer, &to).map(Outcome::Connected)
             }
-            Request::Origin(_)
-            | Request::DirectOrigin(_)
+            Request::Origins(_)
+            | Request::DirectOrigins(_)
             | Request::Ask(_)
             | Request::Compare { .. }
             | Request::Copy { .. } => Err(Error::new(Kind::Internal, "this request takes longer")),

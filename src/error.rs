@@ -6,6 +6,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -90,12 +91,12 @@ impl Kind {
 }
 
 /// A failure: kind, what we were doing, cause, remedy.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Error {
     kind: Kind,
     what: String,
     hint: Option<String>,
-    source: Option<Box<dyn StdError + Send + Sync>>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 /// The library's result.
@@ -141,7 +142,7 @@ impl Error {
             kind,
             what: what.into(),
             hint: None,
-            source: Some(source.into()),
+            source: Some(Arc::from(source.into())),
         }
     }
 

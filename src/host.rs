@@ -34,7 +34,7 @@ use crate::exposure::smtp::{Accepted, Letter, Recipients, Refusal};
 use crate::manifest::MigrationName;
 use crate::names::{Gid, Side, Uid, UserName};
 use crate::raw::{HostPath, Raw};
-use crate::replicate::{Depth, Held, Origin, OriginTree, Pace, Report};
+use crate::replicate::{Depth, Held, OriginTree, Origins, Pace, Report};
 
 pub use command::Command;
 pub use commands::CommandHost;
@@ -47,7 +47,7 @@ pub use remote::{Bearer, OnLoss, RemoteHost};
 pub use step::Step;
 pub use switch::Switch;
 use switch::{Advance, Arming, Settlement};
-pub use tree::{Answers, CopiedTree, IndexFile, Pending, Relay, TreeJob, Watch};
+pub use tree::{Answers, CopiedTrees, IndexFile, Pending, Relay, TreeJob, Watch};
 pub use writers::Writer;
 
 /// What kind of thing a path names.
@@ -168,10 +168,10 @@ pub trait ReadHost: Send + Sync {
             None => Ok(None),
         }
     }
-    /// A tree of this host as the source of a replication.
-    fn origin(&self, tree: &OriginTree) -> Result<Origin>;
+    /// Trees of this host as the sources of replications, one after the other.
+    fn origins(&self, trees: Vec<OriginTree>) -> Result<Origins<'_>>;
     /// The same for an engine elsewhere: questions go in, `answers` gets the answers in their order.
-    fn relay(&self, tree: &OriginTree, answers: Answers) -> Result<Box<dyn Relay>>;
+    fn relay(&self, trees: Vec<OriginTree>, answers: Answers) -> Result<Box<dyn Relay>>;
     /// How long a question to this host takes to be answered, besides the work that it makes.
     fn round_trip(&self) -> Duration {
         Duration::ZERO
@@ -184,14 +184,15 @@ pub trait ReadHost: Send + Sync {
     fn set_pace(&self, pace: Pace) -> Result<()>;
     /// What held the reading of trees of this host so far, as far as it has been told.
     fn held(&self) -> Held;
-    /// Compares a tree of this host, as the target, with one of `source`. Changes nothing.
+    /// Compares trees of this host, as the target, with trees of `source`, one after the other: one result
+    /// for each, in their order. What goes wrong with one does not end the others. Changes nothing.
     fn compare(
         &self,
-        job: &TreeJob,
+        jobs: &[TreeJob],
         depth: Depth,
         source: &dyn ReadHost,
         watch: &mut Watch<'_>,
-    ) -> Result<Report>;
+    ) -> Vec<Result<Report>>;
     /// The clock that this host's file systems stamp changes with.
     fn clock(&self) -> Result<Timestamp> {
         Err(no_program(&self.label()))
@@ -261,13 +262,8 @@ pub trait Host: ReadHost {
     fn rename_new(&self, from: &HostPath, to: &HostPath) -> Result<()>;
     /// Removes a file or link; absent is fine.
     fn remove_file(&self, path: &HostPath) -> Result<()>;
-    /// Makes a tree of this host equal to one of `source`. Durable only after [`Host::sync`].
-    fn copy(
-        &self,
-        job: &TreeJob,
-        source: &dyn ReadHost,
-        watch: &mut Watch<'_>,
-    ) -> Result<CopiedTree>;
+    /// Makes trees of this host equal to trees of `source`, likewise. Durable only after [`Host::sync`].
+    fn copy(&self, jobs: &[TreeJob], source: &dyn ReadHost, watch: &mut Watch<'_>) -> CopiedTrees;
     /// Makes the file systems that hold these paths durable.
     fn sync(&self, paths: &BTreeSet<HostPath>) -> Result<()>;
     /// Takes the lock that keeps a second run away from this host, without waiting; `None` when

@@ -62,6 +62,43 @@ pub(crate) fn map_in<T: Sync, R: Send>(
         .collect()
 }
 
+/// More items are not worked on as one, lest some threads have nothing to do while others have much.
+const LOT: usize = 32;
+
+/// Works on items in lots: several that follow each other, so that what each lot costs is paid for fewer
+/// times. Lots are small towards the end, that all threads end at about the same time; `weight` tells how
+/// much work an item is. The results come in the order of the items, each with the lot that it is of.
+pub(crate) fn in_lots<T: Sync, R: Send>(
+    threads: usize,
+    items: &[T],
+    weight: impl Fn(&T) -> u64,
+    work: impl Fn(&[T]) -> R + Sync,
+) -> Vec<(&[T], R)> {
+    let lots = lots(threads, items, weight);
+    let done = map_in(threads, &lots, |lot| work(lot));
+    lots.into_iter().zip(done).collect()
+}
+
+fn lots<T>(threads: usize, items: &[T], weight: impl Fn(&T) -> u64) -> Vec<&[T]> {
+    let mut left: u64 = items.iter().map(&weight).sum();
+    let (mut lots, mut rest) = (Vec::new(), items);
+    while !rest.is_empty() {
+        let share = left / (2 * threads.max(1) as u64);
+        let mut taken = 0;
+        let fits = |item: &&T| {
+            let room = taken == 0 || taken + weight(item) <= share;
+            taken += if room { weight(item).max(1) } else { 0 };
+            room
+        };
+        let count = rest.iter().take(LOT).take_while(fits).count();
+        let (lot, later) = rest.split_at(count);
+        left = left.saturating_sub(lot.iter().map(&weight).sum());
+        lots.push(lot);
+        rest = later;
+    }
+    lots
+}
+
 /// So many at a time, of any number of threads.
 #[derive(Debug)]
 pub(crate) struct Turns {
@@ -138,6 +175,35 @@ mod tests {
     fn more_is_begun_at_a_time_the_more_distant_a_host_is() {
         let abreast = [0, 1, 20, 200, 100_000].map(|ms| super::abreast(Duration::from_millis(ms)));
         assert_eq!(abreast, [4, 4, 8, 8, 8]);
+    }
+
+    #[test]
+    fn lots_are_large_at_first_and_small_at_the_end() {
+        let sizes = |threads, items: &[u64]| -> Vec<usize> {
+            let lots = super::lots(threads, items, |&weight| weight);
+            assert_eq!(lots.concat(), items);
+            lots.iter().map(|lot| lot.len()).collect()
+        };
+        assert_eq!(
+            sizes(4, &[1; 20]),
+            [2, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]
+        );
+        assert_eq!(
+            sizes(4, &[1; 1000])[..3],
+            [32, 32, 32],
+            "never more than this"
+        );
+        assert_eq!(
+            sizes(1, &[100, 1, 1, 1, 1, 1]),
+            [1, 2, 1, 1, 1],
+            "a heavy one is alone"
+        );
+        assert_eq!(
+            sizes(2, &[0, 0, 0]),
+            [1, 1, 1],
+            "what weighs nothing is no endless lot"
+        );
+        assert_eq!(sizes(8, &[]), [] as [usize; 0]);
     }
 
     #[test]

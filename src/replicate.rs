@@ -54,7 +54,7 @@ use serde::{Deserialize, Serialize};
 pub use aside::NAME as ASIDE;
 pub use changed::{changed_since, path_of};
 pub use index::PendingIndex;
-pub use origin::{Beside, ByPrograms, Here, Origin, OriginTree, Pipe, Session, There};
+pub use origin::{Beside, ByPrograms, Here, Origin, OriginTree, Origins, Pipe, Session, Told};
 pub use outflow::{Held, HeldBy, Manner, Outflow, Pace};
 pub use report::{Failure, IndexUse, Oddities, Oddity, OddityCount, Report};
 pub use select::Filter;

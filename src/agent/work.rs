@@ -1,4 +1,4 @@
-//! Both ends of replications: sessions with the source's, jobs of the target's.
+//! Both ends of replications: sessions with the sources', jobs of the targets'.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, TryRecvError};
@@ -8,10 +8,14 @@ use std::time::Duration;
 use super::direct::{Link, lost};
 use super::{Agent, Answers, Inbox, lock};
 use crate::error::{Doing as _, Error, Kind, Result};
-use crate::host::remote::message::{Event, Json, Outcome, Request, Route, Tell, WireJob, encode};
+use crate::host::remote::message::{
+    Ending, Event, Fault, Json, Outcome, Request, Route, Tell, WireJob, encode,
+};
 use crate::host::{ReadHost as _, TreeJob, Watch};
 use crate::plan::change::Difference;
-use crate::replicate::{Copied, Held, Origin, OriginTree, Pipe, Progress, Session, There};
+use crate::replicate::{
+    Copied, Held, OriginTree, Origins, PendingIndex, Pipe, Progress, Report, Session,
+};
 use crate::wire;
 
 /// How often progress is told.
@@ -83,10 +87,15 @@ impl Drop for Way {
 }
 
 impl Agent {
-    /// Answers questions about a tree of this host until nobody asks any more.
-    pub(super) fn answer(&self, channel: u32, tree: &OriginTree, questions: &Receiver<Vec<u8>>) {
+    /// Answers questions about trees of this host until nobody asks any more.
+    pub(super) fn answer(
+        &self,
+        channel: u32,
+        trees: Vec<OriginTree>,
+        questions: &Receiver<Vec<u8>>,
+    ) {
         self.answer_all(
-            tree,
+            trees,
             questions,
             |answer| {
                 let queued = self.out.queue(wire::Kind::Answer, channel, answer);
@@ -100,12 +109,12 @@ impl Agent {
     /// ended, and so does this.
     fn answer_all(
         &self,
-        tree: &OriginTree,
+        trees: Vec<OriginTree>,
         questions: &Receiver<Vec<u8>>,
         queue: impl Fn(&[u8]) -> Result<()>,
         flush: impl Fn() -> Result<()>,
     ) {
-        let mut session = self.host.here(tree).map(Session::from);
+        let mut session = self.host.session(trees);
         loop {
             let question = match questions.try_recv() {
                 Ok(question) => question,
@@ -126,18 +135,14 @@ impl Agent {
             if Session::takes_time(&question) && flush().is_err() {
                 return;
             }
-            let answer = match &mut session {
-                Ok(session) => session.answer(&question),
-                Err(error) => Session::refusal(error),
-            };
-            if queue(&answer).is_err() {
+            if queue(&session.answer(&question)).is_err() {
                 return;
             }
         }
     }
 
-    /// Lets the other agent ask about a tree of this host, over the data connection.
-    pub(super) fn begin_direct_answers(self: &Arc<Self>, channel: u32, tree: OriginTree) {
+    /// Lets the other agent ask about trees of this host, over the data connection.
+    pub(super) fn begin_direct_answers(self: &Arc<Self>, channel: u32, trees: Vec<OriginTree>) {
         let link = self.direct.link();
         let opened = link.and_then(|link| Ok((link.answer(channel)?, link)));
         let (questions, link) = match opened {
@@ -149,7 +154,7 @@ impl Agent {
         std::thread::spawn(move || {
             agent.tell(channel, &Event::Ready);
             agent.answer_all(
-                &tree,
+                trees,
                 &questions,
                 |answer| link.queue(wire::Kind::Answer, channel, answer),
                 || link.flush(),
@@ -157,7 +162,7 @@ impl Agent {
         });
     }
 
-    /// Has the engine begin on a tree of this host.
+    /// Has the engine begin on trees of this host.
     pub(super) fn begin_job(self: &Arc<Self>, channel: u32, request: Request) {
         let (to, answers) = mpsc::channel();
         let (road, from) = match self.road(channel, &request, to) {
@@ -174,22 +179,13 @@ impl Agent {
         lock(&self.boxes).insert(channel, inbox);
         let agent = Arc::clone(self);
         std::thread::spawn(move || {
-            let link = match &road {
-                Road::Direct { link, .. } => Some(Arc::clone(link)),
-                Road::Relay { .. } => None,
-            };
-            let way = Way { road, answers };
-            let outcome = agent.work(channel, request, way, &stop, &progress);
-            let outcome = match (outcome, link.and_then(|link| link.broken())) {
-                (Err(_), Some(why)) => Ok(Outcome::Unlinked(why)),
-                (outcome, _) => outcome,
-            };
+            let outcome = agent.work(channel, request, Way { road, answers }, &stop, &progress);
             agent.report(channel, &progress);
             agent.reply(channel, outcome);
         });
     }
 
-    /// The way of a job's questions, and of the answers to them.
+    /// The way of the questions of jobs, and of the answers to them.
     fn road(
         self: &Arc<Self>,
         channel: u32,
@@ -197,7 +193,7 @@ impl Agent {
         to: mpsc::Sender<Vec<u8>>,
     ) -> Result<(Road, Answers), String> {
         let route = match request {
-            Request::Compare { job, .. } | Request::Copy { job } => job.route,
+            Request::Compare { route, .. } | Request::Copy { route, .. } => *route,
             _ => Route::Relay,
         };
         Ok(match route {
@@ -214,7 +210,7 @@ impl Agent {
         })
     }
 
-    /// Runs the engine on a tree of this host.
+    /// Runs the engine on trees of this host.
     fn work(
         &self,
         channel: u32,
@@ -223,39 +219,73 @@ impl Agent {
         stop: &AtomicBool,
         progress: &Progress,
     ) -> Result<Outcome> {
-        let mut source = Origin::There(There::new(Box::new(way))?);
+        let link = match &way.road {
+            Road::Direct { link, .. } => Some(Arc::clone(link)),
+            Road::Relay { .. } => None,
+        };
+        // What fails on a connection that is broken is for another way.
+        let mut unlinked: Option<String> = None;
+        let mut ended = |ended: Result<(Report, Option<PendingIndex>)>| {
+            if unlinked.is_none() && ended.is_err() {
+                unlinked = link.as_ref().and_then(|link| link.broken());
+            }
+            if unlinked.is_none() {
+                self.ended(channel, ended);
+            }
+        };
+        let mut source = Origins::there(Box::new(way));
         let mut watch = Watch {
             progress,
             stop,
             differences: None,
         };
         match request {
-            Request::Compare { job, depth, tell } => {
-                let mut send = |path: &[u8], differs: Difference| {
+            Request::Compare {
+                jobs, depth, tell, ..
+            } => {
+                let mut send = |_, path: &[u8], differs: Difference| {
                     self.tell(channel, &Event::Difference(path.to_vec(), differs));
                 };
                 if tell == Tell::Every {
                     watch.differences = Some(&mut send);
                 }
-                let job = self.job(job)?;
-                let report = self
-                    .host
-                    .compare_with(&job, depth, &mut source, &mut watch)?;
-                Ok(Outcome::Report(Json(report)))
+                let jobs = self.jobs(jobs)?;
+                self.host
+                    .compare_with(&jobs, depth, &mut source, &mut watch, |report| {
+                        ended(report.map(|report| (report, None)));
+                    });
             }
-            Request::Copy { job } => {
-                let job = self.job(job)?;
-                let Copied { report, index } = self.host.copy_from(&job, &mut source, &watch)?;
-                let mut things = lock(&self.things);
-                let number = index.map(|index| {
-                    let number = things.number();
-                    things.indexes.insert(number, index);
-                    number
+            Request::Copy { jobs, .. } => {
+                let jobs = self.jobs(jobs)?;
+                self.host.copy_from(&jobs, &mut source, &watch, |copied| {
+                    ended(copied.map(|Copied { report, index }| (report, index)));
                 });
-                Ok(Outcome::Copied(Json(report), number))
             }
-            _ => Err(Error::new(Kind::Internal, "this request is no job")),
+            _ => return Err(Error::new(Kind::Internal, "this request has no jobs")),
         }
+        Ok(unlinked.map_or(Outcome::Done, Outcome::Unlinked))
+    }
+
+    /// Tells how a job ended. It leaves with what is told next.
+    fn ended(&self, channel: u32, ended: Result<(Report, Option<PendingIndex>)>) {
+        let ended = ended.map(|(report, index)| Ending {
+            report: Json(report),
+            index: index.map(|index| {
+                let mut things = lock(&self.things);
+                let number = things.number();
+                things.indexes.insert(number, index);
+                number
+            }),
+        });
+        let event = Event::Ended(ended.map_err(|error| Fault::from(&error)));
+        // If nobody hears it, the input has ended, and so will we.
+        self.out
+            .queue(wire::Kind::Event, channel, &encode(&event))
+            .ok();
+    }
+
+    fn jobs(&self, jobs: Vec<WireJob>) -> Result<Vec<TreeJob>> {
+        jobs.into_iter().map(|job| self.job(job)).collect()
     }
 
     fn job(&self, job: WireJob) -> Result<TreeJob> {

@@ -24,8 +24,11 @@ const BATCH_BYTES: u64 = 1 << 30;
 
 /// Users and bytes between two flushes: enough to spread the cost of a flush, few enough that a run
 /// that dies repeats little. While some are flushed and looked at again, the next are copied.
-const FLUSH_USERS: usize = 48;
+const FLUSH_USERS: usize = 128;
 const FLUSH_BYTES: u64 = 128 << 20;
+
+/// Bytes to copy that are as much work as a user without any.
+const AS_A_USER: u64 = 64 << 10;
 
 /// How often mail that moves on a live source is copied in one run.
 const TRIES: u32 = 3;
@@ -60,10 +63,11 @@ fn to_copy(action: &Action) -> u64 {
 
 /// Whether two actions are carried out side by side.
 pub(super) fn together(first: &Action, other: &Action) -> bool {
-    matches!(
-        (&first.change, &other.change),
-        (Change::CopyMail(_), Change::CopyMail(_)) | (Change::ProveMail(_), Change::ProveMail(_))
-    )
+    match (&first.change, &other.change) {
+        (Change::CopyMail(first), Change::CopyMail(other))
+        | (Change::ProveMail(first), Change::ProveMail(other)) => first.from == other.from,
+        _ => false,
+    }
 }
 
 /// Carries out copies, or proofs, side by side, and makes them durable together. An interruption is
@@ -77,8 +81,8 @@ pub(super) fn perform(context: &Context<'_>, actions: &[&Action]) -> Result<Vec<
     batch.flush_behind(
         actions,
         |action| to_copy(action),
-        |action| batch.write(action),
-        |action, written| Ok(written.and_then(|written| batch.commit(action, written))),
+        |actions| batch.write(actions),
+        |actions, lot| Ok(batch.commit(actions, lot)),
     )
 }
 
@@ -101,11 +105,17 @@ pub(super) fn bring_over(
     let ended = batch.flush_behind(
         copies,
         |copy| copy.delta.bytes(),
-        |copy| batch.copy(&ours_by_now(copy)),
-        |copy, written| {
-            let mut written = written?;
-            batch.settle(copy, &mut written)?;
-            Ok(written.changed.then(|| copy.user.clone()))
+        |copies| {
+            let ours: Vec<MailCopy> = copies.iter().map(ours_by_now).collect();
+            batch.copy(&ours.iter().collect::<Vec<_>>())
+        },
+        |copies, lot| {
+            let settled = batch.settle(&copies.iter().collect::<Vec<_>>(), lot);
+            let changed = copies.iter().zip(settled).map(|(copy, settled)| {
+                let changed = settled?.changed;
+                Ok(changed.then(|| copy.user.clone()))
+            });
+            changed.collect()
         },
     )?;
     Ok(ended.into_iter().flatten().collect())
@@ -142,28 +152,28 @@ impl<'a> Batch<'a> {
 }
 
 impl Batch<'_> {
-    /// Writes some items, several at a time, has them durable and ends them, again several at a time;
-    /// meanwhile the next are written. The results come in the order of the items. Once an item cannot be
-    /// ended, no more are begun.
+    /// Writes some items, several lots at a time, has them durable and ends them likewise; meanwhile the
+    /// next are written. The results come in the order of the items. Once an item cannot be ended, no more
+    /// are begun.
     fn flush_behind<T: Sync, R: Send>(
         &self,
         items: &[T],
         bytes: impl Fn(&T) -> u64,
-        write: impl Fn(&T) -> Result<Written> + Sync,
-        end: impl Fn(&T, Result<Written>) -> Result<R> + Sync,
+        write: impl Fn(&[T]) -> Lot + Sync,
+        end: impl Fn(&[T], Lot) -> Result<Vec<R>> + Sync,
     ) -> Result<Vec<R>> {
         let abreast = self.run.abreast();
-        let finish = |some: &[T], written: Vec<Result<Written>>| {
+        let finish = |lots: Vec<(&[T], Lot)>| {
             self.flush()?;
             crate::failpoint::hit("mail:written");
-            let work = some.iter().zip(written);
-            let work: Vec<_> = work.map(|pair| Mutex::new(Some(pair))).collect();
-            let ended = parallel::map_in(abreast, &work, |item| {
-                let pair = item.lock().unwrap_or_else(PoisonError::into_inner).take();
-                let (item, written) = pair.expect("each item is taken once");
-                end(item, written)
+            let lots: Vec<_> = lots.into_iter().map(|lot| Mutex::new(Some(lot))).collect();
+            let ended = parallel::map_in(abreast, &lots, |lot| {
+                let lot = lot.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let (items, lot) = lot.expect("each lot is taken once");
+                end(items, lot)
             });
-            ended.into_iter().collect::<Result<Vec<R>>>()
+            let ended: Result<Vec<Vec<R>>> = ended.into_iter().collect();
+            ended.map(|lots| lots.into_iter().flatten().collect::<Vec<R>>())
         };
         let mut ended = Vec::new();
         std::thread::scope(|scope| {
@@ -173,9 +183,10 @@ impl Batch<'_> {
             while !rest.is_empty() {
                 let (some, later) = rest.split_at(at_most(rest, FLUSH_USERS, FLUSH_BYTES, &bytes));
                 rest = later;
-                let written = parallel::map_in(abreast, some, &write);
+                let weight = |item: &T| 1 + bytes(item) / AS_A_USER;
+                let written = parallel::in_lots(abreast, some, weight, &write);
                 transfer::tell_loss(self.run);
-                let before = behind.replace(scope.spawn(move || finish(some, written)));
+                let before = behind.replace(scope.spawn(move || finish(written)));
                 ended.extend(before.map_or(Ok(Vec::new()), parallel::joined)?);
             }
             ended.extend(behind.map_or(Ok(Vec::new()), parallel::joined)?);
@@ -184,38 +195,63 @@ impl Batch<'_> {
         Ok(ended)
     }
 
-    /// Copies a user's trees, or compares them by content.
-    fn write(&self, action: &Action) -> Result<Written> {
-        match &action.change {
-            Change::CopyMail(copy) => self.copy(copy),
-            Change::ProveMail(copy) => match self.compare(copy, Depth::Content, self.progress)? {
-                None => Ok(Written::default()),
-                Some(found) => Err(found.into_error(copy)),
-            },
-            _ => Err(Error::new(
-                Kind::Internal,
-                format!("{} is no change of mail", action.id),
-            )),
+    /// Copies users' trees, or compares them by content.
+    fn write(&self, actions: &[&Action]) -> Lot {
+        let proofs = actions.iter().filter_map(|action| match &action.change {
+            Change::ProveMail(copy) => Some(copy),
+            _ => None,
+        });
+        let proofs: Vec<&MailCopy> = proofs.collect();
+        if proofs.is_empty() {
+            return self.copy(&copies(actions));
+        }
+        let found = self.compare(&proofs, Depth::Content, self.progress);
+        let written = proofs.iter().zip(found).map(|(copy, found)| match found? {
+            None => Ok(Written::default()),
+            Some(found) => Err(found.into_error(copy)),
+        });
+        Lot {
+            written: written.collect(),
+            indexes: None,
         }
     }
 
-    fn copy(&self, change: &MailCopy) -> Result<Written> {
-        let mut written = Written::default();
-        for tree in &change.trees {
-            let onto = change.from.other();
-            let (from, to) = (self.run.read(change.from)?, self.run.change(onto)?);
-            self.make(onto, &tree.paths.on(onto).parent(), 0o755)?;
-            self.make(onto, &self.index, 0o700)?;
-            let job = self.job(change, tree, Depth::Index);
-            let mut watch = self.watch(self.progress);
-            let copied = to.copy(&job, from, &mut watch)?;
-            readable(change, &copied.report)?;
-            written.moved |= changed(&copied.report) > 0;
-            written.changed |= !copied.report.delta.is_empty();
-            written.indexes.extend(copied.index);
-            self.wrote(onto, tree.paths.on(onto));
+    fn copy(&self, copies: &[&MailCopy]) -> Lot {
+        self.try_copy(copies).unwrap_or_else(|error| Lot {
+            written: copies.iter().map(|_| Err(error.clone())).collect(),
+            indexes: None,
+        })
+    }
+
+    fn try_copy(&self, copies: &[&MailCopy]) -> Result<Lot> {
+        let Some(first) = copies.first() else {
+            return Ok(Lot::default());
+        };
+        let onto = first.from.other();
+        let (from, to) = (self.run.read(first.from)?, self.run.change(onto)?);
+        self.make(onto, &self.index, 0o700)?;
+        for tree in copies.iter().flat_map(|copy| &copy.trees) {
+            let tree = tree.paths.on(onto);
+            self.make(onto, &tree.parent(), 0o755)?;
+            self.wrote(onto, tree);
         }
-        Ok(written)
+        let jobs = self.jobs(copies, Depth::Index);
+        let copied = to.copy(&jobs, from, &mut self.watch(self.progress));
+        let each = by_user(copies, copied.reports);
+        let written = copies.iter().zip(each).map(|(copy, reports)| {
+            let mut written = Written::default();
+            for report in reports {
+                let report = report?;
+                readable(copy, &report)?;
+                written.moved |= changed(&report) > 0;
+                written.changed |= !report.delta.is_empty();
+            }
+            Ok(written)
+        });
+        Ok(Lot {
+            written: written.collect(),
+            indexes: Some(copied.indexes),
+        })
     }
 
     /// Makes a directory, once in a batch: most trees are in the same few.
@@ -246,90 +282,173 @@ impl Batch<'_> {
         sides.try_for_each(|(&side, trees)| self.run.change(side)?.sync(trees))
     }
 
-    /// The data is durable: the index may say so. Then all trees of the user are looked at again.
+    /// The data is durable: the index may say so. Then all trees of the users are looked at again.
     ///
     /// Between live hosts this second look is what takes a mailbox together with its index: a user
     /// whose trees show no difference then has on one side what the other had at one moment. One
     /// whose mail moved meanwhile is copied again, a few times; the rest is left to the next run.
-    fn commit(&self, action: &Action, mut written: Written) -> Result<()> {
-        let Change::CopyMail(copy) = &action.change else {
-            return Ok(());
-        };
-        if let Some(found) = self.settle(copy, &mut written)? {
-            let mut moving = self.moving.lock().unwrap_or_else(PoisonError::into_inner);
-            moving.insert(copy.user.clone());
-            let action = action.id.clone();
-            let what = found.to_string();
-            self.run.reporter.event(&Event::Moving { action, what });
+    fn commit(&self, actions: &[&Action], lot: Lot) -> Vec<Result<()>> {
+        let copies = copies(actions);
+        if copies.is_empty() {
+            return lot
+                .written
+                .into_iter()
+                .map(|proven| proven.map(drop))
+                .collect();
         }
-        Ok(())
+        let settled = self.settle(&copies, lot).into_iter();
+        let ended = actions.iter().zip(settled).map(|(action, settled)| {
+            if let (Some(found), Change::CopyMail(copy)) = (settled?.still, &action.change) {
+                let mut moving = self.moving.lock().unwrap_or_else(PoisonError::into_inner);
+                moving.insert(copy.user.clone());
+                let action = action.id.clone();
+                let what = found.to_string();
+                self.run.reporter.event(&Event::Moving { action, what });
+            }
+            Ok(())
+        });
+        ended.collect()
     }
 
-    /// Looks again until nothing differs; `Some` if mail still moved at the last try. What differs where
-    /// directories were passed over is looked at as a whole.
-    fn settle(&self, copy: &MailCopy, written: &mut Written) -> Result<Option<Found>> {
+    /// Looks again at what was copied, for each user until nothing differs.
+    fn settle(&self, copies: &[&MailCopy], lot: Lot) -> Vec<Result<Settled>> {
+        let sound = copies.iter().zip(&lot.written);
+        let sound: Vec<&MailCopy> = sound
+            .filter_map(|(copy, written)| written.is_ok().then_some(*copy))
+            .collect();
+        let mut found = self.look_again(&sound, lot.indexes).into_iter();
+        let each = copies.iter().zip(lot.written).map(|(copy, written)| {
+            let written = written?;
+            let found = found.next().unwrap_or(Ok(None))?;
+            self.conclude(copy, written, found)
+        });
+        each.collect()
+    }
+
+    /// Commits indexes, and compares.
+    fn look_again(
+        &self,
+        copies: &[&MailCopy],
+        indexes: Option<Box<dyn Pending>>,
+    ) -> Vec<Result<Option<Found>>> {
+        // Without the new index, what was just copied is compared by content.
+        let (before, after) = match self.stillness {
+            Stillness::Moving => (indexes, None),
+            Stillness::Frozen => (None, indexes),
+        };
+        let committed = before.map_or(Ok(()), Pending::commit);
+        // A second look is no progress.
+        let found = committed.map(|()| self.compare(copies, Depth::Index, &Progress::default()));
+        let found = found.and_then(|found| {
+            after.map_or(Ok(()), Pending::commit)?;
+            Ok(found)
+        });
+        found.unwrap_or_else(|error| copies.iter().map(|_| Err(error.clone())).collect())
+    }
+
+    /// Copies again until nothing differs. What differs where directories were passed over is looked at
+    /// as a whole.
+    fn conclude(
+        &self,
+        copy: &MailCopy,
+        mut written: Written,
+        mut found: Option<Found>,
+    ) -> Result<Settled> {
         let trees = || copy.trees.iter().map(|tree| tree.paths.on(copy.from));
         let mut tries = 1;
         loop {
-            let moved = written.moved;
-            let indexes = std::mem::take(&mut written.indexes);
-            // Without the new index, what was just copied is compared by content.
-            let (before, after) = match self.stillness {
-                Stillness::Moving => (indexes, Vec::new()),
-                Stillness::Frozen => (Vec::new(), indexes),
-            };
-            before.into_iter().try_for_each(Pending::commit)?;
-            // A second look is no progress.
-            let found = self.compare(copy, Depth::Index, &Progress::default())?;
-            after.into_iter().try_for_each(Pending::commit)?;
-            let found = match found {
-                None if !moved => {
+            let what = match found {
+                None if !written.moved => {
                     trees().for_each(|tree| self.looks.settle(tree));
-                    return Ok(None);
+                    return Ok(Settled {
+                        changed: written.changed,
+                        still: None,
+                    });
                 }
                 None => Found::Changed,
                 Some(found) => found,
             };
             let doubted = trees().filter(|tree| self.looks.forget(tree)).count() > 0;
             match self.stillness {
-                Stillness::Frozen if !doubted => return Err(found.into_error(copy)),
-                Stillness::Moving if tries == TRIES => return Ok(Some(found)),
+                Stillness::Frozen if !doubted => return Err(what.into_error(copy)),
+                Stillness::Moving if tries == TRIES => {
+                    return Ok(Settled {
+                        changed: written.changed,
+                        still: Some(what),
+                    });
+                }
                 Stillness::Frozen | Stillness::Moving => {}
             }
             tries += 1;
             let changed = written.changed;
-            *written = self.copy(&ours_by_now(copy))?;
+            let mut lot = self.copy(&[&ours_by_now(copy)]);
+            written = lot
+                .written
+                .pop()
+                .unwrap_or_else(|| Ok(Written::default()))?;
             written.changed |= changed;
             self.flush()?;
+            let again = self.look_again(&[copy], lot.indexes).pop();
+            found = again.unwrap_or(Ok(None))?;
         }
     }
 
-    /// The first thing that differs.
+    /// Of each user the first thing that differs.
     fn compare(
         &self,
-        change: &MailCopy,
+        copies: &[&MailCopy],
         depth: Depth,
         progress: &Progress,
-    ) -> Result<Option<Found>> {
-        let onto = change.from.other();
-        let (from, to) = (self.run.read(change.from)?, self.run.read(onto)?);
-        for tree in &change.trees {
-            if depth == Depth::Content {
-                // What a killed run placed may be equal in memory only: a proof is flushed as well,
-                // because the hand-over rests on it.
-                self.wrote(onto, tree.paths.on(onto));
+    ) -> Vec<Result<Option<Found>>> {
+        let reports = self.reports(copies, depth, progress);
+        let each = by_user(copies, reports);
+        let found = copies.iter().zip(each).map(|(copy, reports)| {
+            for report in reports {
+                let report = report?;
+                readable(copy, &report)?;
+                let moved = changed(&report) > 0;
+                if let Some(first) = report.delta.sample.into_iter().next() {
+                    return Ok(Some(Found::Differs(first.path)));
+                }
+                if moved {
+                    return Ok(Some(Found::Changed));
+                }
             }
-            let (job, mut watch) = (self.job(change, tree, depth), self.watch(progress));
-            let report = to.compare(&job, depth, from, &mut watch)?;
-            readable(change, &report)?;
-            if let Some(first) = report.delta.sample.into_iter().next() {
-                return Ok(Some(Found::Differs(first.path)));
-            }
-            if report.oddities.count(Oddity::ChangedWhileRead) > 0 {
-                return Ok(Some(Found::Changed));
-            }
+            Ok(None)
+        });
+        found.collect()
+    }
+
+    fn reports(
+        &self,
+        copies: &[&MailCopy],
+        depth: Depth,
+        progress: &Progress,
+    ) -> Vec<Result<Report>> {
+        let Some(first) = copies.first() else {
+            return Vec::new();
+        };
+        let onto = first.from.other();
+        if depth == Depth::Content {
+            // What a killed run placed may be equal in memory only: a proof is flushed as well, because
+            // the hand-over rests on it.
+            let trees = copies.iter().flat_map(|copy| &copy.trees);
+            trees.for_each(|tree| self.wrote(onto, tree.paths.on(onto)));
         }
-        Ok(None)
+        let jobs = self.jobs(copies, depth);
+        match (self.run.read(first.from), self.run.read(onto)) {
+            (Ok(from), Ok(to)) => to.compare(&jobs, depth, from, &mut self.watch(progress)),
+            (Err(error), _) | (_, Err(error)) => jobs.iter().map(|_| Err(error.clone())).collect(),
+        }
+    }
+
+    fn jobs(&self, copies: &[&MailCopy], depth: Depth) -> Vec<TreeJob> {
+        let trees = copies
+            .iter()
+            .flat_map(|copy| copy.trees.iter().map(move |tree| (copy, tree)));
+        trees
+            .map(|(copy, tree)| self.job(copy, tree, depth))
+            .collect()
     }
 
     fn job(&self, change: &MailCopy, tree: &CopiedTree, depth: Depth) -> TreeJob {
@@ -364,15 +483,48 @@ impl Batch<'_> {
     }
 }
 
-/// What a copy left to be done.
+/// What became of some users' trees.
+#[derive(Default)]
+struct Lot {
+    /// Of each user.
+    written: Vec<Result<Written>>,
+    /// To be committed once everything is durable.
+    indexes: Option<Box<dyn Pending>>,
+}
+
+/// What became of a user's trees.
 #[derive(Default)]
 struct Written {
-    /// To be committed once everything is durable.
-    indexes: Vec<Box<dyn Pending>>,
     /// Something changed each time that it was read.
     moved: bool,
     /// Something was not equal.
     changed: bool,
+}
+
+/// How a user's trees were left.
+struct Settled {
+    /// Something was not equal before.
+    changed: bool,
+    /// Mail still moved at the last look.
+    still: Option<Found>,
+}
+
+/// The copies of actions that copy.
+fn copies<'a>(actions: &[&'a Action]) -> Vec<&'a MailCopy> {
+    let copies = actions.iter().filter_map(|action| match &action.change {
+        Change::CopyMail(copy) => Some(copy),
+        _ => None,
+    });
+    copies.collect()
+}
+
+/// What came of the trees of each user.
+fn by_user<T>(copies: &[&MailCopy], of_trees: Vec<T>) -> Vec<Vec<T>> {
+    let mut of_trees = of_trees.into_iter();
+    let each = copies
+        .iter()
+        .map(|copy| of_trees.by_ref().take(copy.trees.len()).collect());
+    each.collect()
 }
 
 /// Why two trees are not equal.

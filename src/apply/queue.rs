@@ -110,15 +110,15 @@ fn copy(from: &dyn Host, to: &dyn Host, tree: &QueueTree, means: &Means<'_>) -> 
         stop: means.stop,
         differences: None,
     };
-    let copied = to.copy(&job, from, &mut watch)?;
-    if let Some(first) = copied.report.failures.first() {
+    let report = to.copy(&[job], from, &mut watch).only()?;
+    if let Some(first) = report.failures.first() {
         let what = format!(
             "the mail queue {} could not be read in full: {first}",
             tree.from
         );
         return Err(Error::new(Kind::Host, what).hint("mend that and run `reconcile apply` again"));
     }
-    if copied.report.oddities.count(Oddity::ChangedWhileRead) > 0 {
+    if report.oddities.count(Oddity::ChangedWhileRead) > 0 {
         return Err(moved(from, &tree.from));
     }
     Ok(())

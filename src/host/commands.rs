@@ -24,7 +24,7 @@ use crate::raw::{HostPath, Raw};
 use crate::replicate::commands::find::{self, Follow, Found};
 use crate::replicate::commands::{Finished, Output, Programs, Tools, complaint, hear};
 use crate::replicate::{
-    Beside, ByPrograms, Depth, Held, Origin, OriginTree, Outflow, Pace, Report, Session, There,
+    Beside, ByPrograms, Depth, Held, OriginTree, Origins, Outflow, Pace, Report, Session,
 };
 
 pub use ssh::OverSsh;
@@ -96,10 +96,13 @@ impl CommandHost {
         }))
     }
 
-    fn told(&self, tree: &OriginTree) -> Result<Session> {
+    fn session(&self, trees: Vec<OriginTree>) -> Session<'static> {
         let (programs, outflow) = (Arc::clone(&self.programs), Arc::clone(&self.outflow));
-        let told = ByPrograms::new(programs, self.tools, tree, outflow)?;
-        Ok(Session::from(told))
+        let (tools, shared) = (self.tools, Arc::clone(&outflow));
+        Session::new(trees, outflow, move |tree| {
+            let (programs, outflow) = (Arc::clone(&programs), Arc::clone(&shared));
+            ByPrograms::new(programs, tools, tree, outflow).map(Into::into)
+        })
     }
 
     /// What `dd` or `stat` have against a path.
@@ -275,13 +278,13 @@ impl ReadHost for CommandHost {
         probe::whole(self.begin(probe)?, probe)
     }
 
-    fn origin(&self, tree: &OriginTree) -> Result<Origin> {
-        let pipe = Beside::from(self.told(tree)?);
-        There::new(Box::new(pipe)).map(Origin::There)
+    fn origins(&self, trees: Vec<OriginTree>) -> Result<Origins<'_>> {
+        let pipe = Beside::from(self.session(trees));
+        Ok(Origins::there(Box::new(pipe)))
     }
 
-    fn relay(&self, tree: &OriginTree, answers: Answers) -> Result<Box<dyn Relay>> {
-        Ok(tree::answering(self.told(tree)?, answers))
+    fn relay(&self, trees: Vec<OriginTree>, answers: Answers) -> Result<Box<dyn Relay>> {
+        Ok(tree::answering(self.session(trees), answers))
     }
 
     fn set_pace(&self, pace: Pace) -> Result<()> {
@@ -295,18 +298,19 @@ impl ReadHost for CommandHost {
 
     fn compare(
         &self,
-        _: &TreeJob,
+        jobs: &[TreeJob],
         _: Depth,
         _: &dyn ReadHost,
         _: &mut Watch<'_>,
-    ) -> Result<Report> {
+    ) -> Vec<Result<Report>> {
         let what = format!(
             "{} is read by its own programs, and cannot be written by them: {}",
             self.programs.label(),
             self.why
         );
-        Err(Error::new(Kind::Blocked, what)
-            .hint("let reconcile run there, or keep serve_from: target"))
+        let error = Error::new(Kind::Blocked, what)
+            .hint("let reconcile run there, or keep serve_from: target");
+        jobs.iter().map(|_| Err(error.clone())).collect()
     }
 }
 

@@ -22,19 +22,20 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::switch::{Advance, Arming, Settlement};
+use super::tree::{answering, trees_of};
 use super::{
-    Answer, Answers, CONTROL_FILE_LIMIT, Command, CopiedTree, FileKind, Guard, Hearing, Host,
-    HostState, MAX_LINKS, NewFile, Pending, Probe, ReadHost, Relay, Space, Stat, TreeJob, Watch,
-    Writer, failed,
+    Answer, Answers, CONTROL_FILE_LIMIT, Command, CopiedTrees, FileKind, Guard, Hearing, Host,
+    HostState, MAX_LINKS, NewFile, Probe, ReadHost, Relay, Space, Stat, TreeJob, Watch, Writer,
+    failed,
 };
-use crate::error::{Error, Kind, Result};
+use crate::error::{Doing as _, Error, Kind, Result};
 use crate::exposure::smtp::{Accepted, Letter, Recipients, Refusal};
 use crate::exposure::{self, Exposure};
 use crate::manifest::MigrationName;
 use crate::names::{Gid, Side, Uid, UserName};
 use crate::raw::{HostPath, Raw};
 use crate::receipt::Receipt;
-use crate::replicate::{self, Depth, Held, Origin, OriginTree, Outflow, Pace, Report};
+use crate::replicate::{self, Depth, Held, OriginTree, Origins, Outflow, Pace, Report};
 
 mod account_lock;
 mod program;
@@ -64,7 +65,7 @@ pub struct DirHost {
     /// How messages name the host.
     label: String,
     outflow: Arc<Outflow>,
-    tracked: tracking::Tracked,
+    tracked: Arc<tracking::Tracked>,
 }
 
 impl DirHost {
@@ -85,7 +86,7 @@ impl DirHost {
             state: HostState::Offline,
             label: format!("{side} (dir:{})", path.display()),
             outflow: Arc::default(),
-            tracked: tracking::Tracked::default(),
+            tracked: Arc::default(),
         })
     }
 
@@ -98,6 +99,21 @@ impl DirHost {
             label,
             outflow: Arc::new(Outflow::of_live_host()),
             ..offline
+        })
+    }
+
+    /// The same host, for another thread.
+    fn again(&self) -> Result<Self> {
+        let root = self.root.try_clone();
+        let root = root.doing(Kind::Host, || format!("cannot hold {} open", self.label))?;
+        Ok(Self {
+            root,
+            side: self.side,
+            path: self.path.clone(),
+            state: self.state,
+            label: self.label.clone(),
+            outflow: Arc::clone(&self.outflow),
+            tracked: Arc::clone(&self.tracked),
         })
     }
 
@@ -392,12 +408,13 @@ impl ReadHost for DirHost {
         }
     }
 
-    fn origin(&self, tree: &OriginTree) -> Result<Origin> {
-        Ok(Origin::Here(self.here(tree)?))
+    fn origins(&self, trees: Vec<OriginTree>) -> Result<Origins<'_>> {
+        Ok(Origins::here(move |number| self.here(&trees[number])))
     }
 
-    fn relay(&self, tree: &OriginTree, answers: Answers) -> Result<Box<dyn Relay>> {
-        Ok(super::tree::answering(self.here(tree)?.into(), answers))
+    fn relay(&self, trees: Vec<OriginTree>, answers: Answers) -> Result<Box<dyn Relay>> {
+        let session = self.lasting_session(trees)?;
+        Ok(answering(session, answers))
     }
 
     fn set_pace(&self, pace: Pace) -> Result<()> {
@@ -411,12 +428,19 @@ impl ReadHost for DirHost {
 
     fn compare(
         &self,
-        job: &TreeJob,
+        jobs: &[TreeJob],
         depth: Depth,
         source: &dyn ReadHost,
         watch: &mut Watch<'_>,
-    ) -> Result<Report> {
-        self.compare_with(job, depth, &mut source.origin(&job.tree)?, watch)
+    ) -> Vec<Result<Report>> {
+        let mut reports = Vec::new();
+        match source.origins(trees_of(jobs)) {
+            Ok(mut source) => {
+                self.compare_with(jobs, depth, &mut source, watch, |ended| reports.push(ended));
+            }
+            Err(error) => reports.resize_with(jobs.len(), || Err(error.clone())),
+        }
+        reports
     }
 
     fn clock(&self) -> Result<Timestamp> {
@@ -534,19 +558,19 @@ impl Host for DirHost {
         }
     }
 
-    fn copy(
-        &self,
-        job: &TreeJob,
-        source: &dyn ReadHost,
-        watch: &mut Watch<'_>,
-    ) -> Result<CopiedTree> {
-        let copied = self.copy_from(job, &mut source.origin(&job.tree)?, watch)?;
-        Ok(CopiedTree {
-            report: copied.report,
-            index: copied
-                .index
-                .map(|index| Box::new(index) as Box<dyn Pending>),
-        })
+    fn copy(&self, jobs: &[TreeJob], source: &dyn ReadHost, watch: &mut Watch<'_>) -> CopiedTrees {
+        let (mut reports, mut indexes) = (Vec::new(), Vec::new());
+        match source.origins(trees_of(jobs)) {
+            Ok(mut source) => self.copy_from(jobs, &mut source, watch, |ended| {
+                reports.push(ended.map(|copied| {
+                    indexes.extend(copied.index);
+                    copied.report
+                }));
+            }),
+            Err(error) => reports.resize_with(jobs.len(), || Err(error.clone())),
+        }
+        let indexes = Box::new(indexes);
+        CopiedTrees { reports, indexes }
     }
 
     fn sync(&self, paths: &BTreeSet<HostPath>) -> Result<()> {

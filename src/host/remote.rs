@@ -29,8 +29,8 @@ use self::line::Line;
 use self::message::{Hello, Outcome, Request, Tell};
 use super::switch::{Advance, Arming, Settlement};
 use super::{
-    Answer, Answers, Command, CopiedTree, Guard, Hearing, Host, HostState, NewFile, Pending, Probe,
-    ReadHost, Relay, Space, Stat, TreeJob, Watch, Writer,
+    Answer, Answers, Command, CopiedTrees, Guard, Hearing, Host, HostState, NewFile, Pending,
+    Probe, ReadHost, Relay, Space, Stat, TreeJob, Watch, Writer,
 };
 use crate::error::{Error, Kind, Result};
 use crate::exposure::Exposure;
@@ -39,7 +39,7 @@ use crate::manifest::MigrationName;
 use crate::names::{Side, UserName};
 use crate::plan::change::IdMap;
 use crate::raw::{HostPath, Raw};
-use crate::replicate::{Depth, Held, Origin, OriginTree, Pace, Report, There};
+use crate::replicate::{Depth, Held, OriginTree, Origins, Pace, Report};
 use crate::wire;
 
 /// A host that an agent serves.
@@ -151,23 +151,19 @@ impl Drop for Lock {
     }
 }
 
-/// An index that the agent has ready.
+/// Indexes that the agent has ready.
 struct Ready {
     line: Arc<Line>,
-    number: u32,
-    committed: Committed,
-}
-
-#[derive(PartialEq, Eq)]
-enum Committed {
-    No,
-    Yes,
+    numbers: Vec<u32>,
 }
 
 impl Pending for Ready {
     fn commit(mut self: Box<Self>) -> Result<()> {
-        self.committed = Committed::Yes;
-        match self.line.call(&Request::Commit(self.number))? {
+        let numbers = std::mem::take(&mut self.numbers);
+        if numbers.is_empty() {
+            return Ok(());
+        }
+        match self.line.call(&Request::Commit(numbers))? {
             Outcome::Done => Ok(()),
             _ => Err(self.line.nonsense()),
         }
@@ -176,8 +172,9 @@ impl Pending for Ready {
 
 impl Drop for Ready {
     fn drop(&mut self) {
-        if self.committed == Committed::No {
-            self.line.tell(&Request::Forget(self.number));
+        if !self.numbers.is_empty() {
+            let numbers = std::mem::take(&mut self.numbers);
+            self.line.tell(&Request::Forget(numbers));
         }
     }
 }
@@ -232,13 +229,13 @@ impl ReadHost for RemoteHost {
         hearing::ask(&self.line, probe)
     }
 
-    fn origin(&self, tree: &OriginTree) -> Result<Origin> {
-        let pipe = job::session(&self.line, tree)?;
-        There::new(Box::new(pipe)).map(Origin::There)
+    fn origins(&self, trees: Vec<OriginTree>) -> Result<Origins<'_>> {
+        let pipe = job::session(&self.line, trees)?;
+        Ok(Origins::there(Box::new(pipe)))
     }
 
-    fn relay(&self, tree: &OriginTree, answers: Answers) -> Result<Box<dyn Relay>> {
-        job::relay(&self.line, tree, answers)
+    fn relay(&self, trees: Vec<OriginTree>, answers: Answers) -> Result<Box<dyn Relay>> {
+        job::relay(&self.line, trees, answers)
     }
 
     fn round_trip(&self) -> Duration {
@@ -263,20 +260,23 @@ impl ReadHost for RemoteHost {
 
     fn compare(
         &self,
-        job: &TreeJob,
+        jobs: &[TreeJob],
         depth: Depth,
         source: &dyn ReadHost,
         watch: &mut Watch<'_>,
-    ) -> Result<Report> {
+    ) -> Vec<Result<Report>> {
         let tell = match watch.differences {
             Some(_) => Tell::Every,
             None => Tell::Counts,
         };
-        let request = |job| Request::Compare { job, depth, tell };
-        match self.work(job, &request, source, watch)? {
-            Outcome::Report(report) => Ok(report.0),
-            _ => Err(self.line.nonsense()),
-        }
+        let request = |jobs, route| Request::Compare {
+            jobs,
+            route,
+            depth,
+            tell,
+        };
+        let ended = self.work(jobs, &request, source, watch).into_iter();
+        ended.map(|ended| Ok(ended?.report.0)).collect()
     }
 
     fn clock(&self) -> Result<Timestamp> {
@@ -352,26 +352,19 @@ impl Host for RemoteHost {
         self.done(&Request::RemoveFile(path.clone()))
     }
 
-    fn copy(
-        &self,
-        job: &TreeJob,
-        source: &dyn ReadHost,
-        watch: &mut Watch<'_>,
-    ) -> Result<CopiedTree> {
-        let request = |job| Request::Copy { job };
-        match self.work(job, &request, source, watch)? {
-            Outcome::Copied(report, index) => Ok(CopiedTree {
-                report: report.0,
-                index: index.map(|number| {
-                    Box::new(Ready {
-                        line: Arc::clone(&self.line),
-                        number,
-                        committed: Committed::No,
-                    }) as Box<dyn Pending>
-                }),
-            }),
-            _ => Err(self.line.nonsense()),
-        }
+    fn copy(&self, jobs: &[TreeJob], source: &dyn ReadHost, watch: &mut Watch<'_>) -> CopiedTrees {
+        let request = |jobs, route| Request::Copy { jobs, route };
+        let ended = self.work(jobs, &request, source, watch).into_iter();
+        let mut numbers = Vec::new();
+        let reports = ended.map(|ended| {
+            let ended = ended?;
+            numbers.extend(ended.index);
+            Ok(ended.report.0)
+        });
+        let reports = reports.collect();
+        let line = Arc::clone(&self.line);
+        let indexes = Box::new(Ready { line, numbers });
+        CopiedTrees { reports, indexes }
     }
 
     fn sync(&self, paths: &BTreeSet<HostPath>) -> Result<()> {

@@ -1,4 +1,4 @@
-//! Handing a whole tree to the replication engine, which runs on the host that is written, and the
+//! Handing whole trees to the replication engine, which runs on the host that is written, and the
 //! other's answers to it. Target and source are here the ends of a copy, as in [`crate::replicate`].
 
 use std::collections::VecDeque;
@@ -35,6 +35,11 @@ pub struct TreeJob {
     pub sample: usize,
 }
 
+/// The trees of jobs, for the source.
+pub(super) fn trees_of(jobs: &[TreeJob]) -> Vec<OriginTree> {
+    jobs.iter().map(|job| job.tree.clone()).collect()
+}
+
 /// A file in a directory of the target that only root can enter.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct IndexFile {
@@ -44,10 +49,10 @@ pub struct IndexFile {
     pub name: String,
 }
 
-/// Is told a path and a way in which it differs.
-pub type Tell<'a> = dyn FnMut(&[u8], Difference) + 'a;
+/// Is told the number of a job, a path and a way in which it differs.
+pub type Tell<'a> = dyn FnMut(usize, &[u8], Difference) + 'a;
 
-/// Who watches a comparison or a copy.
+/// Who watches comparisons or copies.
 pub struct Watch<'a> {
     /// Counts what is done.
     pub progress: &'a Progress,
@@ -63,32 +68,40 @@ impl fmt::Debug for Watch<'_> {
     }
 }
 
-/// The outcome of a copy.
-pub struct CopiedTree {
-    /// What was different and is now the same, and what could not be done.
-    pub report: Report,
-    /// To be committed once the tree is durable; `None` if the job has no index.
-    pub index: Option<Box<dyn Pending>>,
+/// The outcome of copies.
+pub struct CopiedTrees {
+    /// Of each job in its turn: what was different and is now the same, and what could not be done.
+    pub reports: Vec<Result<Report>>,
+    /// To be committed once the trees are durable: those of the jobs that have one, and ended.
+    pub indexes: Box<dyn Pending>,
 }
 
-impl fmt::Debug for CopiedTree {
+impl CopiedTrees {
+    /// What came of the only job, if it has no index.
+    pub fn only(self) -> Result<Report> {
+        let nothing = || Err(Error::new(Kind::Internal, "nothing was copied"));
+        self.reports.into_iter().next().unwrap_or_else(nothing)
+    }
+}
+
+impl fmt::Debug for CopiedTrees {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CopiedTree")
-            .field("report", &self.report)
+        f.debug_struct("CopiedTrees")
+            .field("reports", &self.reports)
             .finish_non_exhaustive()
     }
 }
 
-/// A new index that waits for the files it speaks of to be durable. Dropped, it is forgotten and the
-/// old one stays.
+/// New indexes that wait for the files they speak of to be durable. Dropped, they are forgotten and the
+/// old ones stay.
 pub trait Pending: Send {
-    /// Puts it in place of the old one.
+    /// Puts them in place of the old ones.
     fn commit(self: Box<Self>) -> Result<()>;
 }
 
-impl Pending for PendingIndex {
+impl Pending for Vec<PendingIndex> {
     fn commit(self: Box<Self>) -> Result<()> {
-        Self::commit(*self)
+        self.into_iter().try_for_each(PendingIndex::commit)
     }
 }
 
@@ -102,7 +115,7 @@ pub trait Relay: Send {
 }
 
 /// Has a session answer an engine elsewhere, in a thread of its own that ends with the relay.
-pub(super) fn answering(mut session: Session, mut answers: Answers) -> Box<dyn Relay> {
+pub(super) fn answering(mut session: Session<'static>, mut answers: Answers) -> Box<dyn Relay> {
     let (questions, asked) = mpsc::channel::<Vec<u8>>();
     std::thread::spawn(move || {
         let mut waiting: VecDeque<Vec<u8>> = VecDeque::new();

@@ -3,7 +3,7 @@
 //!
 //! [`Origin`] is what the walk works with: the tree itself where that is on this machine ([`Here`]),
 //! or the client of a [`Session`] at the far end of a wire ([`There`]); both tell the same things in
-//! the same order. A tree of a host on which this program cannot run is told by that host's own
+//! the same order. [`Origins`] are several, one after the other. A tree of a host on which this program cannot run is told by that host's own
 //! programs ([`ByPrograms`]), and there is a session on this machine ([`Beside`]). Nothing here changes
 //! the source.
 //!
@@ -20,6 +20,7 @@ mod scanner;
 mod session;
 mod there;
 
+use std::fmt;
 use std::os::fd::OwnedFd;
 
 use rustix::io::Errno;
@@ -30,8 +31,9 @@ pub(super) use delta::LEAST;
 pub use here::Here;
 pub use programs::ByPrograms;
 pub(super) use scanner::{DEEPEST, descend};
-pub use session::Session;
-pub use there::{Pipe, There};
+pub use session::{Session, Told};
+pub use there::Pipe;
+pub(super) use there::There;
 
 use here::OpenHere;
 use there::OpenThere;
@@ -158,6 +160,57 @@ pub(super) enum Want {
     Update,
     /// For its attributes only.
     Attributes,
+}
+
+/// The source's end of several trees, gone through in their order.
+pub enum Origins<'a> {
+    /// On this machine: each is opened when its turn comes.
+    Here {
+        /// Opens the tree of a number.
+        open: Box<dyn FnMut(usize) -> Result<Here> + 'a>,
+        /// The one at hand.
+        at_hand: Option<Origin>,
+    },
+    /// At the far end of a wire.
+    There(Origin),
+}
+
+impl fmt::Debug for Origins<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Origins").finish_non_exhaustive()
+    }
+}
+
+impl<'a> Origins<'a> {
+    /// Trees of this machine, opened one by one.
+    pub fn here(open: impl FnMut(usize) -> Result<Here> + 'a) -> Self {
+        Self::Here {
+            open: Box::new(open),
+            at_hand: None,
+        }
+    }
+
+    /// Trees behind a pipe.
+    pub fn there(pipe: Box<dyn Pipe>) -> Self {
+        Self::There(Origin::There(There::new(pipe)))
+    }
+
+    /// Goes on to the tree of this number, 0 for the first; never back to an earlier one.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Host`](crate::error::Kind::Host) if there is nothing to be told of it.
+    pub fn tree(&mut self, number: usize) -> Result<&mut Origin> {
+        match self {
+            Self::Here { open, at_hand } => Ok(at_hand.insert(Origin::Here(open(number)?))),
+            Self::There(origin) => {
+                if let Origin::There(there) = origin {
+                    there.begin(number)?;
+                }
+                Ok(origin)
+            }
+        }
+    }
 }
 
 /// The source's end of one tree.

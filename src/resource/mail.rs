@@ -14,6 +14,7 @@ mod problem;
 mod rows;
 mod selection;
 mod spool_dir;
+mod walk;
 
 use std::collections::BTreeMap;
 

@@ -11,7 +11,7 @@ use reconcile::host::{
 };
 use reconcile::names::Side;
 use reconcile::raw::{HostPath, Raw};
-use reconcile::replicate::{Depth, Held, Origin, OriginTree, Pace, Report};
+use reconcile::replicate::{Depth, Held, OriginTree, Origins, Pace, Report};
 
 use crate::program;
 
@@ -155,10 +155,10 @@ impl ReadHost for Machine {
     fn space(&self, _: &HostPath) -> Result<Space> {
         unreachable!("only questions are asked")
     }
-    fn origin(&self, _: &OriginTree) -> Result<Origin> {
+    fn origins(&self, _: Vec<OriginTree>) -> Result<Origins<'_>> {
         unreachable!("only questions are asked")
     }
-    fn relay(&self, _: &OriginTree, _: Answers) -> Result<Box<dyn Relay>> {
+    fn relay(&self, _: Vec<OriginTree>, _: Answers) -> Result<Box<dyn Relay>> {
         unreachable!("only questions are asked")
     }
     fn set_pace(&self, _: Pace) -> Result<()> {
@@ -169,11 +169,11 @@ impl ReadHost for Machine {
     }
     fn compare(
         &self,
-        _: &TreeJob,
+        _: &[TreeJob],
         _: Depth,
         _: &dyn ReadHost,
         _: &mut Watch<'_>,
-    ) -> Result<Report> {
+    ) -> Vec<Result<Report>> {
         unreachable!("only questions are asked")
     }
 }

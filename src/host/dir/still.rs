@@ -14,7 +14,7 @@ use crate::error::{Error, Kind, Result};
 use crate::host::ReadHost as _;
 use crate::parallel;
 use crate::raw::HostPath;
-use crate::replicate::{self, OriginTree};
+use crate::replicate::{self, Origin, OriginTree};
 
 pub(super) use open_files::writers;
 
@@ -51,14 +51,16 @@ pub(super) fn changed_since(
         if room.load(Ordering::Relaxed) == 0 {
             return Ok(found);
         }
-        replicate::changed_since(&mut host.origin(tree)?, since, &mut tell).map_err(|error| {
-            let what = format!(
-                "cannot tell what changed in {} on {}",
-                tree.path,
-                host.label()
-            );
-            Error::caused(error.kind(), what, error)
-        })?;
+        replicate::changed_since(&mut Origin::Here(host.here(tree)?), since, &mut tell).map_err(
+            |error| {
+                let what = format!(
+                    "cannot tell what changed in {} on {}",
+                    tree.path,
+                    host.label()
+                );
+                Error::caused(error.kind(), what, error)
+            },
+        )?;
         Ok(found)
     });
     let mut changed = Vec::new();

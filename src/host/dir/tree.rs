@@ -1,12 +1,15 @@
 //! Trees beneath the root, as source and as target of a replication.
 
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::atomic::AtomicBool;
 
 use super::DirHost;
 use crate::error::{Error, Kind, Result};
 use crate::host::{ReadHost as _, TreeJob, Watch};
 use crate::raw::HostPath;
-use crate::replicate::{self, Copied, Depth, Filter, Here, Job, Origin, OriginTree, Place, Report};
+use crate::replicate::{
+    self, Copied, Depth, Filter, Here, Job, OriginTree, Origins, Place, Progress, Report, Session,
+};
 
 impl DirHost {
     /// A directory as a starting point; `None` if absent.
@@ -52,7 +55,8 @@ impl DirHost {
     fn work<T>(
         &self,
         job: &TreeJob,
-        watch: &Watch<'_>,
+        progress: &Progress,
+        stop: &AtomicBool,
         run: impl FnOnce(&Job<'_>) -> Result<T>,
     ) -> Result<T> {
         let (dir, name) = self.standing(&job.target)?;
@@ -77,36 +81,62 @@ impl DirHost {
                 name,
             }),
             sample: job.sample,
-            progress: watch.progress,
-            stop: watch.stop,
+            progress,
+            stop,
         })
     }
 
-    /// Compares with a source that is at hand.
+    /// Compares with the trees of a source, one after the other; `ended` is told how each job ended.
     pub(crate) fn compare_with(
         &self,
-        job: &TreeJob,
+        jobs: &[TreeJob],
         depth: Depth,
-        source: &mut Origin,
+        source: &mut Origins<'_>,
         watch: &mut Watch<'_>,
-    ) -> Result<Report> {
-        let mut differences = watch.differences.take();
-        self.work(job, watch, |job| {
-            replicate::compare(job, source, depth, &mut |path, differs| {
-                if let Some(differences) = &mut differences {
-                    differences(path, differs);
+        mut ended: impl FnMut(Result<Report>),
+    ) {
+        for (number, job) in jobs.iter().enumerate() {
+            let mut tell = |path: &[u8], differs| {
+                if let Some(differences) = &mut watch.differences {
+                    differences(number, path, differs);
                 }
-            })
-        })
+            };
+            let (progress, stop) = (watch.progress, watch.stop);
+            ended(source.tree(number).and_then(|source| {
+                self.work(job, progress, stop, |job| {
+                    replicate::compare(job, source, depth, &mut tell)
+                })
+            }));
+        }
     }
 
-    /// Copies from a source that is at hand.
+    /// Copies the trees of a source likewise.
     pub(crate) fn copy_from(
         &self,
-        job: &TreeJob,
-        source: &mut Origin,
+        jobs: &[TreeJob],
+        source: &mut Origins<'_>,
         watch: &Watch<'_>,
-    ) -> Result<Copied> {
-        self.work(job, watch, |job| replicate::copy(job, source))
+        mut ended: impl FnMut(Result<Copied>),
+    ) {
+        for (number, job) in jobs.iter().enumerate() {
+            ended(source.tree(number).and_then(|source| {
+                self.work(job, watch.progress, watch.stop, |job| {
+                    replicate::copy(job, source)
+                })
+            }));
+        }
+    }
+
+    /// Answers questions about trees.
+    pub(crate) fn session(&self, trees: Vec<OriginTree>) -> Session<'_> {
+        let open = |tree: &OriginTree| self.here(tree).map(Into::into);
+        Session::new(trees, self.outflow(), open)
+    }
+
+    /// The same for a thread of its own.
+    pub(super) fn lasting_session(&self, trees: Vec<OriginTree>) -> Result<Session<'static>> {
+        let host = self.again()?;
+        let open = move |tree: &OriginTree| host.here(tree).map(Into::into);
+        Ok(Session::new(trees, self.outflow(), open))
     }
 }

@@ -15,8 +15,8 @@ use super::job::{self, Far};
 use super::line::Line;
 use super::message::{Outcome, Request};
 use crate::error::{Error, Kind, Result};
-use crate::host::ReadHost;
-use crate::replicate::OriginTree;
+use crate::host::tree::trees_of;
+use crate::host::{ReadHost, TreeJob};
 
 /// What happens when a data connection breaks under a copy.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -95,11 +95,11 @@ impl RemoteHost {
         *self.direct.lock().unwrap_or_else(PoisonError::into_inner) = now;
     }
 
-    /// Opens a session with a tree of a source to which there is a data connection. `None` if there is
+    /// Opens a session with the trees of a source to which there is a data connection. `None` if there is
     /// none.
     pub(super) fn open_direct(
         &self,
-        tree: &OriginTree,
+        jobs: &[TreeJob],
         source: &dyn ReadHost,
     ) -> Result<Option<Far>> {
         let Some(source) = source.remote() else {
@@ -112,7 +112,7 @@ impl RemoteHost {
         if !is_there {
             return Ok(None);
         }
-        match job::direct_session(&source.line, tree)? {
+        match job::direct_session(&source.line, trees_of(jobs))? {
             Ok(session) => Ok(Some(session)),
             Err(why) => self.lose(why).map(|()| None),
         }

@@ -1,4 +1,4 @@
-//! Jobs of the replication engine at the far end, and sessions with a source there.
+//! Jobs of the replication engine at the far end, and sessions with sources there.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
@@ -7,26 +7,28 @@ use std::time::Duration;
 
 use super::RemoteHost;
 use super::line::{Channel, Line, outcome};
-use super::message::{Event, Outcome, Request, Route, WireJob, decode, encode};
+use super::message::{Ending, Event, Fault, Outcome, Request, Route, WireJob, decode, encode};
 use crate::error::{Error, Result};
+use crate::host::tree::trees_of;
 use crate::host::{Answers, ReadHost, Relay, TreeJob, Watch};
+use crate::plan::change::IdMap;
 use crate::replicate::{OriginTree, Pipe};
 use crate::wire;
 
 /// How soon a wish to stop is noticed.
 const GLANCE: Duration = Duration::from_millis(100);
 
-/// Opens a session with the source at the far end, for an engine on this machine.
-pub(super) fn session(line: &Arc<Line>, tree: &OriginTree) -> Result<impl Pipe + use<>> {
-    open(line, &Request::Origin(tree.clone()))
+/// Opens a session with sources at the far end, for an engine on this machine.
+pub(super) fn session(line: &Arc<Line>, trees: Vec<OriginTree>) -> Result<impl Pipe + use<>> {
+    open(line, &Request::Origins(trees))
 }
 
 /// Opens one for an engine that asks over the data connection, or tells why there is none.
 pub(super) fn direct_session(
     line: &Arc<Line>,
-    tree: &OriginTree,
+    trees: Vec<OriginTree>,
 ) -> Result<std::result::Result<Far, String>> {
-    let session = open(line, &Request::DirectOrigin(tree.clone()))?;
+    let session = open(line, &Request::DirectOrigins(trees))?;
     let frame = session.channel.frames.recv().map_err(|_| line.lost())?;
     match frame.kind {
         wire::Kind::Event if matches!(decode(&frame.body)?, Event::Ready) => Ok(Ok(session)),
@@ -81,10 +83,10 @@ impl Drop for Far {
     }
 }
 
-/// Opens a session with the source at the far end, for an engine elsewhere.
+/// Opens a session with sources at the far end, for an engine elsewhere.
 pub(super) fn relay(
     line: &Arc<Line>,
-    tree: &OriginTree,
+    trees: Vec<OriginTree>,
     answers: Answers,
 ) -> Result<Box<dyn Relay>> {
     let number = line.answers(answers)?;
@@ -92,7 +94,7 @@ pub(super) fn relay(
         line: Arc::clone(line),
         number,
     };
-    let request = encode(&Request::Origin(tree.clone()));
+    let request = encode(&Request::Origins(trees));
     line.send(wire::Kind::Call, number, &request)?;
     Ok(Box::new(relay))
 }
@@ -116,47 +118,75 @@ impl Drop for Between {
     }
 }
 
-/// What was told of a job's progress so far.
+/// What was told of jobs so far.
 #[derive(Default)]
 struct Told {
     files: u64,
     copied: u64,
     compared: u64,
+    ended: Vec<Result<Ending>>,
 }
 
 impl RemoteHost {
-    /// Has the engine at the far end work on a job of a request. Questions go to the source directly if
-    /// there is a way, else they are carried there.
+    /// Has the engine at the far end work on the jobs of a request, and tells how each ended. Questions go
+    /// to the source directly if there is a way, else they are carried there.
     pub(super) fn work(
         &self,
-        job: &TreeJob,
-        request: &dyn Fn(WireJob) -> Request,
+        jobs: &[TreeJob],
+        request: &dyn Fn(Vec<WireJob>, Route) -> Request,
         source: &dyn ReadHost,
         watch: &mut Watch<'_>,
-    ) -> Result<Outcome> {
-        self.tell_ids(job)?;
+    ) -> Vec<Result<Ending>> {
+        let mut told = Told::default();
+        let whole = self.work_on(jobs, request, source, watch, &mut told);
+        let mut ended = told.ended;
+        if ended.len() != jobs.len() {
+            let error = whole.err().unwrap_or_else(|| self.line.nonsense());
+            ended.resize_with(jobs.len(), || Err(error.clone()));
+        }
+        ended
+    }
+
+    fn work_on(
+        &self,
+        jobs: &[TreeJob],
+        request: &dyn Fn(Vec<WireJob>, Route) -> Request,
+        source: &dyn ReadHost,
+        watch: &mut Watch<'_>,
+        told: &mut Told,
+    ) -> Result<()> {
+        let Some(first) = jobs.first() else {
+            return Ok(());
+        };
+        self.tell_ids(&first.ids)?;
+        let on_the_wire = |jobs: &[TreeJob]| jobs.iter().map(WireJob::from).collect();
         // What is told path by path cannot be begun anew when the connection breaks.
         if watch.differences.is_none()
-            && let Some(session) = self.open_direct(&job.tree, source)?
+            && let Some(session) = self.open_direct(jobs, source)?
         {
             let route = Route::Direct(session.number());
-            let request = request(WireJob::new(job, route));
+            let request = request(on_the_wire(jobs), route);
             let channel = self.line.channel()?;
             let mut nobody = |_| Err(self.line.nonsense());
-            match self.attend(&channel, &request, watch, &mut nobody)? {
+            match self.attend(&channel, &request, watch, told, &mut nobody)? {
                 Outcome::Unlinked(why) => self.lose(why)?,
-                outcome => return Ok(outcome),
+                Outcome::Done => return Ok(()),
+                _ => return Err(self.line.nonsense()),
             }
         }
+        // What the connection had no time for.
+        let rest = jobs.get(told.ended.len()..).unwrap_or_default();
         let channel = self.line.channel()?;
         let (line, number) = (Arc::clone(&self.line), channel.number);
         let answers: Answers =
             Box::new(move |answer| line.send(wire::Kind::Answer, number, &answer));
-        let mut relay = source.relay(&job.tree, answers)?;
-        let request = request(WireJob::new(job, Route::Relay));
-        self.attend(&channel, &request, watch, &mut |question| {
-            relay.ask(question)
-        })
+        let mut relay = source.relay(trees_of(rest), answers)?;
+        let request = request(on_the_wire(rest), Route::Relay);
+        let mut ask = |question| relay.ask(question);
+        match self.attend(&channel, &request, watch, told, &mut ask)? {
+            Outcome::Done => Ok(()),
+            _ => Err(self.line.nonsense()),
+        }
     }
 
     /// Puts a request, and attends to what comes of it until its end.
@@ -165,11 +195,12 @@ impl RemoteHost {
         channel: &Channel,
         request: &Request,
         watch: &mut Watch<'_>,
+        told: &mut Told,
         ask: &mut dyn FnMut(Vec<u8>) -> Result<()>,
     ) -> Result<Outcome> {
         let number = channel.number;
         self.line.send(wire::Kind::Call, number, &encode(request))?;
-        let mut told = Told::default();
+        (told.files, told.copied, told.compared) = (0, 0, 0);
         let mut trouble: Option<Error> = None;
         let mut cancelled = false;
         loop {
@@ -188,12 +219,10 @@ impl RemoteHost {
                     trouble = ask(frame.body).err();
                 }
                 wire::Kind::Question => {}
-                wire::Kind::Event => self.event(&frame.body, watch, &mut told)?,
-                wire::Kind::Reply => {
-                    let outcome = outcome(&frame.body);
-                    // The job ended for want of a source: that is the news.
-                    return trouble.map_or(outcome, Err);
-                }
+                // The jobs end for want of a source: that is the news.
+                wire::Kind::Event if trouble.is_some() => {}
+                wire::Kind::Event => self.event(&frame.body, watch, told)?,
+                wire::Kind::Reply => return trouble.map_or(outcome(&frame.body), Err),
                 _ => return Err(self.line.nonsense()),
             }
         }
@@ -213,22 +242,23 @@ impl RemoteHost {
             }
             Event::Difference(path, differs) => {
                 if let Some(differences) = &mut watch.differences {
-                    differences(&path, differs);
+                    differences(told.ended.len(), &path, differs);
                 }
             }
+            Event::Ended(ended) => told.ended.push(ended.map_err(Fault::into_error)),
             Event::Held(_) | Event::Output(_) | Event::Ready => return Err(self.line.nonsense()),
         }
         Ok(())
     }
 
     /// Tells the agent how owners translate, if it does not know yet.
-    fn tell_ids(&self, job: &TreeJob) -> Result<()> {
+    fn tell_ids(&self, ids: &Arc<IdMap>) -> Result<()> {
         let mut known = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.as_ref() == Some(&job.ids) {
+        if known.as_ref() == Some(ids) {
             return Ok(());
         }
-        self.done(&Request::Ids((*job.ids).clone()))?;
-        *known = Some(Arc::clone(&job.ids));
+        self.done(&Request::Ids((**ids).clone()))?;
+        *known = Some(Arc::clone(ids));
         Ok(())
     }
 }

@@ -45,10 +45,10 @@ pub(crate) enum Request {
     /// Answered by events of bytes, each asked for by `More`, and `Ended`.
     Ask(Probe),
     /// Stays open for questions until `Cancel`.
-    Origin(OriginTree),
+    Origins(Vec<OriginTree>),
     /// The same for the other agent, over the data connection, where it has the number of this
     /// channel. `Event::Ready` says that it is open.
-    DirectOrigin(OriginTree),
+    DirectOrigins(Vec<OriginTree>),
     /// Who the agent is on a data connection.
     Introduce,
     /// Opens a port for the other agent, who is this.
@@ -64,17 +64,21 @@ pub(crate) enum Request {
     Ids(IdMap),
     /// How trees are read from now on.
     SetPace(Pace),
+    /// Answered by an `Event::Ended` for each job, and `Done`.
     Compare {
-        job: WireJob,
+        jobs: Vec<WireJob>,
+        route: Route,
         depth: Depth,
         tell: Tell,
     },
+    /// Likewise.
     Copy {
-        job: WireJob,
+        jobs: Vec<WireJob>,
+        route: Route,
     },
     /// Ends what `Copy` left pending.
-    Commit(u32),
-    Forget(u32),
+    Commit(Vec<u32>),
+    Forget(Vec<u32>),
     Replace {
         path: HostPath,
         content: Vec<u8>,
@@ -143,7 +147,7 @@ pub(crate) enum Tell {
     Counts,
 }
 
-/// How questions of a job and their answers travel.
+/// How questions of jobs and their answers travel.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) enum Route {
     /// Through the operator's machine.
@@ -165,7 +169,6 @@ pub(crate) struct Port {
 /// A [`TreeJob`] without its ids, which are sent once.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct WireJob {
-    pub(crate) route: Route,
     pub(crate) tree: OriginTree,
     pub(crate) target: HostPath,
     pub(crate) extraneous: Extraneous,
@@ -174,10 +177,9 @@ pub(crate) struct WireJob {
     pub(crate) sample: u64,
 }
 
-impl WireJob {
-    pub(crate) fn new(job: &TreeJob, route: Route) -> Self {
+impl From<&TreeJob> for WireJob {
+    fn from(job: &TreeJob) -> Self {
         Self {
-            route,
             tree: job.tree.clone(),
             target: job.target.clone(),
             extraneous: job.extraneous.clone(),
@@ -198,10 +200,7 @@ pub(crate) enum Outcome {
     Content(Option<Vec<u8>>),
     Space(Space),
     Ended(Option<Ended>),
-    Report(Json<Report>),
-    /// The report, and the number of the index that waits to be committed.
-    Copied(Json<Report>, Option<u32>),
-    /// The data connection broke before the job was done, for this reason.
+    /// The data connection broke before all jobs were done, for this reason.
     Unlinked(String),
     Key(PublicKey),
     Port(Port),
@@ -239,7 +238,14 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for Json<T> {
     }
 }
 
-/// What a job tells while it works.
+/// How a job ended: its report, and the number of the index that waits to be committed.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Ending {
+    pub(crate) report: Json<Report>,
+    pub(crate) index: Option<u32>,
+}
+
+/// What jobs tell while they work.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Event {
     /// Totals so far.
@@ -248,7 +254,10 @@ pub(crate) enum Event {
         copied: u64,
         compared: u64,
     },
+    /// Of the job that is worked on.
     Difference(Vec<u8>, Difference),
+    /// The job that was worked on has ended; the next one begins.
+    Ended(std::result::Result<Ending, Fault>),
     /// What held the sessions with this host so far, all of them; on channel 0, nobody's.
     Held(Held),
     /// Of a program's standard output.

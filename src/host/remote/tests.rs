@@ -234,10 +234,11 @@ impl Trees {
     }
 
     fn copy(&self, target: &dyn Host, source: &dyn ReadHost) -> Result<Report> {
-        let copied = target.copy(&self.job(), source, &mut self.watch())?;
+        let mut copied = target.copy(&[self.job()], source, &mut self.watch());
+        let report = copied.reports.pop().unwrap()?;
         target.sync(&[self.job().target].into())?;
-        copied.index.unwrap().commit()?;
-        Ok(copied.report)
+        copied.indexes.commit()?;
+        Ok(report)
     }
 
     fn differ(&self) -> String {
@@ -294,14 +295,15 @@ fn trees_are_copied_and_compared_whichever_end_is_far() {
         assert!(again.delta.is_empty(), "{ends:?} {again:?}");
         trees.write("Maildir/cur/7:2,S", b"MAIL 7");
         let mut seen = Vec::new();
-        let mut tell = |path: &[u8], differs| seen.push((path.to_vec(), differs));
+        let mut tell = |_, path: &[u8], differs| seen.push((path.to_vec(), differs));
         let mut watch = Watch {
             differences: Some(&mut tell),
             ..trees.watch()
         };
-        target
-            .compare(&trees.job(), Depth::Index, &*source, &mut watch)
-            .unwrap();
+        let report = target
+            .compare(&[trees.job()], Depth::Index, &*source, &mut watch)
+            .pop();
+        report.unwrap().unwrap();
         let changed = (b"Maildir/cur/7:2,S".to_vec(), Difference::Content);
         assert!(seen.contains(&changed), "{ends:?} {seen:?}");
         trees.copy(&*target, &*source).unwrap();
@@ -461,10 +463,13 @@ fn the_old_host_is_written_from_the_new_one_whichever_end_is_far() {
             sealed: Some(sealed),
             ..trees.job()
         };
-        let copied = old.copy(&job, &*new, &mut trees.watch()).unwrap();
-        assert!(copied.report.complete(), "{ends:?} {:?}", copied.report);
+        let jobs = [job];
+        let mut copied = old.copy(&jobs, &*new, &mut trees.watch());
+        let [job] = jobs;
+        let report = copied.reports.pop().unwrap().unwrap();
+        assert!(report.complete(), "{ends:?} {report:?}");
         old.sync(&[job.target.clone()].into()).unwrap();
-        copied.index.unwrap().commit().unwrap();
+        copied.indexes.commit().unwrap();
         assert_eq!(trees.differ(), "", "{ends:?}");
         let kept = "target/.reconcile-aside/t.1/alice/kept";
         assert_eq!(fs::read(trees.dir.path().join(kept)).unwrap(), b"kept");
@@ -479,9 +484,10 @@ fn the_old_host_is_written_from_the_new_one_whichever_end_is_far() {
             sealed: Some(jiff::Timestamp::UNIX_EPOCH),
             ..job
         };
-        let report = old
-            .compare(&job, Depth::Index, &*new, &mut trees.watch())
-            .unwrap();
+        let jobs = [job];
+        let reports = old.compare(&jobs, Depth::Index, &*new, &mut trees.watch());
+        let [job] = jobs;
+        let report = reports.into_iter().next().unwrap().unwrap();
         let by_hand = report
             .oddities
             .count(crate::replicate::Oddity::ChangedByHand);
@@ -491,7 +497,8 @@ fn the_old_host_is_written_from_the_new_one_whichever_end_is_far() {
             extraneous: Extraneous::SetAside("../x".to_owned()),
             ..job
         };
-        let error = old.copy(&broken, &*new, &mut trees.watch()).unwrap_err();
+        let copied = old.copy(&[broken], &*new, &mut trees.watch());
+        let error = copied.only().unwrap_err();
         assert!(error.to_string().contains("no name"), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! A session in this process, for a tree that cannot be opened but asked about.
+//! A session in this process, for trees that cannot be opened but asked about.
 
 use std::collections::VecDeque;
 
@@ -8,13 +8,13 @@ use crate::error::{Error, Kind, Result};
 /// Puts each question to a session when its answer is wanted; the questions behind it are known by
 /// then.
 #[derive(Debug)]
-pub struct Beside {
-    session: Session,
+pub struct Beside<'a> {
+    session: Session<'a>,
     asked: VecDeque<Vec<u8>>,
 }
 
-impl From<Session> for Beside {
-    fn from(session: Session) -> Self {
+impl<'a> From<Session<'a>> for Beside<'a> {
+    fn from(session: Session<'a>) -> Self {
         Self {
             session,
             asked: VecDeque::new(),
@@ -22,7 +22,7 @@ impl From<Session> for Beside {
     }
 }
 
-impl Pipe for Beside {
+impl Pipe for Beside<'_> {
     fn send(&mut self, question: Vec<u8>) -> Result<()> {
         self.session.hear(&question);
         self.asked.push_back(question);

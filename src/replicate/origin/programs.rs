@@ -91,10 +91,6 @@ impl ByPrograms {
         })
     }
 
-    pub(super) fn outflow(&self) -> Arc<Outflow> {
-        self.limits.outflow()
-    }
-
     /// How long archives were kept waiting for the limit.
     pub(super) fn limited(&self) -> Duration {
         self.limits.waited()

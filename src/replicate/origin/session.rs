@@ -1,6 +1,7 @@
-//! Answering questions about one tree: the far end of [`super::There`].
+//! Answering questions about trees, one after the other: the far end of [`super::There`].
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
@@ -9,11 +10,11 @@ use serde::{Deserialize, Serialize};
 use super::delta::{Closed, Comparing, Span, Window};
 use super::here::OpenHere;
 use super::programs;
-use super::{ByPrograms, Code, Here, Part, Want};
+use super::{ByPrograms, Code, Here, OriginTree, Part, Want};
 use crate::error::{Error, Kind, Result};
 use crate::replicate::attributes::OwnXattrs;
 use crate::replicate::compare::{BLOCK, fill};
-use crate::replicate::outflow::{Counts, Packer, Sent, Stream};
+use crate::replicate::outflow::{Counts, Outflow, Packer, Sent, Stream};
 use crate::replicate::report::{End, Trouble};
 use crate::replicate::scan::{Look, Moment};
 use crate::replicate::transfer::data_at;
@@ -21,6 +22,9 @@ use crate::replicate::transfer::data_at;
 /// A question, and what its end knows of the way.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Asked {
+    /// The number of the tree that is at hand there. What is asked is about it, except for `Parts`; of
+    /// earlier ones nothing more is wanted.
+    pub(super) tree: u32,
     /// How long answers were waited for so far, in microseconds.
     pub(super) waited: u64,
     pub(super) question: Question,
@@ -29,9 +33,7 @@ pub(super) struct Asked {
 /// What can be asked. Each question gets one answer, in order.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Question {
-    /// The directory that the tree's place is in.
-    Holder,
-    /// More of the stream.
+    /// More of the stream, which goes on from tree to tree.
     Parts,
     /// A file.
     File { path: Vec<u8>, want: Want },
@@ -50,8 +52,8 @@ pub(super) enum Question {
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Answer {
-    Holder(Option<Look>),
-    Parts(Vec<Part>),
+    /// Nothing if what there is to tell is too far ahead of the tree at hand.
+    Parts(Vec<Piece>),
     File(Box<Opened>),
     More(Extents),
     Window(Window),
@@ -59,6 +61,21 @@ pub(super) enum Answer {
     Enough,
     Trouble(Far),
     /// Nothing more can be asked.
+    Failed(String),
+}
+
+/// A piece of the stream of all trees.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Piece {
+    /// The tree of this number begins; the directory that its place is in, `None` if even that is absent.
+    /// Or why it cannot be told of, and then nothing of it follows.
+    Tree {
+        number: u32,
+        holder: Result<Option<Look>, String>,
+    },
+    /// A piece of the tree that has begun.
+    Part(Part),
+    /// It cannot be told of any further, for this reason.
     Failed(String),
 }
 
@@ -139,15 +156,51 @@ pub(super) const ANSWER: usize = 256 * 1024;
 /// Pieces of the stream in one answer.
 const PARTS: usize = 256;
 
-/// Answers questions about one tree.
-#[derive(Debug)]
-pub struct Session {
-    tree: Tree,
-    /// Files that are being copied, by the number of their question.
-    files: BTreeMap<u64, Reading>,
+/// How many trees ahead of the one at hand are told of: an answer may hold many small ones, and each is
+/// open until its turn has passed. Programs of the host are not troubled with trees ahead.
+const TREES_AHEAD: u32 = 16;
+
+/// Opens a tree for a session.
+type Open<'a> = Box<dyn FnMut(&OriginTree) -> Result<Told> + Send + 'a>;
+
+/// Answers questions about trees, one after the other.
+pub struct Session<'a> {
+    trees: Vec<OriginTree>,
+    open: Open<'a>,
+    /// The one that is at hand where the questions come from.
+    at_hand: u32,
+    /// Those that are open, by their numbers.
+    opened: BTreeMap<u32, Tree>,
+    /// The one that is being told of, and the next.
+    telling: Option<u32>,
+    next: u32,
+    /// Files that are being copied, by the number of their question; the tree that each is in.
+    files: BTreeMap<u64, (u32, Reading)>,
     asked: u64,
     stream: Stream,
     packer: Packer,
+}
+
+impl std::fmt::Debug for Session<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").finish_non_exhaustive()
+    }
+}
+
+/// A tree that a session tells of.
+#[derive(Debug)]
+pub struct Told(Tree);
+
+impl From<Here> for Told {
+    fn from(tree: Here) -> Self {
+        Self(Tree::Here(Box::new(tree)))
+    }
+}
+
+impl From<ByPrograms> for Told {
+    fn from(tree: ByPrograms) -> Self {
+        Self(Tree::ByPrograms(Box::new(tree)))
+    }
 }
 
 #[derive(Debug)]
@@ -171,24 +224,22 @@ struct ReadingHere {
     offset: u64,
 }
 
-impl From<Here> for Session {
-    fn from(tree: Here) -> Self {
-        let stream = Stream::of(tree.outflow());
-        Self::about(Tree::Here(Box::new(tree)), stream)
-    }
-}
-
-impl From<ByPrograms> for Session {
-    fn from(tree: ByPrograms) -> Self {
-        let stream = Stream::of(tree.outflow());
-        Self::about(Tree::ByPrograms(Box::new(tree)), stream)
-    }
-}
-
-impl Session {
-    fn about(tree: Tree, stream: Stream) -> Self {
+impl<'a> Session<'a> {
+    /// A session about trees of a host; `open` opens each when its turn comes, and `outflow` is the
+    /// host's.
+    pub fn new(
+        trees: Vec<OriginTree>,
+        outflow: Arc<Outflow>,
+        open: impl FnMut(&OriginTree) -> Result<Told> + Send + 'a,
+    ) -> Self {
+        let stream = Stream::of(outflow);
         Self {
-            tree,
+            trees,
+            open: Box::new(open),
+            at_hand: 0,
+            opened: BTreeMap::new(),
+            telling: None,
+            next: 0,
             files: BTreeMap::new(),
             asked: 0,
             packer: stream.packer(),
@@ -198,10 +249,10 @@ impl Session {
 
     /// Hears a question that will be put before long, after those that were heard already.
     pub fn hear(&mut self, question: &[u8]) {
-        if let Tree::ByPrograms(tree) = &mut self.tree
-            // One that cannot be understood is answered so.
-            && let Ok(Asked { question, .. }) = postcard::from_bytes(question)
-            && let Question::File { path, want } = question
+        // One that cannot be understood is answered so.
+        if let Ok(asked) = postcard::from_bytes::<Asked>(question)
+            && let Question::File { path, want } = asked.question
+            && let Some(Tree::ByPrograms(tree)) = self.opened.get_mut(&asked.tree)
         {
             tree.wish(path, want);
         }
@@ -227,15 +278,18 @@ impl Session {
         let number = self.asked;
         self.asked += 1;
         let limited_before = self.limited();
-        let (waited, answer) = match postcard::from_bytes(question) {
-            Ok(Asked { waited, question }) => (waited, self.consider(number, question)),
+        let (waited, answer) = match postcard::from_bytes::<Asked>(question) {
+            Ok(asked) => {
+                self.go_on_to(asked.tree);
+                (asked.waited, self.consider(number, asked.question))
+            }
             Err(error) => (0, Answer::Failed(format!("no question: {error}"))),
         };
         let idle = self.limited().saturating_sub(limited_before);
-        let counts = match &self.tree {
-            Tree::Here(_) if answer.content() > 0 => Counts::Yes,
+        let counts = match self.opened.get(&self.at_hand) {
+            Some(Tree::Here(_)) if answer.content() > 0 => Counts::Yes,
             // Programs wait on the way to here.
-            Tree::Here(_) | Tree::ByPrograms(_) => Counts::No,
+            Some(Tree::Here(_) | Tree::ByPrograms(_)) | None => Counts::No,
         };
         let listing = matches!(answer, Answer::Parts(_));
         let answer = answer.encode();
@@ -278,24 +332,32 @@ impl Session {
 
     /// How long programs of the host were kept waiting for the limit.
     fn limited(&self) -> Duration {
-        match &self.tree {
+        let each = self.opened.values().map(|tree| match tree {
             Tree::Here(_) => Duration::ZERO,
             Tree::ByPrograms(tree) => tree.limited(),
+        });
+        each.sum()
+    }
+
+    /// Another tree is at hand. What is left of those before it is not wanted any more.
+    fn go_on_to(&mut self, tree: u32) {
+        if tree > self.at_hand {
+            self.at_hand = tree;
+            self.opened = self.opened.split_off(&tree);
+            self.files.retain(|_, (of, _)| *of >= tree);
+            self.telling = self.telling.filter(|&told| told >= tree);
+            self.next = self.next.max(tree);
         }
     }
 
-    /// The answer when there is no tree to ask about.
+    /// The answer when there is nothing to ask about any more.
     pub fn refusal(error: &Error) -> Vec<u8> {
         Packer::plain(failed(error).encode())
     }
 
     fn consider(&mut self, number: u64, question: Question) -> Answer {
         let answer = match question {
-            Question::Holder => Ok(Answer::Holder(match &self.tree {
-                Tree::Here(tree) => tree.holder().copied(),
-                Tree::ByPrograms(tree) => tree.holder().copied(),
-            })),
-            Question::Parts => return self.parts().unwrap_or_else(|error| failed(&error)),
+            Question::Parts => Ok(Answer::Parts(self.parts())),
             Question::File { path, want } => self
                 .file(number, &path, want)
                 .map(|file| Answer::File(Box::new(file))),
@@ -320,36 +382,76 @@ impl Session {
         })
     }
 
-    fn parts(&mut self) -> Result<Answer> {
+    fn parts(&mut self) -> Vec<Piece> {
         let (mut parts, mut bytes) = (Vec::new(), 0);
-        while parts.len() < PARTS && bytes < ANSWER {
-            let part = match &mut self.tree {
-                Tree::Here(tree) => tree.part()?,
-                Tree::ByPrograms(tree) => tree.part()?,
-            };
-            bytes += match &part {
-                Part::Files { items, .. } => 128 * items.len(),
+        while parts.len() < PARTS
+            && bytes < ANSWER
+            && let Some(piece) = self.piece()
+        {
+            bytes += match &piece {
+                Piece::Part(Part::Files { items, .. }) => 128 * items.len(),
                 _ => 256,
             };
-            let end = matches!(part, Part::End);
-            parts.push(part);
-            if end {
-                break;
-            }
+            parts.push(piece);
         }
-        Ok(Answer::Parts(parts))
+        parts
+    }
+
+    /// The next piece, of whichever tree has its turn.
+    fn piece(&mut self) -> Option<Piece> {
+        let telling = self.telling.and_then(|number| self.opened.get_mut(&number));
+        if let Some(tree) = telling {
+            let part = match tree {
+                Tree::Here(tree) => tree.part(),
+                Tree::ByPrograms(tree) => tree.part(),
+            };
+            let failed = |error| Piece::Failed(crate::error::chain(&error));
+            let piece = part.map_or_else(failed, Piece::Part);
+            if let Piece::Part(Part::End) | Piece::Failed(_) = piece {
+                self.telling = None;
+            }
+            return Some(piece);
+        }
+        let number = self.next;
+        let programs = |tree: &Tree| matches!(tree, Tree::ByPrograms(_));
+        let ahead = if self.opened.values().any(programs) {
+            0
+        } else {
+            TREES_AHEAD
+        };
+        if number > self.at_hand.saturating_add(ahead) {
+            return None;
+        }
+        let tree = self.trees.get(usize::try_from(number).ok()?)?;
+        self.next += 1;
+        let holder = match (self.open)(tree) {
+            Ok(Told(tree)) => {
+                let holder = match &tree {
+                    Tree::Here(tree) => tree.holder().copied(),
+                    Tree::ByPrograms(tree) => tree.holder().copied(),
+                };
+                self.opened.insert(number, tree);
+                self.telling = Some(number);
+                Ok(holder)
+            }
+            Err(error) => Err(crate::error::chain(&error)),
+        };
+        Some(Piece::Tree { number, holder })
     }
 
     fn file(&mut self, number: u64, path: &[u8], want: Want) -> Result<Opened, Trouble> {
-        let tree = match &mut self.tree {
-            Tree::Here(tree) => tree,
-            Tree::ByPrograms(tree) => {
+        let at_hand = self.at_hand;
+        let mut keep = |reading| self.files.insert(number, (at_hand, reading));
+        let tree = match self.opened.get_mut(&at_hand) {
+            Some(Tree::Here(tree)) => tree,
+            Some(Tree::ByPrograms(tree)) => {
                 let (opened, rest) = tree.file(path, want)?;
                 if let Some(rest) = rest {
-                    self.files.insert(number, Reading::ByPrograms(rest));
+                    keep(Reading::ByPrograms(rest));
                 }
                 return Ok(opened);
             }
+            None => return Err(Trouble::Changed),
         };
         let file = tree.file(path)?;
         let (looked, look, xattrs) = (file.looked, file.look, file.xattrs()?);
@@ -359,14 +461,14 @@ impl Session {
             // Holes are told by what is sent.
             Want::Update if look.allocated >= look.stamp.size => {
                 let comparing = Box::new(Comparing::new(file));
-                self.files.insert(number, Reading::Comparing(comparing));
+                keep(Reading::Comparing(comparing));
                 Body::Windows
             }
             Want::Copy | Want::Update => {
                 let mut reading = ReadingHere { file, offset: 0 };
                 let start = reading.more()?;
                 if start.end.is_none() {
-                    self.files.insert(number, Reading::Here(reading));
+                    keep(Reading::Here(reading));
                 }
                 Body::Start(start)
             }
@@ -398,7 +500,7 @@ impl Session {
         answer: impl FnOnce(&mut Comparing) -> Result<Answer, Errno>,
     ) -> Result<Answer, Trouble> {
         match self.files.get_mut(&file) {
-            Some(Reading::Comparing(comparing)) => {
+            Some((_, Reading::Comparing(comparing))) => {
                 answer(comparing).map_err(|errno| Trouble::Read(End::Origin, errno))
             }
             _ => Err(Trouble::Changed),
@@ -407,7 +509,7 @@ impl Session {
 
     fn close(&mut self, file: u64) -> Result<Answer, Trouble> {
         match self.files.remove(&file) {
-            Some(Reading::Comparing(comparing)) => {
+            Some((_, Reading::Comparing(comparing))) => {
                 comparing.close().map(Box::new).map(Answer::Closed)
             }
             _ => Err(Trouble::Changed),
@@ -416,12 +518,12 @@ impl Session {
 
     /// One that has ended answers with nothing: it may be asked ahead.
     fn more(&mut self, file: u64) -> Result<Extents, Trouble> {
-        let Some(reading) = self.files.get_mut(&file) else {
+        let Some((tree, reading)) = self.files.get_mut(&file) else {
             return Ok(Extents::default());
         };
-        let more = match (reading, &self.tree) {
+        let more = match (reading, self.opened.get(tree)) {
             (Reading::Here(reading), _) => reading.more(),
-            (Reading::ByPrograms(stream), Tree::ByPrograms(tree)) => tree.more(stream),
+            (Reading::ByPrograms(stream), Some(Tree::ByPrograms(tree))) => tree.more(stream),
             (Reading::ByPrograms(_) | Reading::Comparing(_), _) => Err(Trouble::Changed),
         };
         if !matches!(more, Ok(Extents { end: None, .. })) {

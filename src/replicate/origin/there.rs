@@ -1,4 +1,4 @@
-//! A tree at the far end of a wire as the source.
+//! Trees at the far end of a wire as the source, one after the other.
 //!
 //! Questions are asked ahead, so that a long way costs its time once and not once for each file:
 //! pieces of the stream, files that were wished for, and more of a large file. What is under way at
@@ -14,7 +14,9 @@ use std::time::{Duration, Instant};
 use rustix::fs::ftruncate;
 
 use super::delta::Rebuilding;
-use super::session::{self, ANSWER, Answer, Body, Extents, Opened, Question, hash, nonsense};
+use super::session::{
+    self, ANSWER, Answer, Body, Extents, Opened, Piece, Question, hash, nonsense,
+};
 use super::{Part, Want};
 use crate::error::{Doing, Error, Kind, Result};
 use crate::replicate::Job;
@@ -48,13 +50,13 @@ const BYTES_TOGETHER: u64 = BYTES_AHEAD / 4;
 /// Answers to `More` that are under way, each of at most 256 KiB.
 const MORE_AHEAD: u64 = 8;
 
-/// A tree behind a [`Pipe`].
+/// Trees behind a [`Pipe`].
 pub struct There {
     line: Rc<RefCell<Line>>,
     holder: Option<Look>,
-    parts: VecDeque<Part>,
-    /// Numbers of questions for more parts.
-    asked_parts: VecDeque<u64>,
+    pieces: VecDeque<Piece>,
+    /// Numbers of questions for more parts, and the tree that was at hand when they were put.
+    asked_parts: VecDeque<(u64, u32)>,
     ended: Ended,
     /// Files that were asked for, in order.
     asked_files: VecDeque<Asked>,
@@ -94,6 +96,8 @@ impl std::fmt::Debug for There {
 /// Questions out, answers in; an answer that comes before it is waited for is kept.
 pub(super) struct Line {
     pipe: Box<dyn Pipe>,
+    /// The tree at hand.
+    tree: u32,
     asked: u64,
     answered: u64,
     kept: BTreeMap<u64, Answer>,
@@ -102,6 +106,8 @@ pub(super) struct Line {
     unpacker: Unpacker,
     /// How long answers were waited for.
     waited: Duration,
+    /// Why nothing more can be asked.
+    failed: Option<String>,
 }
 
 impl Line {
@@ -113,7 +119,9 @@ impl Line {
 
     /// Asks what may wait for more questions.
     fn queue(&mut self, question: Question) -> Result<u64> {
+        self.go_on()?;
         let question = session::Asked {
+            tree: self.tree,
             waited: u64::try_from(self.waited.as_micros()).unwrap_or(u64::MAX),
             question,
         };
@@ -129,12 +137,20 @@ impl Line {
     pub(super) fn answer(&mut self, number: u64) -> Result<Answer> {
         loop {
             if let Some(answer) = self.kept.remove(&number) {
-                return match answer {
-                    Answer::Failed(why) => Err(Error::new(Kind::Host, why)),
-                    answer => Ok(answer),
+                let Answer::Failed(why) = answer else {
+                    return Ok(answer);
                 };
+                self.failed = Some(why);
+                self.go_on()?;
             }
             self.hear()?;
+        }
+    }
+
+    fn go_on(&self) -> Result<()> {
+        match &self.failed {
+            Some(why) => Err(Error::new(Kind::Host, why.as_str())),
+            None => Ok(()),
         }
     }
 
@@ -181,36 +197,60 @@ fn unreadable(_: impl std::error::Error) -> Error {
 }
 
 impl There {
-    /// Asks about the tree at the far end of a pipe.
-    ///
-    /// # Errors
-    ///
-    /// [`Kind::Host`] with the far end's words if there is nothing to ask about.
-    pub fn new(pipe: Box<dyn Pipe>) -> Result<Self> {
-        let mut line = Line {
+    /// Asks about the trees at the far end of a pipe.
+    pub fn new(pipe: Box<dyn Pipe>) -> Self {
+        let line = Line {
             pipe,
+            tree: 0,
             asked: 0,
             answered: 0,
             kept: BTreeMap::new(),
             forgotten: Vec::new(),
             unpacker: Unpacker::default(),
             waited: Duration::ZERO,
+            failed: None,
         };
-        let number = line.ask(Question::Holder)?;
-        let Answer::Holder(holder) = line.answer(number)? else {
-            return Err(nonsense("another question"));
-        };
-        Ok(Self {
+        Self {
             line: Rc::new(RefCell::new(line)),
-            holder,
-            parts: VecDeque::new(),
+            holder: None,
+            pieces: VecDeque::new(),
             asked_parts: VecDeque::new(),
             ended: Ended::No,
             asked_files: VecDeque::new(),
             wishes: VecDeque::new(),
             bytes_ahead: 0,
             queued: (0, 0),
-        })
+        }
+    }
+
+    /// Goes on to a tree. What was asked about the one before is not wanted any more.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Host`] with the far end's words if it cannot tell of it.
+    pub(super) fn begin(&mut self, number: usize) -> Result<()> {
+        let number = u32::try_from(number).doing(Kind::Internal, || "too many trees".to_owned())?;
+        {
+            let mut line = self.line.borrow_mut();
+            for asked in self.asked_files.drain(..) {
+                line.forget(asked.number)?;
+            }
+            line.tree = number;
+        }
+        self.wishes.clear();
+        (self.bytes_ahead, self.queued) = (0, (0, 0));
+        self.ended = Ended::No;
+        loop {
+            if let Piece::Tree { number: n, holder } = self.next()?
+                && n >= number
+            {
+                if n > number {
+                    return Err(nonsense("about another tree"));
+                }
+                self.holder = holder.map_err(|why| Error::new(Kind::Host, why))?;
+                return Ok(());
+            }
+        }
     }
 
     /// Asks for files that were wished for, as many as may be under way.
@@ -271,28 +311,42 @@ impl There {
     }
 
     pub(super) fn part(&mut self) -> Result<Part> {
-        loop {
-            if let Some(part) = self.parts.pop_front() {
-                return Ok(part);
+        if self.ended == Ended::Yes {
+            return Ok(Part::End);
+        }
+        match self.next()? {
+            Piece::Part(part) => {
+                if matches!(part, Part::End) {
+                    self.ended = Ended::Yes;
+                }
+                Ok(part)
             }
-            if self.ended == Ended::Yes {
-                return Ok(Part::End);
+            Piece::Failed(why) => Err(Error::new(Kind::Host, why)),
+            Piece::Tree { .. } => Err(nonsense("about another tree")),
+        }
+    }
+
+    /// The next piece, of whichever tree.
+    fn next(&mut self) -> Result<Piece> {
+        loop {
+            if let Some(piece) = self.pieces.pop_front() {
+                return Ok(piece);
             }
             let mut line = self.line.borrow_mut();
             while self.asked_parts.len() < PARTS_AHEAD {
-                self.asked_parts.push_back(line.ask(Question::Parts)?);
+                let number = line.queue(Question::Parts)?;
+                self.asked_parts.push_back((number, line.tree));
             }
-            let number = self.asked_parts.pop_front();
-            let Answer::Parts(parts) = line.answer(number.unwrap_or_default())? else {
+            line.pipe.flush()?;
+            let (number, tree) = self.asked_parts.pop_front().unwrap_or_default();
+            let Answer::Parts(pieces) = line.answer(number)? else {
                 return Err(nonsense("another question"));
             };
-            if parts.is_empty() {
+            // It does not run far ahead of the tree that it was asked for.
+            if pieces.is_empty() && tree == line.tree {
                 return Err(nonsense("with nothing"));
             }
-            if matches!(parts.last(), Some(Part::End)) {
-                self.ended = Ended::Yes;
-            }
-            self.parts.extend(parts);
+            self.pieces.extend(pieces);
         }
     }
 

@@ -19,8 +19,8 @@ use crate::names::{Side, Uid};
 use crate::plan::change::{Difference, Extraneous, IdMap, Selection, TreeKind};
 use crate::raw::HostPath;
 use crate::replicate::{
-    self, Beside, ByPrograms, Copied, Depth, Filter, Here, Job, Origin, OriginTree, Outflow, Pipe,
-    Place, Progress, Report, Session, There, Tracker, Tracking,
+    self, Beside, ByPrograms, Copied, Depth, Filter, Here, Job, Origin, OriginTree, Origins,
+    Outflow, Pipe, Place, Progress, Report, Session, Tracker, Tracking,
 };
 
 pub(super) struct Bench {
@@ -69,7 +69,7 @@ impl Way {
 
 /// A session in this process.
 struct Memory {
-    session: Session,
+    session: Session<'static>,
     answers: VecDeque<Vec<u8>>,
     wire: Arc<AtomicU64>,
     slowness: Duration,
@@ -173,10 +173,14 @@ impl Bench {
                 _ => here,
             };
             let mut source = match self.way {
-                Way::Here => Origin::Here(here),
-                Way::Wire => self.asked(here),
-                Way::Programs => self.told(kind, dir),
+                Way::Here => Origins::here({
+                    let mut here = Some(here);
+                    move |_| Ok(here.take().unwrap())
+                }),
+                Way::Wire => self.asked(&path, kind, here),
+                Way::Programs => self.told(&path, kind),
             };
+            let source = source.tree(0).unwrap();
             let job = Job {
                 onto: Side::Target,
                 kind,
@@ -197,34 +201,43 @@ impl Bench {
                 progress: &self.progress,
                 stop: &self.stop,
             };
-            run(&job, &mut source)
+            run(&job, source)
         })
     }
 
-    fn asked(&self, here: Here) -> Origin {
+    fn tree(&self, path: &HostPath, kind: TreeKind) -> OriginTree {
+        OriginTree {
+            kind,
+            path: path.clone(),
+            select: self.selection.clone(),
+            owner: self.owner,
+            tracking: None,
+        }
+    }
+
+    fn asked(&self, path: &HostPath, kind: TreeKind, here: Here) -> Origins<'static> {
+        let trees = vec![self.tree(path, kind)];
+        let mut here = Some(here);
+        let open = move |_: &OriginTree| Ok(here.take().unwrap().into());
         let pipe = Memory {
-            session: Session::from(here),
+            session: Session::new(trees, Arc::clone(&self.outflow), open),
             answers: VecDeque::new(),
             wire: Arc::clone(&self.wire),
             slowness: self.slowness,
             meddle: Arc::clone(&self.meddle),
         };
-        Origin::There(There::new(Box::new(pipe)).unwrap())
+        Origins::there(Box::new(pipe))
     }
 
-    fn told(&self, kind: TreeKind, dir: &str) -> Origin {
-        let path = self.source.join(dir).join("alice");
-        let tree = OriginTree {
-            kind,
-            path: HostPath::from(path.to_str().unwrap()),
-            select: self.selection.clone(),
-            owner: self.owner,
-            tracking: None,
-        };
+    fn told(&self, path: &HostPath, kind: TreeKind) -> Origins<'static> {
         let (programs, tools) = Local::programs();
         let outflow = Arc::clone(&self.outflow);
-        let session = Session::from(ByPrograms::new(programs, tools, &tree, outflow).unwrap());
-        Origin::There(There::new(Box::new(Beside::from(session))).unwrap())
+        let shared = Arc::clone(&outflow);
+        let session = Session::new(vec![self.tree(path, kind)], outflow, move |tree| {
+            let (programs, outflow) = (Arc::clone(&programs), Arc::clone(&shared));
+            ByPrograms::new(programs, tools, tree, outflow).map(Into::into)
+        });
+        Origins::there(Box::new(Beside::from(session)))
     }
 
     fn index_name(kind: TreeKind) -> &'static str {

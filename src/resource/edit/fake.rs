@@ -7,13 +7,13 @@ use std::sync::Mutex;
 use crate::error::Result;
 use crate::host::switch::{Advance, Arming, Settlement};
 use crate::host::{
-    Answer, Answers, Command, CopiedTree, FileKind, Guard, Hearing, Host, HostState, NewFile,
+    Answer, Answers, Command, CopiedTrees, FileKind, Guard, Hearing, Host, HostState, NewFile,
     Probe, ReadHost, Relay, Space, Stat, TreeJob, Watch,
 };
 use crate::manifest::MigrationName;
 use crate::names::{Gid, Side, Uid};
 use crate::raw::{HostPath, Raw};
-use crate::replicate::{Depth, Held, Origin, OriginTree, Pace, Report};
+use crate::replicate::{Depth, Held, OriginTree, Origins, Pace, Report};
 
 /// Files by path; directories are there when something is in them.
 pub(crate) struct FakeHost {
@@ -160,11 +160,11 @@ impl ReadHost for FakeHost {
         panic!("not asked of a fake host")
     }
 
-    fn origin(&self, _: &OriginTree) -> Result<Origin> {
+    fn origins(&self, _: Vec<OriginTree>) -> Result<Origins<'_>> {
         panic!("not asked of a fake host")
     }
 
-    fn relay(&self, _: &OriginTree, _: Answers) -> Result<Box<dyn Relay>> {
+    fn relay(&self, _: Vec<OriginTree>, _: Answers) -> Result<Box<dyn Relay>> {
         panic!("not asked of a fake host")
     }
 
@@ -178,11 +178,11 @@ impl ReadHost for FakeHost {
 
     fn compare(
         &self,
-        _: &TreeJob,
+        _: &[TreeJob],
         _: Depth,
         _: &dyn ReadHost,
         _: &mut Watch<'_>,
-    ) -> Result<Report> {
+    ) -> Vec<Result<Report>> {
         panic!("not asked of a fake host")
     }
 }
@@ -220,7 +220,7 @@ impl Host for FakeHost {
         panic!("not asked of a fake host")
     }
 
-    fn copy(&self, _: &TreeJob, _: &dyn ReadHost, _: &mut Watch<'_>) -> Result<CopiedTree> {
+    fn copy(&self, _: &[TreeJob], _: &dyn ReadHost, _: &mut Watch<'_>) -> CopiedTrees {
         panic!("not asked of a fake host")
     }
 

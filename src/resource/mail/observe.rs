@@ -4,18 +4,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::homes::{is_system_directory, shared_homes};
-use super::look::Order;
 use super::spool_dir::strays;
+use super::walk::Walk;
 use super::{Actual, Look, Problem, TreeState, UserMail, Volume, index_file, selection, spool_dir};
 use crate::error::Result;
-use crate::host::{FileKind, ReadHost, TreeJob, Watch, real_path};
+use crate::host::{FileKind, ReadHost, TreeJob, real_path};
 use crate::manifest::{Homes, Manifest};
-use crate::names::UserName;
+use crate::names::{Uid, UserName};
 use crate::parallel;
 use crate::plan::change::{Delta, Extraneous, IdMap, Rename, Selection, TreeKind, TreePaths};
 use crate::raw::HostPath;
 use crate::receipt::Receipt;
-use crate::replicate::{OriginTree, Progress, Report, is_staging};
+use crate::replicate::{OriginTree, is_staging};
 use crate::resource::accounts::{Chosen, Clearance, Resolved};
 
 /// How many differences of a tree a plan shows by name.
@@ -216,51 +216,33 @@ impl Observer<'_> {
         Ok(volumes.into_iter().map(|(_, volume)| volume).collect())
     }
 
-    fn abreast(&self) -> usize {
-        parallel::abreast(self.source.round_trip().max(self.target.round_trip()))
-    }
-
-    /// Walks the trees of all users, a few at a time.
+    /// Walks the trees of all users.
     fn compare_all(&self, users: &mut BTreeMap<UserName, UserMail>) -> Result<()> {
-        let walked =
-            |name: &UserName, user: &UserMail| user.problems.is_empty() && self.look.walks(name);
-        let all = users.iter();
-        let work: Vec<(&UserName, &UserMail)> =
-            all.filter(|(name, user)| walked(name, user)).collect();
-        let compare = |(name, user): &(&UserName, &UserMail)| self.compare_user(name, user);
-        let compared = match self.look.order {
-            Order::Any => parallel::map_in(self.abreast(), &work, compare),
-            Order::ByName => work.iter().map(compare).collect(),
+        let all = users.iter_mut();
+        let mut work: Vec<(&UserName, &mut UserMail)> = all
+            .filter(|(name, user)| user.problems.is_empty() && self.look.walks(name))
+            .collect();
+        let in_the_way = parallel::ask(&work, |(name, user)| {
+            let trees = user.trees.iter();
+            let each = trees.map(|tree| {
+                if self.manages(name, &tree.paths) {
+                    return Ok(None);
+                }
+                self.in_the_way(&tree.paths)
+            });
+            each.collect::<Result<Vec<_>>>()
+        });
+        for ((_, user), in_the_way) in work.iter_mut().zip(in_the_way) {
+            for (tree, in_the_way) in user.trees.iter_mut().zip(in_the_way?) {
+                tree.in_the_way = in_the_way;
+            }
+        }
+        let walk = Walk {
+            look: self.look,
+            from: self.source,
+            onto: self.target,
         };
-        let walked = users.iter_mut().filter(|(name, user)| walked(name, user));
-        for ((_, user), compared) in walked.zip(compared) {
-            *user = compared?;
-        }
-        Ok(())
-    }
-
-    fn compare_user(&self, name: &UserName, user: &UserMail) -> Result<UserMail> {
-        let mut user = user.clone();
-        for tree in &mut user.trees {
-            if !self.manages(name, &tree.paths) {
-                tree.in_the_way = self.in_the_way(&tree.paths)?;
-            }
-            let report = self.compare_tree(name, user.uid, tree)?;
-            if report.failed > 0 {
-                let first = report
-                    .failures
-                    .first()
-                    .map_or(String::new(), ToString::to_string);
-                user.problems.push(Problem::Unreadable {
-                    first,
-                    count: report.failed,
-                });
-            }
-            tree.size = report.source;
-            tree.delta = report.delta;
-            tree.oddities = report.oddities;
-        }
-        Ok(user)
+        walk.over(&mut work, |name, user, tree| self.job(name, user.uid, tree))
     }
 
     /// A tree that this migration did not make, if it holds anything, and a free name for it.
@@ -289,12 +271,7 @@ impl Observer<'_> {
         Ok(None)
     }
 
-    fn compare_tree(
-        &self,
-        user: &UserName,
-        owner: crate::names::Uid,
-        tree: &TreeState,
-    ) -> Result<Report> {
+    fn job(&self, user: &UserName, owner: Uid, tree: &TreeState) -> TreeJob {
         // What is in the way will be gone by then: the free name stands for the empty place.
         let paths = &tree.paths;
         let target = tree
@@ -304,7 +281,7 @@ impl Observer<'_> {
         let index = self
             .receipt
             .map(|receipt| Receipt::directory(&receipt.name).join("index"));
-        let job = TreeJob {
+        TreeJob {
             tree: OriginTree {
                 kind: paths.kind,
                 path: paths.source.clone(),
@@ -318,22 +295,7 @@ impl Observer<'_> {
             sealed: None,
             index: index.map(|dir| index_file(&dir, user, paths.kind)),
             sample: SAMPLE,
-        };
-        let mut told = Ok(());
-        let mut tell = |path: &[u8], difference| {
-            if let (Some(listener), Ok(())) = (self.look.listener, &told) {
-                told = listener(user, paths.kind, path, difference);
-            }
-        };
-        let mut watch = Watch {
-            progress: &Progress::default(),
-            stop: self.look.stop,
-            differences: self.look.listener.is_some().then_some(&mut tell),
-        };
-        let report = self
-            .target
-            .compare(&job, self.look.depth, self.source, &mut watch)?;
-        told.map(|()| report)
+        }
     }
 }
 

@@ -70,6 +70,15 @@ fn two(on_loss: OnLoss) -> (Agent, Agent, SocketAddr) {
     (source, target, at)
 }
 
+/// Has the source be read so slowly that there is time to break things.
+fn slowly(source: &Agent) {
+    let pace = Pace {
+        limit: Some(40_000_000),
+        ..Pace::default()
+    };
+    source.host.set_pace(pace).unwrap();
+}
+
 /// Cuts every connection of this process that ends at a port.
 fn cut(at: SocketAddr) -> usize {
     let own = pidfd_open(getpid(), PidfdFlags::empty()).unwrap();
@@ -113,11 +122,12 @@ fn mail_goes_from_host_to_host_and_not_through_the_operator() {
     trees.copy(&target.host, &source.host).unwrap();
     assert_eq!(trees.differ(), "");
     let report = target.host.compare(
-        &trees.job(),
+        &[trees.job()],
         Depth::Content,
         &source.host,
         &mut trees.watch(),
     );
+    let report = report.into_iter().next().unwrap();
     assert!(report.unwrap().delta.is_empty());
     let passed = source.said.load(Ordering::Relaxed) - before;
     assert!(
@@ -132,12 +142,12 @@ fn both_ends_have_the_connection_once_they_have_met() {
     if !root() {
         return;
     }
-    let tree = Trees::new().job().tree;
+    let trees = vec![Trees::new().job().tree];
     let (source, target) = (agent(Side::Source), agent(Side::Target));
     for _ in 0..30 {
         target.host.meet(&source.host, OnLoss::Fail).unwrap();
         for line in [&target.host.line, &source.host.line] {
-            job::direct_session(line, &tree).unwrap().unwrap();
+            job::direct_session(line, trees.clone()).unwrap().unwrap();
         }
     }
 }
@@ -164,6 +174,7 @@ fn a_copy_whose_connection_breaks_goes_on_through_the_operator() {
     let trees = Trees::new();
     trees.write("mail/huge", &vec![1; 40_000_000]);
     let (source, target, at) = two(OnLoss::Relay);
+    slowly(&source);
     let before = source.said.load(Ordering::Relaxed);
     let report = std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -189,6 +200,7 @@ fn a_copy_that_may_not_go_through_the_operator_fails_and_can_be_run_again() {
     let trees = Trees::new();
     trees.write("mail/huge", &vec![1; 40_000_000]);
     let (source, target, at) = two(OnLoss::Fail);
+    slowly(&source);
     let error = std::thread::scope(|scope| {
         scope.spawn(|| {
             while trees.progress.copied.load(Ordering::Relaxed) == 0 {
@@ -340,18 +352,18 @@ fn a_hostile_target_is_answered_about_open_trees_and_nothing_else() {
         wire::write(&mut hostile.outgoing, wire::Kind::Question, channel, &[0]).unwrap();
         hostile.outgoing.flush().unwrap();
     };
-    let tree = trees.job().tree;
+    let tree = || vec![trees.job().tree];
     // A session of the operator's own, which is not the other host's.
     let (to, _answers) = mpsc::channel();
     let own = source.host.relay(
-        &tree,
+        tree(),
         Box::new(move |answer| {
             to.send(answer).ok();
             Ok(())
         }),
     );
     let _own = own.unwrap();
-    let session = job::direct_session(&source.host.line, &tree).unwrap();
+    let session = job::direct_session(&source.host.line, tree()).unwrap();
     let session = session.unwrap();
     let number = session.number();
     // Questions come in their order.
@@ -365,7 +377,7 @@ fn a_hostile_target_is_answered_about_open_trees_and_nothing_else() {
     drop(session);
     source.host.stat(&"/".into()).unwrap();
     ask(&mut hostile, number);
-    let again = job::direct_session(&source.host.line, &tree)
+    let again = job::direct_session(&source.host.line, tree())
         .unwrap()
         .unwrap();
     ask(&mut hostile, again.number());
@@ -380,7 +392,7 @@ fn a_hostile_target_that_asks_for_more_is_hung_up_on() {
     }
     let requests = [
         Request::Read("/etc/shadow".into()),
-        Request::DirectOrigin(Trees::new().job().tree),
+        Request::DirectOrigins(vec![Trees::new().job().tree]),
         Request::RemoveFile("/tmp/direct-test-that-is-not-there".into()),
     ];
     for request in requests {
@@ -389,7 +401,7 @@ fn a_hostile_target_that_asks_for_more_is_hung_up_on() {
         wire::write(&mut hostile.outgoing, wire::Kind::Call, 1, &body).unwrap();
         hostile.outgoing.flush().unwrap();
         assert_eq!(next(&mut hostile), None);
-        let why = job::direct_session(&source.host.line, &Trees::new().job().tree).unwrap();
+        let why = job::direct_session(&source.host.line, vec![Trees::new().job().tree]).unwrap();
         let why = why.err().unwrap();
         assert!(why.contains("not its business"), "{why}");
     }
@@ -403,8 +415,8 @@ fn a_hostile_target_that_asks_without_end_is_made_to_wait() {
     let trees = Trees::new();
     trees.write("mail/huge", &vec![1; 1_000_000]);
     let (source, mut hostile) = captured();
-    let tree = trees.job().tree;
-    let session = job::direct_session(&source.host.line, &tree)
+    let tree = || vec![trees.job().tree];
+    let session = job::direct_session(&source.host.line, tree())
         .unwrap()
         .unwrap();
     // Far more than is kept, and nothing of the answers is read.

@@ -6,19 +6,19 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::super::observe::SAMPLE;
+use super::super::walk::Walk;
 use super::super::{Look, Problem, TreeState, UserMail, Volume, index_file, selection};
 use super::{Back, Seal};
 use crate::error::Result;
-use crate::host::{ReadHost, TreeJob, Watch, real_path};
+use crate::host::{ReadHost, TreeJob, real_path};
 use crate::manifest::Manifest;
-use crate::names::UserName;
+use crate::names::{Uid, UserName};
 use crate::parallel;
 use crate::plan::change::{Count, Delta, Extraneous, IdMap, Selection, TreeKind, TreePaths};
 use crate::raw::HostPath;
 use crate::receipt::Receipt;
-use crate::replicate::{Oddities, Oddity, OriginTree, Progress, Report};
+use crate::replicate::{Oddities, Oddity, OriginTree};
 use crate::resource::accounts::{Chosen, Resolved};
-use crate::resource::mail::look::Order;
 
 /// Looks at the trees that the target's receipt names. `ids` translate from the target to the source;
 /// `sealed` is the moment since which nothing but this program should have written the source.
@@ -150,65 +150,27 @@ impl Observer<'_> {
         Ok(volumes.into_iter().map(|(_, volume)| volume).collect())
     }
 
-    fn abreast(&self) -> usize {
-        parallel::abreast(self.source.round_trip().max(self.target.round_trip()))
-    }
-
-    /// Walks the trees of all users, a few at a time.
+    /// Walks the trees of all users.
     fn compare_all(&self, users: &mut BTreeMap<UserName, UserMail>) -> Result<()> {
-        let sound = |user: &UserMail| user.problems.is_empty();
-        let work: Vec<_> = users.iter().filter(|(_, user)| sound(user)).collect();
-        let compare = |(name, user): &(&UserName, &UserMail)| self.compare_user(name, user);
-        let compared = match self.look.order {
-            Order::Any => parallel::map_in(self.abreast(), &work, compare),
-            Order::ByName => work.iter().map(compare).collect(),
+        let all = users.iter_mut();
+        let mut work: Vec<_> = all.filter(|(_, user)| user.problems.is_empty()).collect();
+        let walk = Walk {
+            look: self.look,
+            from: self.target,
+            onto: self.source,
         };
-        for (user, compared) in users.values_mut().filter(|user| sound(user)).zip(compared) {
-            *user = compared?;
+        walk.over(&mut work, |name, user, tree| {
+            self.job(name, user.uid, &tree.paths)
+        })?;
+        for (name, user) in work {
+            changed_by_hand(name, user);
         }
         Ok(())
     }
 
-    fn compare_user(&self, name: &UserName, user: &UserMail) -> Result<UserMail> {
-        let mut user = user.clone();
-        let (mut by_hand, mut first) = (0, Vec::new());
-        for tree in &mut user.trees {
-            let report = self.compare_tree(name, user.uid, &tree.paths)?;
-            if report.failed > 0 {
-                let first = report.failures.first();
-                user.problems.push(Problem::Unreadable {
-                    first: first.map_or(String::new(), ToString::to_string),
-                    count: report.failed,
-                });
-            }
-            tree.size = report.source;
-            tree.delta = report.delta;
-            tree.oddities = report.oddities;
-            if let Some(seen) = tree.oddities.seen.remove(&Oddity::ChangedByHand) {
-                by_hand += seen.count;
-                let whole = |path| within(&tree.paths.source, path);
-                first.extend(seen.first.iter().map(|path| whole(path.as_bytes())));
-            }
-        }
-        if by_hand > 0 {
-            first.truncate(SAMPLE);
-            user.problems.push(Problem::ChangedByHand {
-                user: name.clone(),
-                count: by_hand,
-                first,
-            });
-        }
-        Ok(user)
-    }
-
-    fn compare_tree(
-        &self,
-        user: &UserName,
-        owner: crate::names::Uid,
-        paths: &TreePaths,
-    ) -> Result<Report> {
+    fn job(&self, user: &UserName, owner: Uid, paths: &TreePaths) -> TreeJob {
         let records = Receipt::directory(&self.receipt.name);
-        let job = TreeJob {
+        TreeJob {
             tree: OriginTree {
                 kind: paths.kind,
                 path: paths.target.clone(),
@@ -222,22 +184,27 @@ impl Observer<'_> {
             sealed: self.sealed,
             index: Some(index_file(&records.join("index"), user, paths.kind)),
             sample: SAMPLE,
-        };
-        let mut told = Ok(());
-        let mut tell = |path: &[u8], difference| {
-            if let (Some(listener), Ok(())) = (self.look.listener, &told) {
-                told = listener(user, paths.kind, path, difference);
-            }
-        };
-        let mut watch = Watch {
-            progress: &Progress::default(),
-            stop: self.look.stop,
-            differences: self.look.listener.is_some().then_some(&mut tell),
-        };
-        let report = self
-            .source
-            .compare(&job, self.look.depth, self.target, &mut watch)?;
-        told.map(|()| report)
+        }
+    }
+}
+
+/// Notes as a problem what was changed by hand.
+fn changed_by_hand(name: &UserName, user: &mut UserMail) {
+    let (mut by_hand, mut first) = (0, Vec::new());
+    for tree in &mut user.trees {
+        if let Some(seen) = tree.oddities.seen.remove(&Oddity::ChangedByHand) {
+            by_hand += seen.count;
+            let whole = |path| within(&tree.paths.source, path);
+            first.extend(seen.first.iter().map(|path| whole(path.as_bytes())));
+        }
+    }
+    if by_hand > 0 {
+        first.truncate(SAMPLE);
+        user.problems.push(Problem::ChangedByHand {
+            user: name.clone(),
+            count: by_hand,
+            first,
+        });
     }
 }
 

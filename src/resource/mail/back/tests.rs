@@ -168,7 +168,7 @@ impl Pair {
                 stop: &AtomicBool::new(false),
                 differences: None,
             };
-            source.copy(&job, &target, &mut watch).unwrap();
+            source.copy(&[job], &target, &mut watch).only().unwrap();
         }
         source.sync(&BTreeSet::from(["/home".into()])).unwrap();
     }
