@@ -19,9 +19,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use self::direct::{Direct, Link};
 use crate::error::{Doing as _, Error, Kind, Result};
 use crate::host::remote::message::{Fault, Hello, Outcome, Request, decode, encode};
-use crate::host::{DirHost, Guard, Host as _, ReadHost as _};
+use crate::host::{DirHost, Guard, Host as _, ReadHost as _, real_path};
 use crate::names::Side;
 use crate::plan::change::IdMap;
+use crate::raw::HostPath;
 use crate::replicate::outflow::load;
 use crate::replicate::{PendingIndex, Progress};
 use crate::wire::{self, Frame};
@@ -138,6 +139,17 @@ impl Things {
     }
 }
 
+/// The answer for each path.
+fn each<T>(
+    paths: &[HostPath],
+    answer: impl Fn(&HostPath) -> Result<T>,
+) -> Vec<std::result::Result<T, Fault>> {
+    let answers = paths.iter().map(answer);
+    answers
+        .map(|answer| answer.map_err(|error| Fault::from(&error)))
+        .collect()
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -230,6 +242,12 @@ impl Agent {
         match request {
             Request::Lstat(path) => host.lstat(&path).map(Outcome::Stat),
             Request::Stat(path) => host.stat(&path).map(Outcome::Stat),
+            Request::Lstats(paths) => Ok(Outcome::Stats(each(&paths, |path| host.lstat(path)))),
+            Request::Stats(paths) => Ok(Outcome::Stats(each(&paths, |path| host.stat(path)))),
+            Request::RealPaths(paths) => {
+                let real = |path: &HostPath| real_path(host, path);
+                Ok(Outcome::RealPaths(each(&paths, real)))
+            }
             Request::ReadLink(path) => host.read_link(&path).map(Outcome::Link),
             Request::List(dir) => host.list(&dir).map(Outcome::Names),
             Request::Read(path) => host.read(&path).map(Outcome::Content),

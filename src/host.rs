@@ -33,6 +33,7 @@ use crate::exposure::Exposure;
 use crate::exposure::smtp::{Accepted, Letter, Recipients, Refusal};
 use crate::manifest::MigrationName;
 use crate::names::{Gid, Side, Uid, UserName};
+use crate::parallel;
 use crate::raw::{HostPath, Raw};
 use crate::replicate::{Depth, Held, OriginTree, Origins, Pace, Report};
 
@@ -150,6 +151,18 @@ pub trait ReadHost: Send + Sync {
     fn lstat(&self, path: &HostPath) -> Result<Option<Stat>>;
     /// Looks at what a path leads to; every link is followed.
     fn stat(&self, path: &HostPath) -> Result<Option<Stat>>;
+    /// [`ReadHost::lstat`] of many paths in one question: one answer for each, in their order.
+    fn lstats(&self, paths: &[HostPath]) -> Vec<Result<Option<Stat>>> {
+        parallel::ask(paths, |path| self.lstat(path))
+    }
+    /// [`ReadHost::stat`] likewise.
+    fn stats(&self, paths: &[HostPath]) -> Vec<Result<Option<Stat>>> {
+        parallel::ask(paths, |path| self.stat(path))
+    }
+    /// [`real_path`] likewise.
+    fn real_paths(&self, paths: &[HostPath]) -> Vec<Result<HostPath>> {
+        parallel::ask(paths, |path| real_path(self, path))
+    }
     /// The target of a symbolic link; `None` if the path is absent or is no link.
     fn read_link(&self, path: &HostPath) -> Result<Option<Raw>>;
     /// The names in a directory, sorted bytewise; `None` if it is absent.
@@ -185,7 +198,7 @@ pub trait ReadHost: Send + Sync {
     /// What held the reading of trees of this host so far, as far as it has been told.
     fn held(&self) -> Held;
     /// Compares trees of this host, as the target, with trees of `source`, one after the other: one result
-    /// for each, in their order. What goes wrong with one does not end the others. Changes nothing.
+    /// for each, in their order. Owners translate in all of them alike. What goes wrong with one does not end the others. Changes nothing.
     fn compare(
         &self,
         jobs: &[TreeJob],
@@ -349,7 +362,7 @@ fn reaches_nobody(label: &str) -> Error {
 /// A path with its symbolic links resolved, as far as it exists; the rest is kept as it is written.
 ///
 /// Two users whose homes are spelt differently may live in one directory; this tells.
-pub fn real_path(host: &dyn ReadHost, path: &HostPath) -> Result<HostPath> {
+pub fn real_path(host: &(impl ReadHost + ?Sized), path: &HostPath) -> Result<HostPath> {
     let mut rest: Vec<Vec<u8>> = components(path.as_bytes());
     let mut real = HostPath::from("/");
     let mut links = 0;

@@ -26,7 +26,7 @@ use self::direct::Direct;
 pub use self::direct::OnLoss;
 pub use self::line::Bearer;
 use self::line::Line;
-use self::message::{Hello, Outcome, Request, Tell};
+use self::message::{Fault, Hello, Outcome, Request, Tell};
 use super::switch::{Advance, Arming, Settlement};
 use super::{
     Answer, Answers, Command, CopiedTrees, Guard, Hearing, Host, HostState, NewFile, Pending,
@@ -188,6 +188,24 @@ macro_rules! ask {
     };
 }
 
+/// The same for many answers in one.
+macro_rules! ask_each {
+    ($self:ident, $request:ident($paths:ident), $outcome:ident) => {{
+        let each = match $self.call(&Request::$request($paths.to_vec())) {
+            Ok(Outcome::$outcome(each)) if each.len() == $paths.len() => Ok(each),
+            Ok(_) => Err($self.line.nonsense()),
+            Err(error) => Err(error),
+        };
+        match each {
+            Ok(each) => each
+                .into_iter()
+                .map(|one| one.map_err(Fault::into_error))
+                .collect(),
+            Err(error) => $paths.iter().map(|_| Err(error.clone())).collect(),
+        }
+    }};
+}
+
 impl ReadHost for RemoteHost {
     fn side(&self) -> Side {
         self.side
@@ -205,8 +223,20 @@ impl ReadHost for RemoteHost {
         ask!(self, Request::Lstat(path.clone()), Stat)
     }
 
+    fn lstats(&self, paths: &[HostPath]) -> Vec<Result<Option<Stat>>> {
+        ask_each!(self, Lstats(paths), Stats)
+    }
+
     fn stat(&self, path: &HostPath) -> Result<Option<Stat>> {
         ask!(self, Request::Stat(path.clone()), Stat)
+    }
+
+    fn stats(&self, paths: &[HostPath]) -> Vec<Result<Option<Stat>>> {
+        ask_each!(self, Stats(paths), Stats)
+    }
+
+    fn real_paths(&self, paths: &[HostPath]) -> Vec<Result<HostPath>> {
+        ask_each!(self, RealPaths(paths), RealPaths)
     }
 
     fn read_link(&self, path: &HostPath) -> Result<Option<Raw>> {

@@ -323,7 +323,17 @@ impl<'j> Walk<'j, '_> {
         {
             seal(to.as_fd()).map_err(|e| at.refused("close the directory to others", e))?;
         }
-        self.children(to, &mut roll)?;
+        // Where nothing is known, nothing can turn out to have moved here.
+        let whole = made && writable.is_some() && self.wished.is_none() && self.known.is_none();
+        if whole {
+            self.source.wish_all(&self.path);
+            self.wished = Some(self.level);
+        }
+        let done = self.children(to, &mut roll);
+        if whole {
+            self.wished = None;
+        }
+        done?;
         let Some(to) = writable else {
             return Ok(());
         };

@@ -77,7 +77,7 @@ impl Walk<'_, '_> {
             None => self.moved(s).map_or(Known::Not, Known::Moved),
         };
         // A file with more names may turn out to need nothing.
-        if s.nlink == 1 && known != Known::Equal {
+        if s.nlink == 1 && known != Known::Equal && self.wished.is_none() {
             if same_size || matches!(known, Known::Moved(_)) {
                 self.source.wish(&self.path, Want::Compare, s.stamp.size);
             } else if self.writer.is_some() {

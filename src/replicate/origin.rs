@@ -11,6 +11,7 @@
 //! the names, then the directories likewise, each with all that is in it. So memory is bounded by
 //! the names of the largest single directory.
 
+mod ahead;
 mod beside;
 mod delta;
 mod here;
@@ -246,6 +247,15 @@ impl Origin {
             // What is here is at hand.
             Self::Here(_) => {}
             Self::There(there) => there.wish(path, want, size),
+        }
+    }
+
+    /// Says that everything in the directory that was just entered will be opened to be copied, all that can
+    /// be wished for; nothing in there needs to be wished for any more.
+    pub(super) fn wish_all(&mut self, directory: &[u8]) {
+        match self {
+            Self::Here(_) => {}
+            Self::There(there) => there.wish_all(directory),
         }
     }
 

@@ -72,6 +72,8 @@ pub(super) struct Walk<'j, 'd> {
     /// Relative to the top.
     pub(super) path: Vec<u8>,
     pub(super) level: usize,
+    /// The level of the directory, all of which was wished for.
+    pub(super) wished: Option<usize>,
     pub(super) links: Links,
     /// Keeps what goes, where that is asked for.
     pub(super) aside: Option<Aside>,
@@ -102,6 +104,7 @@ impl<'j, 'd> Walk<'j, 'd> {
             remember: None,
             path: Vec::new(),
             level: 0,
+            wished: None,
             links: Links::default(),
             aside: None,
             writer: None,

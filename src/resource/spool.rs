@@ -23,7 +23,6 @@ use crate::error::Result;
 use crate::host::{FileKind, ReadHost};
 use crate::manifest::{Manifest, Size, Spool};
 use crate::names::{Side, UserName};
-use crate::parallel;
 use crate::plan::{Draft, Level, Resource};
 use crate::raw::HostPath;
 use crate::report::counted;
@@ -67,7 +66,8 @@ pub fn observe<'a>(
 ) -> Result<Actual> {
     let mut sizes = BTreeMap::new();
     let users: Vec<&UserName> = users.collect();
-    let looked = parallel::ask(&users, |user| host.stat(&spool_dir.join(user.as_bytes())));
+    let files = users.iter().map(|user| spool_dir.join(user.as_bytes()));
+    let looked = host.stats(&files.collect::<Vec<_>>());
     for (user, file) in users.into_iter().zip(looked) {
         if let Some(stat) = file?.filter(|stat| stat.kind == FileKind::File) {
             sizes.insert(user.clone(), stat.size);

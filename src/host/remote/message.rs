@@ -37,7 +37,10 @@ pub(crate) struct Hello {
 #[derive(Serialize, Deserialize)]
 pub(crate) enum Request {
     Lstat(HostPath),
+    Lstats(Vec<HostPath>),
     Stat(HostPath),
+    Stats(Vec<HostPath>),
+    RealPaths(Vec<HostPath>),
     ReadLink(HostPath),
     List(HostPath),
     Read(HostPath),
@@ -195,6 +198,8 @@ impl From<&TreeJob> for WireJob {
 pub(crate) enum Outcome {
     Done,
     Stat(Option<Stat>),
+    Stats(Vec<std::result::Result<Option<Stat>, Fault>>),
+    RealPaths(Vec<std::result::Result<HostPath, Fault>>),
     Link(Option<Raw>),
     Names(Option<Vec<Raw>>),
     Content(Option<Vec<u8>>),

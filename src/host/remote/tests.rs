@@ -18,7 +18,7 @@ use super::*;
 use crate::host::{DirHost, IndexFile};
 use crate::names::Uid;
 use crate::plan::change::{Difference, Extraneous, Selection, TreeKind};
-use crate::replicate::{Held, Pace, Progress};
+use crate::replicate::{Held, Oddity, Pace, Progress};
 
 fn digest() -> [u8; 32] {
     let program = fs::read("/proc/self/exe").unwrap();
@@ -308,6 +308,72 @@ fn trees_are_copied_and_compared_whichever_end_is_far() {
         assert!(seen.contains(&changed), "{ends:?} {seen:?}");
         trees.copy(&*target, &*source).unwrap();
         assert_eq!(trees.differ(), "", "{ends:?}");
+    }
+}
+
+#[test]
+fn of_many_trees_one_that_cannot_be_told_of_keeps_no_other_back() {
+    if !root() {
+        return;
+    }
+    for ends in [Ends::FromWire, Ends::ToWire, Ends::Both] {
+        let trees = Trees::new();
+        let top = trees.dir.path();
+        // More than are told of ahead; of some there is nothing, one is no directory, and the way to one
+        // goes round.
+        for n in (0..60).filter(|n| n % 7 != 3) {
+            let home = top.join(format!("source/u{n}"));
+            fs::create_dir_all(home.join("cur")).unwrap();
+            for m in 0..n % 5 {
+                fs::write(home.join(format!("cur/{m}:2,")), format!("{n} {m}")).unwrap();
+            }
+        }
+        fs::remove_dir_all(top.join("source/u5")).unwrap();
+        fs::write(top.join("source/u5"), "no home").unwrap();
+        std::os::unix::fs::symlink("loop", top.join("source/loop")).unwrap();
+        let jobs: Vec<TreeJob> = (0..60)
+            .map(|n| {
+                let mut job = trees.job();
+                let name = if n == 40 {
+                    "loop/u40".to_owned()
+                } else {
+                    format!("u{n}")
+                };
+                job.tree.path = path(&top.join("source").join(name));
+                job.target = path(&top.join(format!("target/u{n}")));
+                job.index = None;
+                job
+            })
+            .collect();
+        let (source, target, _lines) = open(ends);
+        let reports = target.copy(&jobs, &*source, &mut trees.watch()).reports;
+        assert_eq!(reports.len(), 60);
+        for (n, report) in reports.iter().enumerate() {
+            match (n, report) {
+                (5 | 40, Err(error)) => assert_eq!(error.kind(), Kind::Host, "{n} {error}"),
+                (_, Ok(report)) if n % 7 == 3 => {
+                    assert_eq!(
+                        report.oddities.count(Oddity::SourceAbsent),
+                        1,
+                        "{n} {report:?}"
+                    );
+                }
+                (_, Ok(report)) => {
+                    assert_eq!(report.source.files, 2 + n as u64 % 5, "{n} {report:?}");
+                }
+                (_, Err(error)) => panic!("{ends:?} {n} {error}"),
+            }
+        }
+        for n in (0..60).filter(|n| n % 7 != 3 && ![5, 40].contains(n)) {
+            for m in 0..n % 5 {
+                let copy = fs::read(top.join(format!("target/u{n}/cur/{m}:2,"))).unwrap();
+                assert_eq!(copy, format!("{n} {m}").into_bytes(), "{ends:?}");
+            }
+        }
+        let again = target.compare(&jobs, Depth::Content, &*source, &mut trees.watch());
+        for (n, report) in again.into_iter().enumerate() {
+            assert!(report.map_or([5, 40].contains(&n), |report| report.delta.is_empty()));
+        }
     }
 }
 

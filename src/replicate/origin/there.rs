@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::ftruncate;
 
+use super::ahead::Ahead;
 use super::delta::Rebuilding;
 use super::session::{
     self, ANSWER, Answer, Body, Extents, Opened, Piece, Question, hash, nonsense,
@@ -66,6 +67,8 @@ pub struct There {
     bytes_ahead: u64,
     /// What of it was asked for and may not have left yet: files, bytes.
     queued: (usize, u64),
+    /// The reading ahead of what is wanted whole.
+    ahead: Option<Ahead>,
 }
 
 #[derive(PartialEq, Eq)]
@@ -74,6 +77,19 @@ struct Wish {
     want: Want,
     /// What its answer may come to.
     bytes: u64,
+}
+
+impl Wish {
+    fn of(path: &[u8], want: Want, size: u64) -> Self {
+        Self {
+            path: path.to_vec(),
+            want,
+            bytes: match want {
+                Want::Copy | Want::Update => size.min(ANSWER as u64),
+                Want::Compare | Want::Attributes => 0,
+            },
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -220,6 +236,7 @@ impl There {
             wishes: VecDeque::new(),
             bytes_ahead: 0,
             queued: (0, 0),
+            ahead: None,
         }
     }
 
@@ -238,6 +255,7 @@ impl There {
             line.tree = number;
         }
         self.wishes.clear();
+        self.ahead = None;
         (self.bytes_ahead, self.queued) = (0, (0, 0));
         self.ended = Ended::No;
         loop {
@@ -346,19 +364,41 @@ impl There {
             if pieces.is_empty() && tree == line.tree {
                 return Err(nonsense("with nothing"));
             }
+            drop(line);
+            let fresh = self.pieces.len();
             self.pieces.extend(pieces);
+            self.read_ahead(fresh);
+        }
+    }
+
+    pub(super) fn wish_all(&mut self, directory: &[u8]) {
+        self.ahead = Some(Ahead::of(directory));
+        self.read_ahead(0);
+    }
+
+    /// Wishes for what pieces from `fresh` on tell of, as far as all of it is wanted.
+    fn read_ahead(&mut self, fresh: usize) {
+        let Some(ahead) = &mut self.ahead else {
+            return;
+        };
+        for piece in self.pieces.range(fresh..) {
+            let Piece::Part(part) = piece else {
+                // It begins only once it was asked for.
+                self.ahead = None;
+                return;
+            };
+            ahead.read(part, |path, size| {
+                self.wishes.push_back(Wish::of(path, Want::Copy, size));
+            });
+            if !ahead.goes_on() {
+                self.ahead = None;
+                return;
+            }
         }
     }
 
     pub(super) fn wish(&mut self, path: &[u8], want: Want, size: u64) {
-        self.wishes.push_back(Wish {
-            path: path.to_vec(),
-            want,
-            bytes: match want {
-                Want::Copy | Want::Update => size.min(ANSWER as u64),
-                Want::Compare | Want::Attributes => 0,
-            },
-        });
+        self.wishes.push_back(Wish::of(path, want, size));
     }
 
     pub(super) fn file(&mut self, path: &[u8], want: Want) -> Result<OpenThere, Trouble> {

@@ -1,6 +1,6 @@
 //! Looking at each user's trees on both hosts, several users at a time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::homes::{is_system_directory, shared_homes};
@@ -8,12 +8,12 @@ use super::spool_dir::strays;
 use super::walk::Walk;
 use super::{Actual, Look, Problem, TreeState, UserMail, Volume, index_file, selection, spool_dir};
 use crate::error::Result;
-use crate::host::{FileKind, ReadHost, TreeJob, real_path};
+use crate::host::{FileKind, ReadHost, Stat, TreeJob};
 use crate::manifest::{Homes, Manifest};
 use crate::names::{Uid, UserName};
 use crate::parallel;
 use crate::plan::change::{Delta, Extraneous, IdMap, Rename, Selection, TreeKind, TreePaths};
-use crate::raw::HostPath;
+use crate::raw::{HostPath, Raw};
 use crate::receipt::Receipt;
 use crate::replicate::{OriginTree, is_staging};
 use crate::resource::accounts::{Chosen, Clearance, Resolved};
@@ -41,7 +41,7 @@ pub fn observe(
         look,
         ids: Arc::new(resolved.ids.clone()),
         select: selection(manifest),
-        spool_gone: source.list(&spool[0])?.is_none_or(|names| names.is_empty()),
+        spooled: source.list(&spool[0])?.unwrap_or_default(),
         target_spool_exists: target.stat(&spool[1])?.is_some(),
     };
     let clear = resolved
@@ -49,11 +49,7 @@ pub fn observe(
         .iter()
         .filter(|(_, chosen)| chosen.blocked == Clearance::Clear);
     let clear: Vec<_> = clear.collect();
-    let looked = parallel::ask(&clear, |(name, chosen)| observer.user(name, chosen, &spool));
-    let named = clear.iter().zip(looked);
-    let mut users: BTreeMap<UserName, UserMail> = named
-        .map(|((name, _), user)| Ok(((*name).clone(), user?)))
-        .collect::<Result<_>>()?;
+    let mut users = observer.users(&clear, &spool)?;
     shared_homes(&mut users);
     let volumes = observer.volumes(&mut users)?;
     observer.compare_all(&mut users)?;
@@ -63,6 +59,22 @@ pub fn observe(
         strays: strays(source, &spool[0], resolved)?,
         back: None,
     })
+}
+
+/// A user's home, and what its path leads to on the source.
+struct Home {
+    paths: TreePaths,
+    stat: Option<Stat>,
+}
+
+/// A user's mailbox in the spool directories of both hosts.
+fn spool_of(name: &UserName, spool: &[HostPath; 2]) -> TreePaths {
+    let [source, target] = spool.each_ref().map(|dir| dir.join(name.as_bytes()));
+    TreePaths {
+        kind: TreeKind::Spool,
+        source,
+        target,
+    }
 }
 
 struct Observer<'a> {
@@ -75,95 +87,148 @@ struct Observer<'a> {
     look: &'a Look<'a>,
     ids: Arc<IdMap>,
     select: Selection,
-    /// The source's spool directory is missing or empty: perhaps its file system is not mounted.
-    spool_gone: bool,
+    /// The names in the source's spool directory. None at all: perhaps its file system is not mounted.
+    spooled: Vec<Raw>,
     target_spool_exists: bool,
 }
 
 impl Observer<'_> {
-    /// The user's trees and what is wrong with them, before any of them is walked.
-    fn user(&self, name: &UserName, chosen: &Chosen, spool: &[HostPath; 2]) -> Result<UserMail> {
-        let mut problems = Vec::new();
-        let mut trees = Vec::new();
-        let home = &chosen.source_home;
-        if home.as_bytes().starts_with(b"/") {
-            let paths = TreePaths {
-                kind: TreeKind::Home,
-                source: real_path(self.source, home)?,
-                target: real_path(self.target, &chosen.home)?,
-            };
-            problems.extend(self.home_problems(name, &paths)?);
-            trees.push(paths);
-        } else {
-            problems.push(Problem::NoAbsoluteHome { home: home.clone() });
+    /// The users' trees and what is wrong with them, before any of them is walked.
+    fn users(
+        &self,
+        clear: &[(&UserName, &Chosen)],
+        spool: &[HostPath; 2],
+    ) -> Result<BTreeMap<UserName, UserMail>> {
+        let homes = self.homes(clear)?;
+        // What may be gone from the source: is there a copy of it?
+        let gone = clear.iter().flat_map(|(name, _)| {
+            let home = homes.get(name).filter(|home| home.stat.is_none());
+            let home = home.map(|home| &home.paths).cloned();
+            let spool = self.spooled.is_empty().then(|| spool_of(name, spool));
+            let both = home.into_iter().chain(spool);
+            both.filter(|paths| self.manages(name, paths))
+                .map(|paths| paths.target)
+        });
+        let gone: Vec<HostPath> = gone.collect();
+        let there = self.target.lstats(&gone);
+        let mut copied = BTreeSet::new();
+        for (path, there) in gone.into_iter().zip(there) {
+            if there?.is_some() {
+                copied.insert(path);
+            }
         }
-        let file = name.as_bytes();
-        let paths = TreePaths {
-            kind: TreeKind::Spool,
-            source: spool[0].join(file),
-            target: spool[1].join(file),
-        };
-        problems.extend(self.spool_problems(name, &paths)?);
-        trees.push(paths);
-        problems.extend(self.other_migrations(name, &trees));
-        let tree = |paths| TreeState {
-            paths,
-            size: crate::plan::change::Count::default(),
-            delta: Delta::default(),
-            in_the_way: None,
-            oddities: crate::replicate::Oddities::default(),
-            volume: 0,
-        };
-        Ok(UserMail {
-            uid: chosen.source_uid,
-            trees: trees.into_iter().map(tree).collect(),
-            problems,
-        })
+        let mut kinds = BTreeMap::new();
+        let each = clear.iter().map(|(name, chosen)| {
+            let mut problems = Vec::new();
+            let mut trees = Vec::new();
+            if let Some(home) = homes.get(name) {
+                problems.extend(self.home_problems(home, &copied, &mut kinds)?);
+                trees.push(home.paths.clone());
+            } else {
+                let home = chosen.source_home.clone();
+                problems.push(Problem::NoAbsoluteHome { home });
+            }
+            let paths = spool_of(name, spool);
+            problems.extend(self.spool_problem(name, &paths, &copied));
+            trees.push(paths);
+            problems.extend(self.other_migrations(name, &trees));
+            let tree = |paths| TreeState {
+                paths,
+                size: crate::plan::change::Count::default(),
+                delta: Delta::default(),
+                in_the_way: None,
+                oddities: crate::replicate::Oddities::default(),
+                volume: 0,
+            };
+            let mail = UserMail {
+                uid: chosen.source_uid,
+                trees: trees.into_iter().map(tree).collect(),
+                problems,
+            };
+            Ok(((*name).clone(), mail))
+        });
+        each.collect()
     }
 
-    fn home_problems(&self, name: &UserName, paths: &TreePaths) -> Result<Vec<Problem>> {
-        let mut problems = Vec::new();
+    /// Homes with a path of their own.
+    fn homes<'u>(&self, clear: &[(&'u UserName, &Chosen)]) -> Result<BTreeMap<&'u UserName, Home>> {
+        let absolute = |chosen: &Chosen| chosen.source_home.as_bytes().starts_with(b"/");
+        let with_home = clear.iter().filter(|(_, chosen)| absolute(chosen));
+        let with_home: Vec<_> = with_home.collect();
+        let of = |home: fn(&Chosen) -> &HostPath| -> Vec<HostPath> {
+            let homes = with_home.iter().map(|(_, chosen)| home(chosen).clone());
+            homes.collect()
+        };
+        let (from, to) = (of(|chosen| &chosen.source_home), of(|chosen| &chosen.home));
+        let (from, to) = parallel::both(
+            || self.source.real_paths(&from),
+            || self.target.real_paths(&to),
+        );
+        let from: Vec<HostPath> = from.into_iter().collect::<Result<_>>()?;
+        let stats = self.source.stats(&from);
+        let mut homes = BTreeMap::new();
+        for (((name, _), source), (target, stat)) in with_home
+            .into_iter()
+            .zip(from)
+            .zip(to.into_iter().zip(stats))
+        {
+            let paths = TreePaths {
+                kind: TreeKind::Home,
+                source,
+                target: target?,
+            };
+            homes.insert(*name, Home { paths, stat: stat? });
+        }
+        Ok(homes)
+    }
+
+    /// `kinds` are those of the source's file systems, as far as they are known.
+    fn home_problems(
+        &self,
+        Home { paths, stat }: &Home,
+        copied: &BTreeSet<HostPath>,
+        kinds: &mut BTreeMap<u64, String>,
+    ) -> Result<Option<Problem>> {
         let whole = self.manifest.mail.homes == Homes::Whole;
         // On the target, too: the home may be a link there.
         for home in [&paths.source, &paths.target] {
             if home.is_root() || (whole && is_system_directory(home)) {
                 let home = home.clone();
-                problems.push(Problem::SystemHome { home });
-                return Ok(problems);
+                return Ok(Some(Problem::SystemHome { home }));
             }
         }
         let home = paths.source.clone();
-        match self.source.stat(&home)? {
-            Some(stat) if stat.kind != FileKind::Dir => {
-                problems.push(Problem::HomeNoDirectory { home });
+        Ok(match stat {
+            Some(stat) if stat.kind != FileKind::Dir => Some(Problem::HomeNoDirectory { home }),
+            Some(stat) => {
+                let file_system = match kinds.get(&stat.dev) {
+                    Some(kind) => kind.clone(),
+                    None => self.source.space(&home)?.kind,
+                };
+                kinds.insert(stat.dev, file_system.clone());
+                let network = matches!(file_system.as_str(), "nfs" | "autofs" | "cifs");
+                network.then_some(Problem::NetworkHome { home, file_system })
             }
-            Some(_) => {
-                let file_system = self.source.space(&home)?.kind;
-                if matches!(file_system.as_str(), "nfs" | "autofs" | "cifs") {
-                    problems.push(Problem::NetworkHome { home, file_system });
-                }
-            }
-            None if self.was_copied(name, paths)? => {
-                problems.push(Problem::GoneOnSource { path: home });
-            }
-            None => {}
-        }
-        Ok(problems)
+            None if copied.contains(&paths.target) => Some(Problem::GoneOnSource { path: home }),
+            None => None,
+        })
     }
 
-    fn spool_problems(&self, name: &UserName, paths: &TreePaths) -> Result<Vec<Problem>> {
-        let on_source = self.source.lstat(&paths.source)?.is_some();
-        if self.spool_gone && self.was_copied(name, paths)? {
-            return Ok(vec![Problem::GoneOnSource {
-                path: paths.source.parent(),
-            }]);
+    fn spool_problem(
+        &self,
+        name: &UserName,
+        paths: &TreePaths,
+        copied: &BTreeSet<HostPath>,
+    ) -> Option<Problem> {
+        if self.spooled.is_empty() {
+            let path = paths.source.parent();
+            let gone = copied.contains(&paths.target);
+            return gone.then_some(Problem::GoneOnSource { path });
         }
-        if on_source && !self.target_spool_exists {
-            return Ok(vec![Problem::NoSpoolDirectory {
-                path: paths.target.parent(),
-            }]);
-        }
-        Ok(Vec::new())
+        let on_source = self.spooled.binary_search(&Raw::from(name.as_bytes()));
+        let path = paths.target.parent();
+        let nowhere = on_source.is_ok() && !self.target_spool_exists;
+        nowhere.then_some(Problem::NoSpoolDirectory { path })
     }
 
     /// Trees that another migration manages. Its mail may count by now, even if this one was never
@@ -175,11 +240,6 @@ impl Observer<'_> {
             name: other.name.to_string(),
             authority: other.authority,
         })
-    }
-
-    /// Whether an earlier run put this tree on the target, and it is still there.
-    fn was_copied(&self, name: &UserName, paths: &TreePaths) -> Result<bool> {
-        Ok(self.manages(name, paths) && self.target.lstat(&paths.target)?.is_some())
     }
 
     fn manages(&self, name: &UserName, paths: &TreePaths) -> bool {
@@ -222,20 +282,22 @@ impl Observer<'_> {
         let mut work: Vec<(&UserName, &mut UserMail)> = all
             .filter(|(name, user)| user.problems.is_empty() && self.look.walks(name))
             .collect();
-        let in_the_way = parallel::ask(&work, |(name, user)| {
-            let trees = user.trees.iter();
-            let each = trees.map(|tree| {
-                if self.manages(name, &tree.paths) {
-                    return Ok(None);
-                }
-                self.in_the_way(&tree.paths)
-            });
-            each.collect::<Result<Vec<_>>>()
+        let unmanaged = work.iter_mut().flat_map(|(name, user)| {
+            let trees = user.trees.iter_mut();
+            trees.filter(|tree| !self.manages(name, &tree.paths))
         });
-        for ((_, user), in_the_way) in work.iter_mut().zip(in_the_way) {
-            for (tree, in_the_way) in user.trees.iter_mut().zip(in_the_way?) {
-                tree.in_the_way = in_the_way;
-            }
+        let mut unmanaged: Vec<&mut TreeState> = unmanaged.collect();
+        let paths = unmanaged.iter().map(|tree| tree.paths.target.clone());
+        let there = self.target.lstats(&paths.collect::<Vec<_>>());
+        let there: Vec<Option<Stat>> = there.into_iter().collect::<Result<_>>()?;
+        unmanaged = unmanaged
+            .into_iter()
+            .zip(there)
+            .filter_map(|(tree, there)| there.map(|_| tree))
+            .collect();
+        let in_the_way = parallel::ask(&unmanaged, |tree| self.in_the_way(&tree.paths));
+        for (tree, in_the_way) in unmanaged.into_iter().zip(in_the_way) {
+            tree.in_the_way = in_the_way?;
         }
         let walk = Walk {
             look: self.look,

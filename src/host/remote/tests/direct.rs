@@ -193,6 +193,52 @@ fn a_copy_whose_connection_breaks_goes_on_through_the_operator() {
 }
 
 #[test]
+fn of_many_trees_those_that_are_copied_are_not_copied_again_when_the_connection_breaks() {
+    if !root() {
+        return;
+    }
+    let trees = Trees::new();
+    let top = trees.dir.path();
+    let jobs: Vec<TreeJob> = (0..20)
+        .map(|n| {
+            let home = top.join(format!("source/u{n}"));
+            fs::create_dir_all(&home).unwrap();
+            fs::write(home.join("mbox"), vec![1; 2_000_000]).unwrap();
+            let mut job = trees.job();
+            job.tree.path = path(&home);
+            job.target = path(&top.join(format!("target/u{n}")));
+            job.index = None;
+            job
+        })
+        .collect();
+    let (source, target, at) = two(OnLoss::Relay);
+    slowly(&source);
+    let reports = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while trees.progress.copied.load(Ordering::Relaxed) < 10_000_000 {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            assert!(cut(at) > 0);
+        });
+        let copied = target.host.copy(&jobs, &source.host, &mut trees.watch());
+        copied.reports
+    });
+    for (n, report) in reports.into_iter().enumerate() {
+        let report = report.unwrap();
+        assert!(
+            report.complete() && report.source.files == 2,
+            "{n} {report:?}"
+        );
+        let copy = fs::read(top.join(format!("target/u{n}/mbox"))).unwrap();
+        assert!(copy == vec![1; 2_000_000], "{n}");
+    }
+    assert!(target.host.direct_loss().is_some());
+    // One that was under way was begun anew.
+    let copied = trees.progress.copied.load(Ordering::Relaxed);
+    assert!((40_000_000..=43_000_000).contains(&copied), "{copied}");
+}
+
+#[test]
 fn a_copy_that_may_not_go_through_the_operator_fails_and_can_be_run_again() {
     if !root() {
         return;
