@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use self::direct::{Direct, Link};
 use crate::error::{Doing as _, Error, Kind, Result};
 use crate::host::remote::message::{Fault, Hello, Outcome, Request, decode, encode};
-use crate::host::{DirHost, Guard, Host as _, ReadHost as _, real_path};
+use crate::host::{DirHost, Guard, Host as _, ReadHost as _, Stat, real_path};
 use crate::names::Side;
 use crate::plan::change::IdMap;
 use crate::raw::HostPath;
@@ -122,6 +122,9 @@ impl Inbox {
         }
     }
 }
+
+/// Files that are larger are sent only to whoever asks for them.
+const LARGE: u64 = 256 << 10;
 
 /// What is kept from one request to the next.
 #[derive(Default)]
@@ -241,6 +244,10 @@ impl Agent {
         let done = |()| Outcome::Done;
         match request {
             Request::Lstat(path) => host.lstat(&path).map(Outcome::Stat),
+            Request::Facts(questions) => {
+                let facts = questions.iter().map(|question| self.fact(question));
+                Ok(Outcome::Facts(facts.collect()))
+            }
             Request::Stat(path) => host.stat(&path).map(Outcome::Stat),
             Request::Lstats(paths) => Ok(Outcome::Stats(each(&paths, |path| host.lstat(path)))),
             Request::Stats(paths) => Ok(Outcome::Stats(each(&paths, |path| host.stat(path)))),
@@ -318,6 +325,32 @@ impl Agent {
             | Request::Ask(_)
             | Request::Compare { .. }
             | Request::Copy { .. } => Err(Error::new(Kind::Internal, "this request takes longer")),
+        }
+    }
+
+    /// The reply to a question about a path; empty for one that has to be put alone: what is large, and
+    /// what not everybody may read, is not kept there.
+    fn fact(&self, question: &[u8]) -> Vec<u8> {
+        let request = match decode(question) {
+            Ok(Request::Read(path)) => match self.host.stat(&path) {
+                Ok(Some(Stat { mode, size, .. })) if mode & 0o004 == 0 || size > LARGE => {
+                    return Vec::new();
+                }
+                _ => Request::Read(path),
+            },
+            Ok(
+                request @ (Request::Lstat(_)
+                | Request::Stat(_)
+                | Request::ReadLink(_)
+                | Request::List(_)
+                | Request::Space(_)),
+            ) => request,
+            _ => return Vec::new(),
+        };
+        match self.perform(request) {
+            Ok(outcome) => encode(&Ok::<_, Fault>(outcome)),
+            // To be said to whoever asks.
+            Err(_) => Vec::new(),
         }
     }
 

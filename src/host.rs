@@ -132,6 +132,19 @@ pub enum HostState {
     Live,
 }
 
+/// A question about a path that [`ReadHost`] can be asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Lookup {
+    /// [`ReadHost::stat`]
+    Stat,
+    /// [`ReadHost::read_link`]
+    ReadLink,
+    /// [`ReadHost::list`]
+    List,
+    /// [`ReadHost::read`]
+    Read,
+}
+
 /// A host that can be looked at. Nothing behind this trait changes anything on the host.
 ///
 /// Paths are resolved as a process on that host would: symbolic links are followed, absolute ones
@@ -169,6 +182,12 @@ pub trait ReadHost: Send + Sync {
     fn list(&self, dir: &HostPath) -> Result<Option<Vec<Raw>>>;
     /// The whole of a regular file of at most [`CONTROL_FILE_LIMIT`] bytes; `None` if absent.
     fn read(&self, path: &HostPath) -> Result<Option<Vec<u8>>>;
+    /// Until what this gives is dropped, questions about paths may be answered as things were when this was
+    /// called. A distant host is asked all at once, what is `usual` and what was asked before, instead of
+    /// one after the other.
+    fn remember(&self, _usual: &[(Lookup, HostPath)]) -> Result<Guard> {
+        Ok(Box::new(()))
+    }
     /// Room on the file system that holds `path` (or, if absent, its nearest existing parent).
     fn space(&self, path: &HostPath) -> Result<Space>;
     /// Asks a fixed read-only question of the host's own programs, to be heard as the answer comes;

@@ -8,6 +8,7 @@ mod direct;
 mod hearing;
 mod job;
 mod line;
+mod memory;
 pub(crate) mod message;
 
 #[cfg(test)]
@@ -25,12 +26,13 @@ use jiff::Timestamp;
 use self::direct::Direct;
 pub use self::direct::OnLoss;
 pub use self::line::Bearer;
-use self::line::Line;
-use self::message::{Fault, Hello, Outcome, Request, Tell};
+use self::line::{Line, outcome};
+use self::memory::Memory;
+use self::message::{Fault, Hello, Outcome, Request, Tell, encode};
 use super::switch::{Advance, Arming, Settlement};
 use super::{
-    Answer, Answers, Command, CopiedTrees, Guard, Hearing, Host, HostState, NewFile, Pending,
-    Probe, ReadHost, Relay, Space, Stat, TreeJob, Watch, Writer,
+    Answer, Answers, Command, CopiedTrees, Guard, Hearing, Host, HostState, Lookup, NewFile,
+    Pending, Probe, ReadHost, Relay, Space, Stat, TreeJob, Watch, Writer,
 };
 use crate::error::{Error, Kind, Result};
 use crate::exposure::Exposure;
@@ -50,6 +52,7 @@ pub struct RemoteHost {
     ids: Mutex<Option<Arc<IdMap>>>,
     direct: Mutex<Direct>,
     round_trip: Duration,
+    memory: Arc<Memory>,
 }
 
 impl fmt::Debug for RemoteHost {
@@ -101,6 +104,7 @@ impl RemoteHost {
             ids: Mutex::default(),
             direct: Mutex::default(),
             round_trip: Duration::ZERO,
+            memory: Arc::default(),
         };
         let began = Instant::now();
         host.lstat(&HostPath::from("/"))?;
@@ -117,6 +121,20 @@ impl RemoteHost {
 
     fn call(&self, request: &Request) -> Result<Outcome> {
         self.line.call(request)
+    }
+
+    /// Asks about a path, if the answer is not known.
+    fn fact(&self, request: &Request) -> Result<Outcome> {
+        match self.memory.recall(&encode(request)) {
+            Some(known) => outcome(&known),
+            None => self.call(request),
+        }
+    }
+
+    /// Has something changed.
+    fn change(&self, request: &Request) -> Result<()> {
+        self.memory.forget();
+        self.done(request)
     }
 
     fn done(&self, request: &Request) -> Result<()> {
@@ -188,6 +206,16 @@ macro_rules! ask {
     };
 }
 
+/// The same for what may be known.
+macro_rules! know {
+    ($self:ident, $request:expr, $outcome:ident) => {
+        match $self.fact(&$request)? {
+            Outcome::$outcome(value) => Ok(value),
+            _ => Err($self.line.nonsense()),
+        }
+    };
+}
+
 /// The same for many answers in one.
 macro_rules! ask_each {
     ($self:ident, $request:ident($paths:ident), $outcome:ident) => {{
@@ -220,7 +248,7 @@ impl ReadHost for RemoteHost {
     }
 
     fn lstat(&self, path: &HostPath) -> Result<Option<Stat>> {
-        ask!(self, Request::Lstat(path.clone()), Stat)
+        know!(self, Request::Lstat(path.clone()), Stat)
     }
 
     fn lstats(&self, paths: &[HostPath]) -> Vec<Result<Option<Stat>>> {
@@ -228,7 +256,7 @@ impl ReadHost for RemoteHost {
     }
 
     fn stat(&self, path: &HostPath) -> Result<Option<Stat>> {
-        ask!(self, Request::Stat(path.clone()), Stat)
+        know!(self, Request::Stat(path.clone()), Stat)
     }
 
     fn stats(&self, paths: &[HostPath]) -> Vec<Result<Option<Stat>>> {
@@ -240,19 +268,34 @@ impl ReadHost for RemoteHost {
     }
 
     fn read_link(&self, path: &HostPath) -> Result<Option<Raw>> {
-        ask!(self, Request::ReadLink(path.clone()), Link)
+        know!(self, Request::ReadLink(path.clone()), Link)
     }
 
     fn list(&self, dir: &HostPath) -> Result<Option<Vec<Raw>>> {
-        ask!(self, Request::List(dir.clone()), Names)
+        know!(self, Request::List(dir.clone()), Names)
     }
 
     fn read(&self, path: &HostPath) -> Result<Option<Vec<u8>>> {
-        ask!(self, Request::Read(path.clone()), Content)
+        know!(self, Request::Read(path.clone()), Content)
+    }
+
+    fn remember(&self, usual: &[(Lookup, HostPath)]) -> Result<Guard> {
+        let usual = usual.iter().map(|(lookup, path)| {
+            let path = path.clone();
+            match lookup {
+                Lookup::Stat => Request::Stat(path),
+                Lookup::ReadLink => Request::ReadLink(path),
+                Lookup::List => Request::List(path),
+                Lookup::Read => Request::Read(path),
+            }
+        });
+        let questions = self.memory.questions(usual);
+        let answers = ask!(self, Request::Facts(questions.clone()), Facts)?;
+        Ok(Box::new(self.memory.learn(questions, answers)))
     }
 
     fn space(&self, path: &HostPath) -> Result<Space> {
-        ask!(self, Request::Space(path.clone()), Space)
+        know!(self, Request::Space(path.clone()), Space)
     }
 
     fn ask(&self, probe: &Probe) -> Result<Option<Box<dyn Hearing>>> {
@@ -356,33 +399,34 @@ impl ReadHost for RemoteHost {
 impl Host for RemoteHost {
     fn replace(&self, path: &HostPath, content: &[u8], new: NewFile) -> Result<()> {
         let (path, content) = (path.clone(), content.to_vec());
-        self.done(&Request::Replace { path, content, new })
+        self.change(&Request::Replace { path, content, new })
     }
 
     fn append(&self, path: &HostPath, content: &[u8], new: NewFile) -> Result<()> {
         let (path, content) = (path.clone(), content.to_vec());
-        self.done(&Request::Append { path, content, new })
+        self.change(&Request::Append { path, content, new })
     }
 
     fn make_dirs(&self, dir: &HostPath, mode: u32) -> Result<()> {
         let dir = dir.clone();
-        self.done(&Request::MakeDirs { dir, mode })
+        self.change(&Request::MakeDirs { dir, mode })
     }
 
     fn put_program(&self, path: &HostPath) -> Result<()> {
-        self.done(&Request::PutProgram(path.clone()))
+        self.change(&Request::PutProgram(path.clone()))
     }
 
     fn rename_new(&self, from: &HostPath, to: &HostPath) -> Result<()> {
         let (from, to) = (from.clone(), to.clone());
-        self.done(&Request::RenameNew { from, to })
+        self.change(&Request::RenameNew { from, to })
     }
 
     fn remove_file(&self, path: &HostPath) -> Result<()> {
-        self.done(&Request::RemoveFile(path.clone()))
+        self.change(&Request::RemoveFile(path.clone()))
     }
 
     fn copy(&self, jobs: &[TreeJob], source: &dyn ReadHost, watch: &mut Watch<'_>) -> CopiedTrees {
+        self.memory.forget();
         let request = |jobs, route| Request::Copy { jobs, route };
         let ended = self.work(jobs, &request, source, watch).into_iter();
         let mut numbers = Vec::new();
@@ -398,7 +442,7 @@ impl Host for RemoteHost {
     }
 
     fn sync(&self, paths: &BTreeSet<HostPath>) -> Result<()> {
-        self.done(&Request::Sync(paths.clone()))
+        self.change(&Request::Sync(paths.clone()))
     }
 
     fn try_lock(&self) -> Result<Option<Guard>> {
@@ -406,6 +450,7 @@ impl Host for RemoteHost {
     }
 
     fn run(&self, command: &Command) -> Result<Answer> {
+        self.memory.forget();
         ask!(self, Request::Run(command.clone()), Answer)
     }
 
@@ -415,22 +460,22 @@ impl Host for RemoteHost {
     }
 
     fn clear_account_locks(&self) -> Result<()> {
-        self.done(&Request::ClearAccountLocks)
+        self.change(&Request::ClearAccountLocks)
     }
 
     fn arm(&self, arming: &Arming) -> Result<()> {
-        self.done(&Request::Arm(arming.clone()))
+        self.change(&Request::Arm(arming.clone()))
     }
 
     fn advance(&self, advance: &Advance) -> Result<()> {
-        self.done(&Request::Advance(advance.clone()))
+        self.change(&Request::Advance(advance.clone()))
     }
 
     fn trip(&self, name: &MigrationName) -> Result<()> {
-        self.done(&Request::Trip(name.clone()))
+        self.change(&Request::Trip(name.clone()))
     }
 
     fn settle(&self, settlement: &Settlement) -> Result<()> {
-        self.done(&Request::Settle(settlement.clone()))
+        self.change(&Request::Settle(settlement.clone()))
     }
 }

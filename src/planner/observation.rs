@@ -4,11 +4,12 @@ use serde::{Deserialize, Serialize};
 
 use super::between::{self, Between};
 use crate::error::Result;
-use crate::host::{HostState, ReadHost};
+use crate::host::{Guard, HostState, Lookup, ReadHost};
 use crate::manifest::Manifest;
 use crate::names::Side;
 use crate::parallel;
 use crate::plan::change::{Count, Delta};
+use crate::raw::HostPath;
 use crate::receipt::Receipt;
 use crate::replicate::Oddities;
 use crate::resource::{
@@ -33,6 +34,13 @@ pub struct Hosts<'a> {
     pub backup: Option<&'a dyn ReadHost>,
     /// Why it is out of reach.
     pub backup_missing: Option<&'a str>,
+}
+
+impl<'a> Hosts<'a> {
+    /// The two, as far as they are there.
+    fn both(&self) -> Vec<&'a dyn ReadHost> {
+        self.source.into_iter().chain([self.target]).collect()
+    }
 }
 
 impl std::fmt::Debug for Hosts<'_> {
@@ -184,6 +192,8 @@ pub fn observe(
     hosts: Hosts<'_>,
     look: &mail::Look<'_>,
 ) -> Result<Observation> {
+    let remembered = parallel::ask(&hosts.both(), |host| host.remember(&usual()));
+    let _remembered: Vec<Guard> = remembered.into_iter().collect::<Result<_>>()?;
     let (between, accounts) = parallel::both(
         || between::observe(manifest, hosts),
         || accounts::observe(hosts.source, hosts.target),
@@ -274,6 +284,69 @@ pub fn observe(
             queue,
         })
     })
+}
+
+/// What an observation is likely to ask of a mail host. What is missing here costs a round trip, what is too
+/// much a few bytes.
+fn usual() -> Vec<(Lookup, HostPath)> {
+    const LINKS: [&str; 8] = [
+        "/etc",
+        "/home",
+        "/usr",
+        "/usr/sbin",
+        "/usr/sbin/sendmail",
+        "/var",
+        "/var/mail",
+        "/var/spool",
+    ];
+    const DIRECTORIES: [&str; 13] = [
+        "/etc/dovecot/conf.d",
+        "/lib",
+        "/lib64",
+        "/usr/lib",
+        "/usr/lib64",
+        "/usr/share/dovecot/protocols.d",
+        "/var/lib/reconcile",
+        "/var/mail",
+        "/var/spool/postfix/active",
+        "/var/spool/postfix/deferred",
+        "/var/spool/postfix/hold",
+        "/var/spool/postfix/incoming",
+        "/var/spool/postfix/maildrop",
+    ];
+    const FILES: [&str; 12] = [
+        "/etc/aliases",
+        "/etc/dovecot/dovecot.conf",
+        "/etc/dovecot/local.conf",
+        "/etc/group",
+        "/etc/login.defs",
+        "/etc/mail/sendmail.cf",
+        "/etc/mail/submit.cf",
+        "/etc/mailname",
+        "/etc/passwd",
+        "/etc/postfix/main.cf",
+        "/etc/postfix/master.cf",
+        "/run/dovecot/master.pid",
+    ];
+    const OTHERS: [&str; 4] = [
+        "/usr/sbin/postconf",
+        "/var/spool/mqueue",
+        "/var/spool/mqueue-client",
+        "/var/spool/postfix",
+    ];
+    let of = |lookup, paths: &[&str]| -> Vec<(Lookup, HostPath)> {
+        let paths = paths.iter().map(|&path| (lookup, HostPath::from(path)));
+        paths.collect()
+    };
+    [
+        of(Lookup::ReadLink, &LINKS),
+        of(Lookup::Stat, &DIRECTORIES),
+        of(Lookup::List, &DIRECTORIES),
+        of(Lookup::Stat, &FILES),
+        of(Lookup::Read, &FILES),
+        of(Lookup::Stat, &OTHERS),
+    ]
+    .concat()
 }
 
 /// The record that holds: the target's, with the authority of the source's where that is newer.

@@ -17,6 +17,7 @@ mod delta;
 mod here;
 mod pieces;
 mod programs;
+mod room;
 mod scanner;
 mod session;
 mod there;

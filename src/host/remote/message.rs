@@ -36,6 +36,8 @@ pub(crate) struct Hello {
 /// What an agent can be asked to do: what hosts can do.
 #[derive(Serialize, Deserialize)]
 pub(crate) enum Request {
+    /// Several questions about paths, as they would be asked alone.
+    Facts(Vec<Vec<u8>>),
     Lstat(HostPath),
     Lstats(Vec<HostPath>),
     Stat(HostPath),
@@ -197,6 +199,8 @@ impl From<&TreeJob> for WireJob {
 #[derive(Serialize, Deserialize)]
 pub(crate) enum Outcome {
     Done,
+    /// The replies, as they would come alone; empty for one that has to be.
+    Facts(Vec<Vec<u8>>),
     Stat(Option<Stat>),
     Stats(Vec<std::result::Result<Option<Stat>, Fault>>),
     RealPaths(Vec<std::result::Result<HostPath, Fault>>),

@@ -18,6 +18,7 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::here::OpenHere;
+use super::room::Room;
 use super::session::{ANSWER, Answer, Extents, Question, hash, nonsense};
 use super::there::Line;
 use crate::replicate::Job;
@@ -33,9 +34,8 @@ pub(in crate::replicate) const LEAST: u64 = 64 * 1024;
 const WINDOW: usize = 1024 * 1024;
 const BLOCK: usize = 8 * 1024;
 
-/// Windows that are under way, and questions for blocks, each of whose answers may be 256 KiB.
-const WINDOWS_AHEAD: usize = 32;
-const SPANS_AHEAD: usize = 16;
+/// Windows that are under way: answers are small.
+const WINDOWS_AHEAD: usize = 256;
 
 /// BLAKE3 of a window.
 type Digest = [u8; 32];
@@ -140,6 +140,8 @@ pub(super) struct Rebuilding<'a> {
     pub(super) new: &'a OwnedFd,
     pub(super) at: At<'a>,
     pub(super) job: &'a Job<'a>,
+    /// For blocks.
+    pub(super) room: Room,
 }
 
 impl Rebuilding<'_> {
@@ -175,7 +177,7 @@ impl Rebuilding<'_> {
                 Answer::Trouble(far) => return Err(far.into()),
                 _ => return Err(nonsense("another question").into()),
             }
-            while spans.len() > SPANS_AHEAD {
+            while !self.room.has_more() {
                 self.receive(&mut spans)?;
             }
         }
@@ -237,12 +239,14 @@ impl Rebuilding<'_> {
 
     fn ask(&mut self, spans: Vec<Span>) -> Result<u64, Trouble> {
         let file = self.file;
+        self.room.take(ANSWER as u64);
         Ok(self.line.ask(Question::Spans { file, spans })?)
     }
 
     /// Takes in the first answer that is under way.
     fn receive(&mut self, under_way: &mut VecDeque<u64>) -> Result<(), Trouble> {
         let number = under_way.pop_front().unwrap_or_default();
+        self.room.give_back(ANSWER as u64);
         match self.line.answer(number)? {
             Answer::More(extents) => extents
                 .data

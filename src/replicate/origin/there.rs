@@ -15,6 +15,7 @@ use rustix::fs::ftruncate;
 
 use super::ahead::Ahead;
 use super::delta::Rebuilding;
+use super::room::Room;
 use super::session::{
     self, ANSWER, Answer, Body, Extents, Opened, Piece, Question, hash, nonsense,
 };
@@ -42,14 +43,11 @@ pub trait Pipe {
 
 /// Questions for the stream that are under way.
 const PARTS_AHEAD: usize = 2;
-/// Files that are under way, and what their answers may come to.
+/// Files that are under way.
 const FILES_AHEAD: usize = 256;
-const BYTES_AHEAD: u64 = 2 << 20;
 /// What of it is asked for at once: few large messages cost less than many small ones.
 const FILES_TOGETHER: usize = 16;
-const BYTES_TOGETHER: u64 = BYTES_AHEAD / 4;
-/// Answers to `More` that are under way, each of at most 256 KiB.
-const MORE_AHEAD: u64 = 8;
+const BYTES_TOGETHER: u64 = 512 << 10;
 
 /// Trees behind a [`Pipe`].
 pub struct There {
@@ -63,8 +61,8 @@ pub struct There {
     asked_files: VecDeque<Asked>,
     /// Files that will be.
     wishes: VecDeque<Wish>,
-    /// What the answers for `asked_files` may come to.
-    bytes_ahead: u64,
+    /// For the answers for `asked_files`.
+    room: Room,
     /// What of it was asked for and may not have left yet: files, bytes.
     queued: (usize, u64),
     /// The reading ahead of what is wanted whole.
@@ -234,7 +232,7 @@ impl There {
             ended: Ended::No,
             asked_files: VecDeque::new(),
             wishes: VecDeque::new(),
-            bytes_ahead: 0,
+            room: Room::default(),
             queued: (0, 0),
             ahead: None,
         }
@@ -256,7 +254,8 @@ impl There {
         }
         self.wishes.clear();
         self.ahead = None;
-        (self.bytes_ahead, self.queued) = (0, (0, 0));
+        self.room.give_all_back();
+        self.queued = (0, 0);
         self.ended = Ended::No;
         loop {
             if let Piece::Tree { number: n, holder } = self.next()?
@@ -274,10 +273,10 @@ impl There {
     /// Asks for files that were wished for, as many as may be under way.
     fn hurry(&mut self) -> Result<()> {
         while self.asked_files.len() < FILES_AHEAD
-            && self.bytes_ahead < BYTES_AHEAD
+            && self.room.has_more()
             && let Some(wish) = self.wishes.pop_front()
         {
-            self.bytes_ahead += wish.bytes;
+            self.room.take(wish.bytes);
             self.queued.0 += 1;
             self.queued.1 += wish.bytes;
             let asked = self.ask_file(wish)?;
@@ -314,7 +313,7 @@ impl There {
         loop {
             let asked = self.asked_files.pop_front();
             let asked = asked.ok_or_else(|| nonsense("too little"))?;
-            self.bytes_ahead -= asked.wish.bytes;
+            self.room.give_back(asked.wish.bytes);
             if is_it(&asked.wish) {
                 return Ok(asked.number);
             }
@@ -488,6 +487,7 @@ impl OpenThere {
                     new: target,
                     at,
                     job,
+                    room: Room::default(),
                 };
                 self.last = rebuilding.run()?;
                 Ok(self.last.is_some())
@@ -504,7 +504,7 @@ impl OpenThere {
         job: &Job<'_>,
     ) -> Result<(), Trouble> {
         let size = self.opened.look.stamp.size;
-        let mut under_way = VecDeque::new();
+        let (mut under_way, mut room) = (VecDeque::new(), Room::default());
         let mut written = 0;
         let mut end = 0;
         let mut begun = false;
@@ -531,10 +531,12 @@ impl OpenThere {
             go_on(job)?;
             let mut line = self.line.borrow_mut();
             let left = size.saturating_sub(written).div_ceil(ANSWER as u64).max(1);
-            while (under_way.len() as u64) < left.min(MORE_AHEAD) {
+            while (under_way.len() as u64) < left && room.has_more() {
+                room.take(ANSWER as u64);
                 under_way.push_back(line.ask(Question::More { file: self.number })?);
             }
             let next = under_way.pop_front().unwrap_or_default();
+            room.give_back(ANSWER as u64);
             extents = match line.answer(next)? {
                 Answer::More(extents) => extents,
                 Answer::Trouble(far) => return Err(far.into()),
