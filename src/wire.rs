@@ -15,6 +15,9 @@ pub const VERSION: u32 = 3;
 /// The largest body in bytes: a control file of [`crate::host::CONTROL_FILE_LIMIT`], and some.
 pub const LARGEST: u32 = 72 << 20;
 
+/// Room that is made for a body before any of it was seen; most are smaller.
+const AT_ONCE: usize = 512 << 10;
+
 /// Length of a frame's head: kind, channel, length of the body, each little-endian.
 const HEAD: usize = 9;
 
@@ -94,7 +97,8 @@ pub fn read(from: &mut impl Read) -> io::Result<Option<Frame>> {
     if length > LARGEST {
         return Err(bad("a frame larger than any"));
     }
-    let mut body = Vec::new();
+    // No more than this is believed without seeing it.
+    let mut body = Vec::with_capacity((length as usize).min(AT_ONCE));
     from.take(length.into()).read_to_end(&mut body)?;
     if body.len() as u64 != u64::from(length) {
         return Err(io::ErrorKind::UnexpectedEof.into());

@@ -29,9 +29,11 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// No version is longer than this.
 const LONGEST_VERSION: usize = 256;
 
-/// `$0` is the program, the rest are its arguments.
-const AS_ROOT: &str = r#""$0" --version && exec "$0" "$@""#;
-const BY_SUDO: &str = r#"sudo -n -- "$0" --version && exec sudo -n -- "$0" "$@""#;
+/// `$0` is the program, the rest are its arguments. With a heap for each of its threads, malloc(3) keeps
+/// more than they need.
+const AS_ROOT: &str = r#""$0" --version && exec env MALLOC_ARENA_MAX=2 "$0" "$@""#;
+const BY_SUDO: &str =
+    r#"sudo -n -- "$0" --version && exec sudo -n -- env MALLOC_ARENA_MAX=2 "$0" "$@""#;
 
 /// An agent that runs.
 #[derive(Debug)]
