@@ -13,7 +13,7 @@ const QUESTIONS: usize = 32;
 
 /// More of what reads and writes files is not begun at a time however distant a host is: each takes
 /// memory, besides what is under way for all of them.
-const MOST: usize = 16;
+const MOST: usize = 32;
 
 /// How many users' files are worked on at a time, where a question to a host takes so long to be
 /// answered: the more of it is waiting, the more.
@@ -174,7 +174,7 @@ mod tests {
     #[test]
     fn more_is_begun_at_a_time_the_more_distant_a_host_is() {
         let abreast = [0, 1, 20, 200, 100_000].map(|ms| super::abreast(Duration::from_millis(ms)));
-        assert_eq!(abreast, [4, 4, 14, 16, 16]);
+        assert_eq!(abreast, [4, 4, 14, 32, 32]);
     }
 
     #[test]

@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::session::ANSWER;
 
 /// What all answers may come to that are under way to this process.
-const ALL: u64 = 8 << 20;
+const ALL: u64 = 16 << 20;
 /// What a session may have of it whatever the others have: it has to go on.
 const LEAST: u64 = ANSWER as u64;
 /// What it may have at most.
-const MOST: u64 = 4 << 20;
+const MOST: u64 = 8 << 20;
 
 static TAKEN: AtomicU64 = AtomicU64::new(0);
 

@@ -156,9 +156,10 @@ pub(super) const ANSWER: usize = 256 * 1024;
 /// Pieces of the stream in one answer.
 const PARTS: usize = 256;
 
-/// How many trees ahead of the one at hand are told of: an answer may hold many small ones, and each is
-/// open until its turn has passed. Programs of the host are not troubled with trees ahead.
-const TREES_AHEAD: u32 = 16;
+/// How many trees ahead of the one at hand are told of: an answer may hold many small ones. Each takes some
+/// three open files until its turn has passed, a process may have 1024, and there are up to 32 sessions.
+/// Programs of the host are not troubled with trees ahead.
+const TREES_AHEAD: u32 = 6;
 
 /// Opens a tree for a session.
 type Open<'a> = Box<dyn FnMut(&OriginTree) -> Result<Told> + Send + 'a>;
