@@ -123,7 +123,7 @@ impl Inbox {
     }
 }
 
-/// Files that are larger are sent only to whoever asks for them.
+/// What is larger is sent only to whoever asks for it.
 const LARGE: u64 = 256 << 10;
 
 /// What is kept from one request to the next.
@@ -348,7 +348,11 @@ impl Agent {
             _ => return Vec::new(),
         };
         match self.perform(request) {
-            Ok(outcome) => encode(&Ok::<_, Fault>(outcome)),
+            Ok(outcome) => {
+                let reply = encode(&Ok::<_, Fault>(outcome));
+                let small = reply.len() as u64 <= LARGE;
+                if small { reply } else { Vec::new() }
+            }
             // To be said to whoever asks.
             Err(_) => Vec::new(),
         }

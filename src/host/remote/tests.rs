@@ -9,13 +9,14 @@ mod direct;
 use std::fs;
 use std::io::{self, Read, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::*;
-use crate::host::{DirHost, IndexFile};
+use crate::host::{DirHost, IndexFile, Lookup};
 use crate::names::Uid;
 use crate::plan::change::{Difference, Extraneous, Selection, TreeKind};
 use crate::replicate::{Held, Oddity, Pace, Progress};
@@ -309,6 +310,47 @@ fn trees_are_copied_and_compared_whichever_end_is_far() {
         trees.copy(&*target, &*source).unwrap();
         assert_eq!(trees.differ(), "", "{ends:?}");
     }
+}
+
+#[test]
+fn what_is_remembered_is_as_it_was_until_something_changes_or_nobody_needs_it() {
+    if !root() {
+        return;
+    }
+    let trees = Trees::new();
+    let (host, _line) = remote(Side::Target);
+    let at = |name: &str| path(&trees.dir.path().join(name));
+    let write = |name: &str, content: &str, mode| {
+        let file = trees.dir.path().join(name);
+        fs::write(&file, content).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    write("public", "old", 0o644);
+    write("private", "old", 0o640);
+    let read = |name: &str| String::from_utf8(host.read(&at(name)).unwrap().unwrap()).unwrap();
+    let usual = [
+        (Lookup::Read, at("public")),
+        (Lookup::Read, at("private")),
+        (Lookup::Stat, at("later")),
+    ];
+    let remembered = host.remember(&usual).unwrap();
+    write("public", "new", 0o644);
+    write("private", "new", 0o640);
+    write("later", "", 0o644);
+    assert_eq!(read("public"), "old");
+    assert!(host.stat(&at("later")).unwrap().is_none());
+    assert_eq!(read("private"), "new", "it is not kept");
+    host.make_dirs(&at("made"), 0o755).unwrap();
+    assert_eq!(read("public"), "new");
+    assert!(host.stat(&at("later")).unwrap().is_some());
+    drop(remembered);
+
+    // The second time it is known what will be asked.
+    let remembered = host.remember(&[]).unwrap();
+    write("public", "newer", 0o644);
+    assert_eq!(read("public"), "new");
+    drop(remembered);
+    assert_eq!(read("public"), "newer");
 }
 
 #[test]

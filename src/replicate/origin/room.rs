@@ -1,6 +1,6 @@
 //! How much may be under way to this process. What was asked for is held until it is used, so this is what
-//! its memory goes into, however many trees are worked on; and a large file alone can have nearly all of
-//! it, which is what it takes to fill a long way.
+//! its memory goes into, however many trees are worked on; and a large file alone can have half of it,
+//! which is what it takes to fill a long way.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
