@@ -333,10 +333,11 @@ impl Agent {
     fn fact(&self, question: &[u8]) -> Vec<u8> {
         let request = match decode(question) {
             Ok(Request::Read(path)) => match self.host.stat(&path) {
-                Ok(Some(Stat { mode, size, .. })) if mode & 0o004 == 0 || size > LARGE => {
-                    return Vec::new();
+                Ok(Some(Stat { mode, size, .. })) if mode & 0o004 != 0 && size <= LARGE => {
+                    Request::Read(path)
                 }
-                _ => Request::Read(path),
+                Ok(None) => Request::Read(path),
+                _ => return Vec::new(),
             },
             Ok(
                 request @ (Request::Lstat(_)

@@ -217,7 +217,8 @@ pub trait ReadHost: Send + Sync {
     /// What held the reading of trees of this host so far, as far as it has been told.
     fn held(&self) -> Held;
     /// Compares trees of this host, as the target, with trees of `source`, one after the other: one result
-    /// for each, in their order. Owners translate in all of them alike. What goes wrong with one does not end the others. Changes nothing.
+    /// for each, in their order. Owners translate in all of them alike. What goes wrong with one does not
+    /// end the others. Changes nothing.
     fn compare(
         &self,
         jobs: &[TreeJob],

@@ -319,7 +319,7 @@ impl Batch<'_> {
         let mut found = self.look_again(&sound, lot.indexes).into_iter();
         let each = copies.iter().zip(lot.written).map(|(copy, written)| {
             let written = written?;
-            let found = found.next().unwrap_or(Ok(None))?;
+            let found = found.next().unwrap_or_else(|| Err(unanswered()))?;
             self.conclude(copy, written, found)
         });
         each.collect()
@@ -340,7 +340,10 @@ impl Batch<'_> {
         // A second look is no progress.
         let found = committed.map(|()| self.compare(copies, Depth::Index, &Progress::default()));
         let found = found.and_then(|found| {
-            after.map_or(Ok(()), Pending::commit)?;
+            // An index must not vouch for what this look found to be otherwise.
+            if found.iter().all(|found| matches!(found, Ok(None))) {
+                after.map_or(Ok(()), Pending::commit)?;
+            }
             Ok(found)
         });
         found.unwrap_or_else(|error| copies.iter().map(|_| Err(error.clone())).collect())
@@ -382,14 +385,11 @@ impl Batch<'_> {
             tries += 1;
             let changed = written.changed;
             let mut lot = self.copy(&[&ours_by_now(copy)]);
-            written = lot
-                .written
-                .pop()
-                .unwrap_or_else(|| Ok(Written::default()))?;
+            written = lot.written.pop().unwrap_or_else(|| Err(unanswered()))?;
             written.changed |= changed;
             self.flush()?;
             let again = self.look_again(&[copy], lot.indexes).pop();
-            found = again.unwrap_or(Ok(None))?;
+            found = again.unwrap_or_else(|| Err(unanswered()))?;
         }
     }
 
@@ -519,12 +519,18 @@ fn copies<'a>(actions: &[&'a Action]) -> Vec<&'a MailCopy> {
 }
 
 /// What came of the trees of each user.
-fn by_user<T>(copies: &[&MailCopy], of_trees: Vec<T>) -> Vec<Vec<T>> {
+fn by_user(copies: &[&MailCopy], of_trees: Vec<Result<Report>>) -> Vec<Vec<Result<Report>>> {
     let mut of_trees = of_trees.into_iter();
+    let mut next = || of_trees.next().unwrap_or_else(|| Err(unanswered()));
     let each = copies
         .iter()
-        .map(|copy| of_trees.by_ref().take(copy.trees.len()).collect());
+        .map(|copy| copy.trees.iter().map(|_| next()).collect());
     each.collect()
+}
+
+/// What nobody looked at is not equal.
+fn unanswered() -> Error {
+    Error::new(Kind::Internal, "a tree was not looked at")
 }
 
 /// Why two trees are not equal.

@@ -140,6 +140,10 @@ impl RemoteHost {
         let mut told = Told::default();
         let whole = self.work_on(jobs, request, source, watch, &mut told);
         let mut ended = told.ended;
+        if ended.len() > jobs.len() {
+            // None of them can be believed.
+            ended.clear();
+        }
         if ended.len() != jobs.len() {
             let error = whole.err().unwrap_or_else(|| self.line.nonsense());
             ended.resize_with(jobs.len(), || Err(error.clone()));
